@@ -1,0 +1,280 @@
+"""Bytes to values and back: message envelopes with caps, and job values with exact round trip.
+
+Two formats, both msgpack, never pickle:
+
+- an *envelope* holds plain values only and is checked for size, depth and element count before anything reads it;
+- a *value* (arguments, results) is opaque to the supervisor and may hold, beside plain values, tuples, sets, integers of
+  any size, and the types of ``_TYPES``; each comes back as exactly the type that went in.
+
+Imported by every job process, so it pulls in nothing but msgpack until a value needs more.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from typing import Any
+
+import msgpack
+
+from .errors import NotSerializable, ProtocolError, TooLarge
+
+MESSAGE_BYTES_MAX = 16 * 1024 * 1024
+ENVELOPE_DEPTH_MAX = 32
+ENVELOPE_ELEMENTS_MAX = 500_000
+VALUE_DEPTH_MAX = 200
+
+# -- envelopes ---------------------------------------------------------------------------------------------------------
+
+
+def pack(message: Any) -> bytes:
+    """An envelope of plain values as bytes."""
+    data: bytes = msgpack.packb(message)
+    if len(data) > MESSAGE_BYTES_MAX:
+        raise TooLarge(f"a message of {len(data):,} bytes is over the limit of {MESSAGE_BYTES_MAX:,}")
+    return data
+
+
+def unpack(data: bytes) -> Any:
+    """The plain value in ``data``.
+
+    Raises:
+        ProtocolError: not msgpack, or over the caps on depth, elements or types.
+        TooLarge: longer than a message may be.
+    """
+    if len(data) > MESSAGE_BYTES_MAX:
+        raise TooLarge(f"a message of {len(data):,} bytes is over the limit of {MESSAGE_BYTES_MAX:,}")
+    try:
+        value = msgpack.unpackb(data, raw=False, strict_map_key=True, ext_hook=_refuse_ext)
+        _cap(value)
+    except ProtocolError:
+        raise
+    except Exception as error:  # msgpack raises eight different classes on bad input
+        raise ProtocolError(f"not a valid message: {type(error).__name__}") from None
+    return value
+
+
+def _refuse_ext(code: int, data: bytes) -> Any:
+    raise ProtocolError(f"not a valid message: extension type {code}")
+
+
+def _cap(value: Any) -> None:
+    level, depth, elements = [value], 0, 1
+    while level:
+        depth += 1
+        if depth > ENVELOPE_DEPTH_MAX:
+            raise ProtocolError(f"a message nested deeper than {ENVELOPE_DEPTH_MAX}")
+        below: list[Any] = []
+        for item in level:
+            if type(item) is dict:
+                if not all(type(key) is str for key in item):
+                    raise ProtocolError("a message with a key that is not text")
+                below.extend(item.values())
+            elif type(item) is list:
+                below.extend(item)
+        elements += len(below)
+        if elements > ENVELOPE_ELEMENTS_MAX:
+            raise ProtocolError(f"a message of more than {ENVELOPE_ELEMENTS_MAX:,} elements")
+        level = [item for item in below if type(item) in (dict, list)]
+
+
+# -- values ------------------------------------------------------------------------------------------------------------
+
+_PLAIN = frozenset({type(None), bool, float, str, bytes})
+_TUPLE, _SET, _BIGINT, _OTHER = 1, 2, 3, 4
+_INT64_MIN, _UINT64_MAX = -(2**63), 2**64 - 1
+
+
+def pack_value(value: Any) -> bytes:
+    """``value`` as bytes.
+
+    Raises:
+        NotSerializable: says where in the value, and what to send instead.
+    """
+    try:
+        data: bytes = msgpack.packb(_encode(value, "value", 0))
+    except (ValueError, UnicodeEncodeError) as error:
+        raise NotSerializable(f"the value cannot be packed: {error}") from None
+    return data
+
+
+def unpack_value(data: bytes) -> Any:
+    """The value in ``data``.
+
+    Raises:
+        ProtocolError: ``data`` was not made by ``pack_value``.
+    """
+    try:
+        return msgpack.unpackb(data, raw=False, strict_map_key=False, ext_hook=_decode_ext)
+    except ProtocolError:
+        raise
+    except Exception as error:
+        raise ProtocolError(f"not a valid value: {type(error).__name__}: {error}") from None
+
+
+def pack_arguments(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
+    """Positional and named arguments as one payload; an error names the argument that cannot be sent."""
+    named = {name: _encode(item, f"argument {name}", 1) for name, item in kwargs.items()}
+    listed = [_encode(item, f"argument {index}", 1) for index, item in enumerate(args, 1)]
+    try:
+        data: bytes = msgpack.packb([listed, named])
+    except (ValueError, UnicodeEncodeError) as error:
+        raise NotSerializable(f"the arguments cannot be packed: {error}") from None
+    return data
+
+
+def unpack_arguments(payload: bytes) -> tuple[list[Any], dict[str, Any]]:
+    """Positional and named arguments from a payload."""
+    value = unpack_value(payload)
+    if not (isinstance(value, list) and len(value) == 2 and isinstance(value[0], list) and isinstance(value[1], dict)):
+        raise ProtocolError("not a payload of arguments")
+    return value[0], value[1]
+
+
+def _encode(value: Any, where: str, depth: int) -> Any:
+    kind = type(value)
+    if kind in _PLAIN:
+        return value
+    if kind is int:
+        return value if _INT64_MIN <= value <= _UINT64_MAX else msgpack.ExtType(_BIGINT, _int_bytes(value))
+    if depth > VALUE_DEPTH_MAX:
+        raise NotSerializable(f"{where[:200]} is nested deeper than {VALUE_DEPTH_MAX}", hint="send a file's path, or flatter data")
+    if kind is list:
+        return [item if type(item) in _PLAIN else _encode(item, f"{where}[{i}]", depth + 1) for i, item in enumerate(value)]
+    if kind is dict:
+        return _encode_dict(value, where, depth)
+    if kind is tuple:
+        return msgpack.ExtType(_TUPLE, msgpack.packb([_encode(item, f"{where}[{i}]", depth + 1) for i, item in enumerate(value)]))
+    if kind is set:
+        return msgpack.ExtType(_SET, msgpack.packb([_encode(item, f"{where}{{...}}", depth + 1) for item in value]))
+    return _encode_other(value, kind, where)
+
+
+def _encode_dict(value: dict[Any, Any], where: str, depth: int) -> dict[Any, Any]:
+    encoded = {}
+    for key, item in value.items():
+        if type(key) is int and not _INT64_MIN <= key <= _UINT64_MAX:
+            raise NotSerializable(f"{where} has a key of more than 64 bits", hint="use text keys")
+        if type(key) is not str and type(key) is not int:
+            raise NotSerializable(f"{where} has the key {key!r}, a {type(key).__name__}", hint="use str or int keys")
+        encoded[key] = item if type(item) in _PLAIN else _encode(item, f"{where}[{key!r}]", depth + 1)
+    return encoded
+
+
+def _encode_other(value: Any, kind: type, where: str) -> Any:
+    tag = f"{kind.__module__}.{kind.__qualname__}"
+    codec = _TYPES.get(tag)
+    if codec is None or _class(tag) is not kind:
+        raise NotSerializable(f"{where} is a {_spoken(kind)}, which cannot be sent", hint=_hint(kind))
+    return msgpack.ExtType(_OTHER, msgpack.packb([tag, codec[0](value)]))
+
+
+def _decode_ext(code: int, data: bytes) -> Any:
+    if code == _BIGINT:
+        return int.from_bytes(data, "big", signed=True)
+    items = msgpack.unpackb(data, raw=False, strict_map_key=False, ext_hook=_decode_ext)
+    if code == _TUPLE:
+        return tuple(items)
+    if code == _SET:
+        return set(items)
+    if code == _OTHER and isinstance(items, list) and len(items) == 2 and items[0] in _TYPES:
+        return _TYPES[items[0]][1](items[1])
+    raise ProtocolError(f"not a valid value: extension type {code}")
+
+
+def _int_bytes(value: int) -> bytes:
+    return value.to_bytes((value.bit_length() + 8) // 8, "big", signed=True)
+
+
+def _class(tag: str) -> Any:
+    module, _, name = tag.rpartition(".")
+    return getattr(importlib.import_module(module), name)
+
+
+def _spoken(kind: type) -> str:
+    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+
+
+def _hint(kind: type) -> str:
+    hints = {
+        "frozenset": "send a set",
+        "bytearray": "send bytes(...)",
+        "memoryview": "send bytes(...)",
+        "complex": "send a tuple of two floats",
+        "generator": "send a list",
+        "function": "send the function's name as text",
+        "TextIOWrapper": "send the file's path",
+    }
+    if kind.__name__ in hints:
+        return hints[kind.__name__]
+    for base in (str, int, float, tuple, list, dict, set):
+        if issubclass(kind, base):
+            return f"it is a subclass of {base.__name__}: send {base.__name__}(value), or value.value of an enum"
+    return "send an id, a path, or a dict of plain values"
+
+
+# -- date, time, decimal, uuid, path: by name, so that their modules load only when a value of them is met ----------------
+
+
+def _iso(value: Any) -> list[Any]:
+    zone = value.tzinfo
+    key = getattr(zone, "key", None)
+    if key:
+        return [value.replace(tzinfo=None).isoformat(), key, value.fold]
+    if zone is not None and type(zone).__name__ != "timezone":
+        raise NotSerializable(f"{value!r} has a time zone of class {_spoken(type(zone))}", hint="use zoneinfo or timezone.utc")
+    offset = None if zone is None else zone.utcoffset(None)
+    seconds = None if offset is None else [offset.days, offset.seconds, offset.microseconds]
+    return [value.replace(tzinfo=None).isoformat(), seconds, value.fold]
+
+
+def _zone(stored: Any) -> Any:
+    import datetime
+
+    if stored is None:
+        return None
+    if isinstance(stored, str):
+        import zoneinfo
+
+        return zoneinfo.ZoneInfo(stored)
+    offset = datetime.timedelta(*stored)
+    return datetime.timezone.utc if not offset else datetime.timezone(offset)
+
+
+def _from_iso(name: str) -> Callable[[Any], Any]:
+    def decode(stored: Any) -> Any:
+        import datetime
+
+        value = getattr(datetime, name).fromisoformat(stored[0])
+        return value.replace(tzinfo=_zone(stored[1]), fold=stored[2])
+
+    return decode
+
+
+def _build(tag: str) -> Callable[[Any], Any]:
+    return lambda stored: _class(tag)(stored)
+
+
+def _timedelta(stored: Any) -> Any:
+    import datetime
+
+    return datetime.timedelta(*stored)
+
+
+def _date(stored: Any) -> Any:
+    import datetime
+
+    return datetime.date.fromisoformat(stored)
+
+
+_PATHS = ("pathlib.PosixPath", "pathlib.WindowsPath", "pathlib._local.PosixPath", "pathlib._local.WindowsPath")
+
+_TYPES: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
+    "datetime.datetime": (_iso, _from_iso("datetime")),
+    "datetime.time": (_iso, _from_iso("time")),
+    "datetime.date": (lambda value: value.isoformat(), _date),
+    "datetime.timedelta": (lambda value: [value.days, value.seconds, value.microseconds], _timedelta),
+    "decimal.Decimal": (str, _build("decimal.Decimal")),
+    "uuid.UUID": (lambda value: value.hex, _build("uuid.UUID")),
+    **{path: (str, _build("pathlib.Path")) for path in _PATHS},
+}

@@ -1,0 +1,436 @@
+"""Every request, reply and notice, one dataclass each.
+
+A request frame is ``{"v": version, "id": text, "verb": text, "body": map}``; a reply is ``{"v", "id", "ok": map}`` or
+``{"v", "id", "error": {code, message, hint, details}}``. README.md beside this file is the normative description.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from . import codec, errors, schema
+from .errors import JobyardError, ProtocolError, VersionMismatch
+from .job import JobInfo, Progress
+
+PROTOCOL_VERSION = 1
+SUBMIT_JOBS_MAX = 10_000
+LIST_JOBS_MAX = 1_000
+LOG_BYTES_MAX = 256 * 1024
+
+# -- requests ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """One job as the client asks for it. ``options`` holds what was given, in the terms of ``protocol/options.py``.
+
+    ``arg_count`` and ``kwarg_names`` describe ``payload``, which the supervisor does not open, so that it can check them
+    against the function's signature. ``resent`` says that an earlier send of the same uid got no answer.
+    """
+
+    uid: str
+    ref: str
+    payload: bytes
+    arg_count: int = 0
+    kwarg_names: list[str] = field(default_factory=list)
+    method: str | None = None
+    options: dict[str, Any] = field(default_factory=dict)
+    parent: int | None = None
+    resent: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Ping:
+    """Answered at once; says who answers."""
+
+    VERB: ClassVar[str] = "ping"
+
+
+@dataclass(frozen=True, slots=True)
+class Submit:
+    """Store jobs; all or none. Answered with ``Submitted`` once they are as durable as asked."""
+
+    VERB: ClassVar[str] = "submit"
+    jobs: list[Submission]
+
+
+@dataclass(frozen=True, slots=True)
+class Get:
+    """The jobs with these ids."""
+
+    VERB: ClassVar[str] = "get"
+    ids: list[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which jobs: all conditions that are given must hold. ``ref`` matches the reference or the alias."""
+
+    states: list[str] = field(default_factory=list)
+    queue: str | None = None
+    ref: str | None = None
+    tags: dict[str, str] = field(default_factory=dict)
+    since: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class List:
+    """Jobs that match, newest first; ``before`` is the id below which to go on."""
+
+    VERB: ClassVar[str] = "list"
+    filter: Filter = field(default_factory=Filter)
+    limit: int = 50
+    before: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Parked until one (``any``) or all of the jobs are finished; answered with those that are."""
+
+    VERB: ClassVar[str] = "wait"
+    ids: list[int]
+    any: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """Cancel these jobs, or all unfinished ones that match the filter.
+
+    ``durable`` means the wish is stored; that the job is gone is seen by waiting for it.
+    """
+
+    VERB: ClassVar[str] = "cancel"
+    ids: list[int] | None = None
+    filter: Filter | None = None
+    grace_s: float | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RetryJob:
+    """Put a finished job back into its queue."""
+
+    VERB: ClassVar[str] = "retry"
+    id: int
+    uid: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SetQueue:
+    """Pause, resume or drain a queue (None: all). mode is "open", "paused" or "draining"."""
+
+    VERB: ClassVar[str] = "set_queue"
+    mode: str
+    queue: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """What runs, what waits, and what is wrong."""
+
+    VERB: ClassVar[str] = "status"
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    """Everything that may be submitted."""
+
+    VERB: ClassVar[str] = "catalog"
+
+
+@dataclass(frozen=True, slots=True)
+class Logs:
+    """Output of one attempt (None: the last) from ``offset``. With ``follow`` it is parked while there is nothing new."""
+
+    VERB: ClassVar[str] = "logs"
+    id: int
+    attempt: int | None = None
+    offset: int = 0
+    follow: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Reload:
+    """Read the config again and start fresh zygotes; the running jobs stay."""
+
+    VERB: ClassVar[str] = "reload"
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Stop the supervisor. mode: "wait" for running jobs, or stop them "now" and requeue them."""
+
+    VERB: ClassVar[str] = "stop"
+    mode: str = "wait"
+
+
+Request = Ping | Submit | Get | List | Wait | Cancel | RetryJob | SetQueue | Status | Catalog | Logs | Reload | Stop
+REQUESTS: dict[str, type[Any]] = {
+    cls.VERB: cls for cls in (Ping, Submit, Get, List, Wait, Cancel, RetryJob, SetQueue, Status, Catalog, Logs, Reload, Stop)
+}
+
+# -- replies -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Pong:
+    pid: int
+    version: str
+    ready: bool
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """One submitted job: its id, and whether it existed before (a resend, or the same key)."""
+
+    id: int
+    uid: str
+    existing: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    jobs: list[Accepted]
+
+
+@dataclass(frozen=True, slots=True)
+class Jobs:
+    """Answer to get, list and wait. ``more`` says that a list was cut at its limit."""
+
+    jobs: list[JobInfo]
+    more: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Cancelled:
+    """Ids that are or will be cancelled; those that had finished before."""
+
+    cancelled: list[int]
+    finished: list[int] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Requeued:
+    id: int
+
+
+@dataclass(frozen=True, slots=True)
+class QueuesSet:
+    queues: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class QueueStatus:
+    name: str
+    mode: str
+    pool: str
+    concurrency: int | None
+    running: int
+    queued: int
+    scheduled: int
+
+
+@dataclass(frozen=True, slots=True)
+class PoolStatus:
+    """state: "starting", "up", "failed" or "unreachable"; ``problem`` says why it is not up."""
+
+    name: str
+    state: str
+    concurrency: int
+    running: int
+    spare: int
+    pid: int | None = None
+    retiring: int = 0
+    problem: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SupervisorStatus:
+    pid: int
+    version: str
+    generation: int
+    started_at: float
+    config: str
+    state_dir: str
+    socket: str
+    stopping: bool
+    durable: bool
+    counts: dict[str, int]
+    refused: int
+    queues: list[QueueStatus]
+    pools: list[PoolStatus]
+    journal_bytes: int
+    warnings: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """kind: "positional", "either", "named", "args" (``*args``) or "kwargs" (``**kwargs``)."""
+
+    name: str
+    kind: str
+    required: bool
+    annotation: str | None = None
+    default: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogEntry:
+    """One callable that may be submitted."""
+
+    ref: str
+    pool: str
+    parameters: list[Parameter]
+    aliases: list[str] = field(default_factory=list)
+    doc: str = ""
+    file: str | None = None
+    line: int | None = None
+    is_async: bool = False
+    options: dict[str, Any] = field(default_factory=dict)
+    module_file: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogProblem:
+    """Something that the config allows and that cannot be used: ``what`` is the pattern or target, ``why`` says it in full."""
+
+    what: str
+    why: str
+    pool: str
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogReply:
+    entries: list[CatalogEntry]
+    problems: list[CatalogProblem] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class LogChunk:
+    """Consecutive bytes of one stream ("stdout", "stderr", "logging") written at about ``at``."""
+
+    offset: int
+    stream: str
+    at: float
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class LogReply:
+    """``ended``: nothing will follow ``next_offset``. ``dropped_bytes`` were over the cap or refused by the disk."""
+
+    attempt: int
+    chunks: list[LogChunk]
+    next_offset: int
+    ended: bool
+    dropped_bytes: int = 0
+    path: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reloaded:
+    changed: bool
+    warnings: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Stopping:
+    running: int
+
+
+REPLIES: dict[str, type[Any]] = {
+    "ping": Pong,
+    "submit": Submitted,
+    "get": Jobs,
+    "list": Jobs,
+    "wait": Jobs,
+    "cancel": Cancelled,
+    "retry": Requeued,
+    "set_queue": QueuesSet,
+    "status": SupervisorStatus,
+    "catalog": CatalogReply,
+    "logs": LogReply,
+    "reload": Reloaded,
+    "stop": Stopping,
+}
+
+# -- notices -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something that happened to a job. (epoch, seq) orders notices and shows gaps; ``kind`` names what happened."""
+
+    epoch: int
+    seq: int
+    at: float
+    kind: str
+    job_id: int
+    ref: str
+    queue: str
+    state: str
+    attempt: int = 0
+    outcome: str | None = None
+    progress: Progress | None = None
+
+
+# -- frames ------------------------------------------------------------------------------------------------------------
+
+
+def pack_request(request_id: str, request: Any) -> bytes:
+    return codec.pack({"v": PROTOCOL_VERSION, "id": request_id, "verb": request.VERB, "body": schema.to_wire(request)})
+
+
+def unpack_request(data: bytes) -> tuple[str, Any]:
+    """Request id and request.
+
+    Raises:
+        ProtocolError: not a request; its ``details["id"]`` is the request id where that could be read.
+        VersionMismatch: another version; ``details["id"]`` as above.
+    """
+    frame = codec.unpack(data)
+    if not isinstance(frame, dict) or not isinstance(frame.get("id"), str):
+        raise ProtocolError("a request is a map with a text id")
+    request_id = frame["id"]
+    try:
+        if frame.get("v") != PROTOCOL_VERSION:
+            raise VersionMismatch(
+                f"the client speaks protocol version {frame.get('v')!r}, this supervisor {PROTOCOL_VERSION}",
+                hint="install the same version of jobyard on both sides",
+            )
+        cls = REQUESTS.get(str(frame.get("verb")))
+        if cls is None:
+            raise ProtocolError(f"there is no verb {frame.get('verb')!r}")
+        return request_id, schema.from_wire(cls, frame.get("body"))
+    except JobyardError as error:
+        error.details["id"] = request_id
+        raise
+
+
+def pack_reply(request_id: str, reply: Any) -> bytes:
+    """``reply`` is a reply dataclass or an error."""
+    if isinstance(reply, JobyardError):
+        return codec.pack({"v": PROTOCOL_VERSION, "id": request_id, "error": reply.to_wire()})
+    return codec.pack({"v": PROTOCOL_VERSION, "id": request_id, "ok": schema.to_wire(reply)})
+
+
+def unpack_reply(data: bytes) -> tuple[str, dict[str, Any]]:
+    """Request id and the frame; ``read_reply`` makes the reply of it."""
+    frame = codec.unpack(data)
+    if not isinstance(frame, dict) or not isinstance(frame.get("id"), str):
+        raise ProtocolError("a reply is a map with a text id")
+    return frame["id"], frame
+
+
+def read_reply(verb: str, frame: dict[str, Any]) -> Any:
+    """The reply in ``frame``.
+
+    Raises:
+        JobyardError: the error that the supervisor answered with, or ProtocolError.
+    """
+    error = frame.get("error")
+    if isinstance(error, dict):
+        raise errors.from_wire(error)
+    return schema.from_wire(REPLIES[verb], frame.get("ok"))

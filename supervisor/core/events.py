@@ -1,0 +1,219 @@
+"""What can happen to the machine. Plain data, made by the driver and the executors; ``decide`` has a case for each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from ...protocol.job import ErrorInfo, Policy, Progress, Usage
+from .rules import Rules
+
+
+@dataclass(frozen=True, slots=True)
+class Now:
+    """A moment: ``boot`` is CLOCK_BOOTTIME in seconds, ``wall`` seconds since the epoch."""
+
+    boot: float
+    wall: float
+
+
+@dataclass(frozen=True, slots=True)
+class Child:
+    """A process that is or will be running one attempt: its zygote's uuid and the zygote's number for it."""
+
+    pool: str
+    zygote: str
+    kid: int
+    pid: int = 0
+    pid_started: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A job as asked for, with every name, option and argument checked."""
+
+    uid: str
+    ref: str
+    name: str
+    payload: bytes
+    queue: str
+    priority: int
+    policy: Policy
+    delay_s: float = 0.0
+    at: float | None = None
+    expires_s: float | None = None
+    key: str | None = None
+    on_duplicate: str = "return"
+    tags: dict[str, str] | None = None
+    parent: int | None = None
+    resent: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Configured:
+    """New rules are in force."""
+
+    rules: Rules
+
+
+@dataclass(frozen=True, slots=True)
+class SubmitAsked:
+    """``durability``: "fsync" replies when stored, "written" or "memory" earlier."""
+
+    token: Any
+    jobs: list[Wanted]
+    durability: str = "fsync"
+
+
+@dataclass(frozen=True, slots=True)
+class CancelAsked:
+    token: Any
+    ids: list[int]
+    by: str
+    reason: str | None = None
+    grace_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RetryAsked:
+    token: Any
+    id: int
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
+class QueueSetAsked:
+    token: Any
+    queues: list[str]
+    mode: str
+
+
+@dataclass(frozen=True, slots=True)
+class StopAsked:
+    """mode: "wait" for the running jobs, or stop them "now"; nothing is started any more."""
+
+    token: Any
+    mode: str
+
+
+@dataclass(frozen=True, slots=True)
+class ZygoteUp:
+    """A zygote is ready; it becomes its pool's current one, and the one before takes no new work."""
+
+    pool: str
+    uuid: str
+    pid: int
+    pid_started: int
+    boot_id: str
+    socket: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ZygoteGone:
+    """A zygote has ended. ``fenced``: it and all that it ever started are known to be dead."""
+
+    pool: str
+    uuid: str
+    fenced: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class ChildReady:
+    """A child waits for an attempt."""
+
+    child: Child
+
+
+@dataclass(frozen=True, slots=True)
+class PrepareFailed:
+    """``count`` children could not be made (EAGAIN, ENOMEM...). No attempt was harmed."""
+
+    pool: str
+    zygote: str
+    count: int
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Exit:
+    """How a process ended, as its parent saw it.
+
+    Attributes:
+        killed: why it was made to end ("cancel", "timeout", "stall", "stop"), None if it was not.
+        at: wall-clock time of the end.
+        survivors: processes of the attempt that could not be killed.
+    """
+
+    at: float
+    exit_code: int | None = None
+    signal: str | None = None
+    killed: str | None = None
+    usage: Usage | None = None
+    survivors: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """What a child said last. kind: "ok", "error", "give_up", "retry_later", "final" (an error that is never tried again)
+    or "stopped" (it unwound because it was told to stop)."""
+
+    kind: str
+    result: bytes | None = None
+    error: ErrorInfo | None = None
+    delay_s: float | None = None
+    count: bool = False
+    usage: Usage | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ChildExited:
+    """A child and its whole tree are gone. ``seq`` is acknowledged once this is durable."""
+
+    child: Child
+    seq: int
+    exit: Exit
+    end: End | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Progressed:
+    """A running job said how far it is. Not durable."""
+
+    child: Child
+    progress: Progress
+
+
+@dataclass(frozen=True, slots=True)
+class LogGrown:
+    """The output of a followed child grew, or is complete. Of no concern to the machine; the driver wakes the readers."""
+
+    child: Child
+    done: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """Time has passed."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClockStepped:
+    """The wall clock was set: times given by it are due at other moments now."""
+
+
+Event = (
+    Configured
+    | SubmitAsked
+    | CancelAsked
+    | RetryAsked
+    | QueueSetAsked
+    | StopAsked
+    | ZygoteUp
+    | ZygoteGone
+    | ChildReady
+    | PrepareFailed
+    | ChildExited
+    | Progressed
+    | Tick
+    | ClockStepped
+)

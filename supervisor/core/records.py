@@ -1,0 +1,270 @@
+"""The durable facts: one class per kind of journal record, past participles all.
+
+Each says what replay does with it. On disk a record is the msgpack list ``[tag, field, ...]`` in the order of the fields
+below; a field may be added at the end with a default, never removed or moved, and ``JOURNAL_VERSION`` counts changes.
+``supervisor/core/state.py`` applies them; nothing else changes a job.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from ...protocol.job import ErrorInfo, Policy, RetryPolicy, Usage
+
+JOURNAL_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Began:
+    """A supervisor took over. Replay: remember its generation; on another boot, waiting times go by the wall clock."""
+
+    TAG: ClassVar[int] = 1
+    generation: int
+    boot_id: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class ZygoteStarted:
+    """A process that may have children exists. Replay: remember whom to fence or adopt."""
+
+    TAG: ClassVar[int] = 2
+    uuid: str
+    pool: str
+    pid: int
+    pid_started: int
+    boot_id: str
+    at: float
+    socket: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ZygoteEnded:
+    """That process and all it ever started are gone. Replay: forget it."""
+
+    TAG: ClassVar[int] = 3
+    uuid: str
+
+
+@dataclass(frozen=True, slots=True)
+class NewJob:
+    """One job inside ``Submitted``. ``due_boot`` is None for a time given by the wall clock, and for none."""
+
+    id: int
+    uid: str
+    ref: str
+    name: str
+    payload: bytes
+    queue: str
+    priority: int
+    policy: Policy
+    created_at: float
+    run_at: float
+    due_boot: float | None = None
+    expires_at: float | None = None
+    key: str | None = None
+    tags: dict[str, str] | None = None
+    parent: int | None = None
+    scheduled: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """Jobs exist. Replay: add them, scheduled or queued."""
+
+    TAG: ClassVar[int] = 4
+    jobs: list[NewJob]
+
+
+@dataclass(frozen=True, slots=True)
+class Promoted:
+    """Their time came. Replay: scheduled -> queued."""
+
+    TAG: ClassVar[int] = 5
+    ids: list[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """An attempt was given to a child; durable before the child may run it. Replay: queued -> running."""
+
+    TAG: ClassVar[int] = 6
+    id: int
+    attempt: int
+    at: float
+    zygote: str
+    kid: int
+    pid: int
+    pid_started: int
+    wait_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """An attempt is over and its processes are gone. Replay: running -> ``state``.
+
+    ``counted`` says whether it spends one of the job's attempts; ``run_at`` and ``due_boot`` are the next attempt's.
+    """
+
+    TAG: ClassVar[int] = 7
+    id: int
+    attempt: int
+    at: float
+    outcome: str
+    state: str
+    exit_code: int | None = None
+    signal: str | None = None
+    reason: str | None = None
+    error: ErrorInfo | None = None
+    usage: Usage | None = None
+    result: bytes | None = None
+    counted: bool = True
+    run_at: float = 0.0
+    due_boot: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CancelRequested:
+    """Somebody wants a running job gone. Replay: remember it until the attempt ends."""
+
+    TAG: ClassVar[int] = 8
+    id: int
+    at: float
+    by: str
+    reason: str | None = None
+    grace_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Cancelled:
+    """Jobs that were not running are over. Replay: -> cancelled."""
+
+    TAG: ClassVar[int] = 9
+    ids: list[int]
+    at: float
+    by: str
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Requeued:
+    """Somebody put a finished job back. Replay: -> queued, with all its attempts before it again."""
+
+    TAG: ClassVar[int] = 10
+    id: int
+    at: float
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
+class Pruned:
+    """Finished jobs were forgotten. Replay: drop them."""
+
+    TAG: ClassVar[int] = 11
+    ids: list[int]
+
+
+@dataclass(frozen=True, slots=True)
+class QueueSet:
+    """A queue was paused, resumed or drained. Replay: remember its mode ("open", "paused", "draining")."""
+
+    TAG: ClassVar[int] = 12
+    queue: str
+    mode: str
+
+
+@dataclass(frozen=True, slots=True)
+class IdsReserved:
+    """Ids up to this one may have been given out without being durable. Replay: never give them again."""
+
+    TAG: ClassVar[int] = 13
+    upto: int
+
+
+Record = (
+    Began
+    | ZygoteStarted
+    | ZygoteEnded
+    | Submitted
+    | Promoted
+    | Started
+    | Ended
+    | CancelRequested
+    | Cancelled
+    | Requeued
+    | Pruned
+    | QueueSet
+    | IdsReserved
+)
+RECORDS: tuple[type[Any], ...] = (
+    Began,
+    ZygoteStarted,
+    ZygoteEnded,
+    Submitted,
+    Promoted,
+    Started,
+    Ended,
+    CancelRequested,
+    Cancelled,
+    Requeued,
+    Pruned,
+    QueueSet,
+    IdsReserved,
+)
+_BY_TAG: dict[int, type[Any]] = {cls.TAG: cls for cls in RECORDS}
+_NAMES = {cls: tuple(f.name for f in dataclasses.fields(cls)) for cls in (*RECORDS, NewJob, Policy, RetryPolicy, ErrorInfo, Usage)}
+
+
+class BadRecord(ValueError):
+    """A record that this version cannot read."""
+
+
+def to_wire(record: Record) -> list[Any]:
+    """The record as a list of plain values, trailing defaults included."""
+    return [record.TAG, *_fields(record)]
+
+
+def from_wire(wire: Any) -> Record:
+    """The record in ``wire``.
+
+    Raises:
+        BadRecord: an unknown kind or a wrong number of fields: written by another version.
+    """
+    try:
+        cls = _BY_TAG[wire[0]]
+        values = list(wire[1:])
+        if cls is Submitted:
+            values[0] = [new_job(item) for item in values[0]]
+        elif cls is Ended:
+            values[7] = None if values[7] is None else ErrorInfo(*values[7][:3], tuple(values[7][3]))
+            values[8] = None if values[8] is None else Usage(*values[8])
+        record: Record = cls(*values)
+    except (KeyError, IndexError, TypeError, ValueError) as error:
+        raise BadRecord(f"a journal record of an unknown kind or shape ({type(error).__name__}: {error})") from None
+    return record
+
+
+def new_job(values: list[Any]) -> NewJob:
+    values = list(values)
+    values[7] = policy_from_wire(values[7])
+    return NewJob(*values)
+
+
+def policy_from_wire(values: list[Any]) -> Policy:
+    retry = list(values[0])
+    retry[1], retry[5], retry[6] = tuple(retry[1]), tuple(retry[5]), tuple(retry[6])
+    return Policy(RetryPolicy(*retry), *values[1:])
+
+
+def _fields(item: Any) -> list[Any]:
+    return [_plain(getattr(item, name)) for name in _NAMES[type(item)]]
+
+
+def _plain(value: Any) -> Any:
+    if type(value) in _NAMES:
+        return _fields(value)
+    if type(value) is list:
+        return [_plain(item) for item in value]
+    return value

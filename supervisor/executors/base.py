@@ -1,0 +1,80 @@
+"""The port behind which attempts run. The core never knows which executor it has; one conformance suite covers all.
+
+A child is made before it is known what it will run (``prepare``), so that a job that reaches an idle pool starts after
+one sync and one message. Children are named by ``Child``; their events are those of ``supervisor/core/events.py``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from ..core.effects import Order
+from ..core.events import Child, ChildExited, ChildReady, LogGrown, PrepareFailed, Progressed, ZygoteGone, ZygoteUp
+
+ExecutorEvent = ZygoteUp | ZygoteGone | ChildReady | PrepareFailed | ChildExited | Progressed | LogGrown
+
+
+@dataclass(frozen=True, slots=True)
+class Caps:
+    """What an executor can do.
+
+    Attributes:
+        survives_supervisor: its children go on when the supervisor dies, and can be taken over.
+        splits_streams: stdout, stderr and logging are told apart in the output.
+    """
+
+    survives_supervisor: bool
+    splits_streams: bool
+
+
+class Executor(Protocol):
+    """One site of one pool. ``uuid`` names it for ever; all methods return at once and raise nothing for a child that is gone."""
+
+    caps: Caps
+    pool: str
+    uuid: str
+
+    def fileno(self) -> int:
+        """One descriptor for the loop, readable when ``events`` has something."""
+        ...
+
+    def start(self) -> None:
+        """Start it; ``ZygoteUp`` or ``ZygoteGone`` follows."""
+        ...
+
+    def prepare(self, count: int) -> None:
+        """Make ``count`` children; each answers with ``ChildReady``, or ``PrepareFailed`` counts those that could not be."""
+        ...
+
+    def go(self, child: Child, order: Order) -> None:
+        """Arm the deadlines and let the child run. Idempotent by attempt."""
+        ...
+
+    def discard(self, child: Child) -> None:
+        """End a child that was given nothing. Its ``ChildExited`` follows."""
+        ...
+
+    def kill(self, child: Child, kind: str, grace_s: float, reason: str | None) -> None:
+        """Ask the attempt to stop, wait ``grace_s``, kill its whole tree. Idempotent; a shorter grace wins."""
+        ...
+
+    def ack(self, child: Child, seq: int) -> None:
+        """The exit ``seq`` of this child is durable."""
+        ...
+
+    def follow(self, child: Child, size: int) -> None:
+        """Tell once, by ``LogGrown``, when the child's output is larger than ``size`` bytes or complete."""
+        ...
+
+    def retire(self) -> None:
+        """Take no new work; end after the last child. ``ZygoteGone`` follows."""
+        ...
+
+    def close(self) -> None:
+        """Kill everything at once and wait for it, at most a few seconds."""
+        ...
+
+    def events(self) -> list[ExecutorEvent]:
+        """What happened since the last call; never blocks."""
+        ...
