@@ -6,7 +6,7 @@ one sync and one message. Children are named by ``Child``; their events are thos
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from ..core.effects import Order
@@ -78,3 +78,35 @@ class Executor(Protocol):
     def events(self) -> list[ExecutorEvent]:
         """What happened since the last call; never blocks."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class PoolSpec:
+    """All that an executor needs to know of its pool; plain values, so that it can be handed to another interpreter.
+
+    Attributes:
+        python: the interpreter. path: absolute directories that go first on ``sys.path``.
+        env: the complete environment of zygote and children.
+        allow: patterns of protocol/refs.py, aliases included; the child checks against them again.
+        runtime_dir: owner-only directory for sockets. output_dir: root of the attempts' output files.
+    """
+
+    name: str
+    python: str
+    cwd: str
+    path: list[str]
+    env: dict[str, str]
+    allow: list[str]
+    runtime_dir: str
+    output_dir: str
+    preload: list[str] = field(default_factory=list)
+    setup: str | None = None
+    child_setup: str | None = None
+    start: str = "fork"
+    nofile: int | None = None
+    nproc: int | None = None
+    nice: int = 0
+    memory_max_bytes: int | None = None
+    result_bytes: int = 1 << 20
+    traceback_bytes: int = 64 * 1024
+    max_job_bytes: int = 16 << 20
