@@ -138,13 +138,19 @@ def _encode(value: Any, where: str, depth: int) -> Any:
     if kind is int:
         return value if _INT64_MIN <= value <= _UINT64_MAX else msgpack.ExtType(_BIGINT, _int_bytes(value))
     if depth > VALUE_DEPTH_MAX:
-        raise NotSerializable(f"{where[:200]} is nested deeper than {VALUE_DEPTH_MAX}", hint="send a file's path, or flatter data")
+        raise NotSerializable(
+            f"{where[:200]} is nested deeper than {VALUE_DEPTH_MAX}", hint="send a file's path, or flatter data"
+        )
     if kind is list:
-        return [item if type(item) in _PLAIN else _encode(item, f"{where}[{i}]", depth + 1) for i, item in enumerate(value)]
+        return [
+            item if type(item) in _PLAIN else _encode(item, f"{where}[{i}]", depth + 1) for i, item in enumerate(value)
+        ]
     if kind is dict:
         return _encode_dict(value, where, depth)
     if kind is tuple:
-        return msgpack.ExtType(_TUPLE, msgpack.packb([_encode(item, f"{where}[{i}]", depth + 1) for i, item in enumerate(value)]))
+        return msgpack.ExtType(
+            _TUPLE, msgpack.packb([_encode(item, f"{where}[{i}]", depth + 1) for i, item in enumerate(value)])
+        )
     if kind is set:
         return msgpack.ExtType(_SET, msgpack.packb([_encode(item, f"{where}{{...}}", depth + 1) for item in value]))
     return _encode_other(value, kind, where)
@@ -222,7 +228,9 @@ def _iso(value: Any) -> list[Any]:
     if key:
         return [value.replace(tzinfo=None).isoformat(), key, value.fold]
     if zone is not None and type(zone).__name__ != "timezone":
-        raise NotSerializable(f"{value!r} has a time zone of class {_spoken(type(zone))}", hint="use zoneinfo or timezone.utc")
+        raise NotSerializable(
+            f"{value!r} has a time zone of class {_spoken(type(zone))}", hint="use zoneinfo or timezone.utc"
+        )
     offset = None if zone is None else zone.utcoffset(None)
     seconds = None if offset is None else [offset.days, offset.seconds, offset.microseconds]
     return [value.replace(tzinfo=None).isoformat(), seconds, value.fold]

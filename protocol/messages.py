@@ -167,7 +167,8 @@ class Stop:
 
 Request = Ping | Submit | Get | List | Wait | Cancel | RetryJob | SetQueue | Status | Catalog | Logs | Reload | Stop
 REQUESTS: dict[str, type[Any]] = {
-    cls.VERB: cls for cls in (Ping, Submit, Get, List, Wait, Cancel, RetryJob, SetQueue, Status, Catalog, Logs, Reload, Stop)
+    cls.VERB: cls
+    for cls in (Ping, Submit, Get, List, Wait, Cancel, RetryJob, SetQueue, Status, Catalog, Logs, Reload, Stop)
 }
 
 # -- replies -----------------------------------------------------------------------------------------------------------

@@ -71,7 +71,9 @@ def priority(value: object) -> int:
         except ValueError:
             pass
     if isinstance(value, bool) or not isinstance(value, int) or not PRIORITY_MIN <= value <= PRIORITY_MAX:
-        raise BadArguments(f"{value!r} is not a priority", hint='give "high" (10), "normal" (0), "low" (-10) or a whole number')
+        raise BadArguments(
+            f"{value!r} is not a priority", hint='give "high" (10), "normal" (0), "low" (-10) or a whole number'
+        )
     return value
 
 
@@ -216,7 +218,9 @@ CALL_OPTIONS: dict[str, Callable[[object], Any]] = {
 ALL_OPTIONS = {**POLICY_OPTIONS, **CALL_OPTIONS}
 
 
-def parse(table: Mapping[str, Callable[[object], Any]], given: Mapping[str, object], what: str = "option") -> dict[str, Any]:
+def parse(
+    table: Mapping[str, Callable[[object], Any]], given: Mapping[str, object], what: str = "option"
+) -> dict[str, Any]:
     """Parse every given option; unknown names are refused with the nearest known one.
 
     Raises:
@@ -232,7 +236,9 @@ def parse(table: Mapping[str, Callable[[object], Any]], given: Mapping[str, obje
         except BadArguments as error:
             raise BadArguments(f"{what} {key}: {error.message}", hint=error.hint) from None
     if "retry" in parsed and "retries" in parsed:
-        raise BadArguments("both retry and retries are given", hint="retries=2 is the same as retry with max_attempts=3; give one")
+        raise BadArguments(
+            "both retry and retries are given", hint="retries=2 is the same as retry with max_attempts=3; give one"
+        )
     if "delay" in parsed and "at" in parsed and table is not RETRY_OPTIONS:
         raise BadArguments("both delay and at are given", hint="give one of them")
     return parsed

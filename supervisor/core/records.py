@@ -11,7 +11,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from ...protocol.job import ErrorInfo, Policy, RetryPolicy, Usage
+from ...protocol.job import AttemptInfo, ErrorInfo, Policy, RetryPolicy, Usage
 
 JOURNAL_VERSION = 1
 
@@ -214,7 +214,10 @@ RECORDS: tuple[type[Any], ...] = (
     IdsReserved,
 )
 _BY_TAG: dict[int, type[Any]] = {cls.TAG: cls for cls in RECORDS}
-_NAMES = {cls: tuple(f.name for f in dataclasses.fields(cls)) for cls in (*RECORDS, NewJob, Policy, RetryPolicy, ErrorInfo, Usage)}
+_NAMES = {
+    cls: tuple(f.name for f in dataclasses.fields(cls))
+    for cls in (*RECORDS, NewJob, AttemptInfo, Policy, RetryPolicy, ErrorInfo, Usage)
+}
 
 
 class BadRecord(ValueError):
@@ -223,7 +226,7 @@ class BadRecord(ValueError):
 
 def to_wire(record: Record) -> list[Any]:
     """The record as a list of plain values, trailing defaults included."""
-    return [record.TAG, *_fields(record)]
+    return [record.TAG, *fields_to_wire(record)]
 
 
 def from_wire(wire: Any) -> Record:
@@ -238,8 +241,7 @@ def from_wire(wire: Any) -> Record:
         if cls is Submitted:
             values[0] = [new_job(item) for item in values[0]]
         elif cls is Ended:
-            values[7] = None if values[7] is None else ErrorInfo(*values[7][:3], tuple(values[7][3]))
-            values[8] = None if values[8] is None else Usage(*values[8])
+            values[8], values[9] = _error(values[8]), _usage(values[9])
         record: Record = cls(*values)
     except (KeyError, IndexError, TypeError, ValueError) as error:
         raise BadRecord(f"a journal record of an unknown kind or shape ({type(error).__name__}: {error})") from None
@@ -252,19 +254,34 @@ def new_job(values: list[Any]) -> NewJob:
     return NewJob(*values)
 
 
+def attempt_from_wire(values: list[Any]) -> AttemptInfo:
+    values = list(values)
+    values[7], values[8] = _error(values[7]), _usage(values[8])
+    return AttemptInfo(*values)
+
+
+def _error(values: list[Any] | None) -> ErrorInfo | None:
+    return None if values is None else ErrorInfo(values[0], values[1], values[2], tuple(values[3]))
+
+
+def _usage(values: list[Any] | None) -> Usage | None:
+    return None if values is None else Usage(*values)
+
+
 def policy_from_wire(values: list[Any]) -> Policy:
     retry = list(values[0])
     retry[1], retry[5], retry[6] = tuple(retry[1]), tuple(retry[5]), tuple(retry[6])
     return Policy(RetryPolicy(*retry), *values[1:])
 
 
-def _fields(item: Any) -> list[Any]:
+def fields_to_wire(item: Any) -> list[Any]:
+    """The values of a record, or of a part of one, in order."""
     return [_plain(getattr(item, name)) for name in _NAMES[type(item)]]
 
 
 def _plain(value: Any) -> Any:
     if type(value) in _NAMES:
-        return _fields(value)
+        return fields_to_wire(value)
     if type(value) is list:
         return [_plain(item) for item in value]
     return value

@@ -1,0 +1,261 @@
+"""The machine: events in, effects out. Pure: no clock, no I/O, no randomness; the moment comes with each step.
+
+``step`` takes what happened, lets the ``decide_*`` function of each event make records (applied at once), then
+dispatches. The driver appends the records as one group, and performs the effects in the order of ``effects.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import assert_never
+
+from ...protocol.errors import DuplicateJob, JobNotFound, WrongState
+from ...protocol.job import JobInfo, Progress
+from ...protocol.messages import Cancelled as CancelledReply
+from ...protocol.messages import QueuesSet, Stopping
+from ...protocol.messages import Requeued as RequeuedReply
+from ...protocol.states import FINISHED, QUEUED, RUNNING, SCHEDULED
+from . import attempts, submit
+from . import events as e
+from .effects import Effects, Stopped
+from .pools import Pools, queue_mode
+from .records import Began, Cancelled, CancelRequested, Promoted, Pruned, QueueSet, Requeued
+from .rules import Rules
+from .state import Job, State
+from .timers import EXPIRE, HOLD, PROMOTE, Timers
+from .turn import Turn, describe
+
+PRUNE_BATCH = 500
+
+
+class Machine:
+    """Owns the state, the deadlines, and what is known of the pools.
+
+    Attributes:
+        state: durable facts; replaced by nothing, changed by records only.
+        stopping: None, or how it is stopping ("wait", "now").
+    """
+
+    def __init__(self, state: State, rules: Rules, now: e.Now) -> None:
+        self.state = state
+        self.rules = rules
+        self.timers = Timers()
+        self.pools = Pools(self.timers)
+        self.stopping: str | None = None
+        self.progress: dict[int, Progress] = {}
+        self._next_id = max(state.last_id, state.reserved_id) + 1
+        self._stopped = False
+        for job in state.jobs.values():
+            self._arm(job, now)
+
+    def begin(self, now: e.Now, boot_id: str) -> Effects:
+        """The first step of a generation."""
+        turn = Turn(self.state, self.rules, now)
+        turn.record(Began(self.state.generation + 1, boot_id, now.wall))
+        return turn.effects
+
+    def step(self, now: e.Now, events: Iterable[e.Event]) -> Effects:
+        """Take in what happened; everything that follows from it."""
+        turn = Turn(self.state, self.rules, now)
+        for event in events:
+            self._decide(turn, event)
+        self._due(turn)
+        if self.stopping is None:
+            self.pools.dispatch(turn)
+        else:
+            self._stop(turn)
+        self._prune(turn)
+        return turn.effects
+
+    def wake_at(self) -> float | None:
+        """Boot time at which a step is due even if nothing happens."""
+        return self.timers.next()
+
+    def info(self, job: Job) -> JobInfo:
+        """A job as clients see it."""
+        rule = self.rules.queues.get(job.queue)
+        info = describe(job, rule.pool if rule else "")
+        progress = self.progress.get(job.id)
+        if progress is not None:
+            object.__setattr__(info, "progress", progress)
+        return info
+
+    def _decide(self, turn: Turn, event: e.Event) -> None:
+        match event:
+            case e.SubmitAsked():
+                self._submit(turn, event)
+            case e.ChildExited():
+                self._exited(turn, event)
+            case e.ChildReady():
+                self.pools.decide_ready(turn, event)
+            case e.CancelAsked():
+                self._cancel(turn, event)
+            case e.RetryAsked():
+                self._retry(turn, event)
+            case e.QueueSetAsked():
+                self._set_queues(turn, event)
+            case e.StopAsked():
+                self._stop_asked(turn, event)
+            case e.ZygoteUp():
+                self.pools.decide_up(turn, event)
+            case e.ZygoteGone():
+                self.pools.decide_gone(turn, event)
+            case e.PrepareFailed():
+                self.pools.decide_prepare_failed(turn, event)
+            case e.Progressed():
+                self._progressed(turn, event)
+            case e.Configured():
+                self.rules = turn.rules = event.rules
+            case e.ClockStepped():
+                self._rearm(turn.now)
+            case e.Tick():
+                pass
+            case _:
+                assert_never(event)
+
+    # -- what clients ask ----------------------------------------------------------------------------------------------
+
+    def _submit(self, turn: Turn, event: e.SubmitAsked) -> None:
+        first = self._next_id
+        self._next_id = submit.decide_submit(turn, event, first)
+        for job_id in range(first, self._next_id):
+            self._arm(self.state.jobs[job_id], turn.now)
+
+    def _cancel(self, turn: Turn, event: e.CancelAsked) -> None:
+        unknown = [job_id for job_id in event.ids if job_id not in self.state.jobs]
+        if unknown:
+            turn.reply(event.token, JobNotFound(f"there is no job {unknown[0]}", details={"id": unknown[0]}))
+            return
+        waiting, finished = [], []
+        for job in (self.state.jobs[job_id] for job_id in dict.fromkeys(event.ids)):
+            if job.state in FINISHED:
+                finished.append(job.id)
+            elif job.state == RUNNING:
+                self._cancel_running(turn, job, event)
+            else:
+                waiting.append(job.id)
+        if waiting:
+            turn.record(Cancelled(waiting, turn.now.wall, event.by, event.reason))
+            for job_id in waiting:
+                turn.notify(self.state.jobs[job_id], "cancelled")
+        cancelled = [job_id for job_id in dict.fromkeys(event.ids) if job_id not in set(finished)]
+        turn.reply(event.token, CancelledReply(cancelled, finished))
+
+    def _cancel_running(self, turn: Turn, job: Job, event: e.CancelAsked) -> None:
+        """Asked again, the wish is the newer one's: a second cancel may shorten the grace time."""
+        turn.record(CancelRequested(job.id, turn.now.wall, event.by, event.reason, event.grace_s))
+        attempts.kill(turn, job, "cancel", event.grace_s, event.reason)
+
+    def _retry(self, turn: Turn, event: e.RetryAsked) -> None:
+        job = self.state.jobs.get(event.id)
+        if job is None:
+            turn.reply(event.token, JobNotFound(f"there is no job {event.id}", details={"id": event.id}))
+        elif job.state not in FINISHED:
+            turn.reply(event.token, WrongState(f"job {job.id} is {job.state}; only a finished job can be retried"))
+        elif job.key is not None and job.key in self.state.keys:
+            other = self.state.keys[job.key]
+            turn.reply(event.token, DuplicateJob(f"job {other} with the same key {job.key!r} is not finished yet"))
+        else:
+            turn.record(Requeued(job.id, turn.now.wall, event.by))
+            turn.notify(job, "requeued")
+            turn.reply(event.token, RequeuedReply(job.id))
+
+    def _set_queues(self, turn: Turn, event: e.QueueSetAsked) -> None:
+        for name in event.queues:
+            if queue_mode(self.state.queue(name), self.rules.queues[name]) != event.mode:
+                turn.record(QueueSet(name, event.mode))
+        turn.reply(event.token, QueuesSet(event.queues))
+
+    # -- what executors tell -------------------------------------------------------------------------------------------
+
+    def _exited(self, turn: Turn, event: e.ChildExited) -> None:
+        job_id = self.state.children.get((event.child.zygote, event.child.kid))
+        attempts.decide_exit(turn, event)
+        if job_id is None:
+            self.pools.forget_child(event.child)
+        else:
+            self.progress.pop(job_id, None)
+            self._arm(self.state.jobs[job_id], turn.now)
+
+    def _progressed(self, turn: Turn, event: e.Progressed) -> None:
+        job_id = self.state.children.get((event.child.zygote, event.child.kid))
+        if job_id is not None:
+            self.progress[job_id] = event.progress
+            turn.notify(self.state.jobs[job_id], "progress")
+
+    # -- time ----------------------------------------------------------------------------------------------------------
+
+    def _arm(self, job: Job, now: e.Now) -> None:
+        if job.state == SCHEDULED:
+            self.timers.add(_due_at(job, now), PROMOTE, job.id)
+        if job.expires_at is not None and job.state in (SCHEDULED, QUEUED) and job.attempt == 0:
+            self.timers.add(now.boot + (job.expires_at - now.wall), EXPIRE, job.id)
+
+    def _rearm(self, now: e.Now) -> None:
+        holds = [pool.name for pool in self.pools.held()]
+        self.timers.clear()
+        for job in self.state.jobs.values():
+            self._arm(job, now)
+        for name in holds:
+            self.timers.add(now.boot, HOLD, name)
+
+    def _due(self, turn: Turn) -> None:
+        promoted, expired = [], []
+        for kind, subject in self.timers.due(turn.now.boot):
+            if kind == HOLD:
+                self.pools.release(str(subject))
+                continue
+            job = self.state.jobs.get(int(subject))
+            if job is None:
+                continue
+            if kind == PROMOTE and job.state == SCHEDULED and _due_at(job, turn.now) <= turn.now.boot:
+                promoted.append(job.id)
+            elif (
+                kind == EXPIRE and job.state in (SCHEDULED, QUEUED) and job.attempt == 0 and job.expires_at is not None
+            ):
+                expired.append(job.id)
+        if expired:
+            gone = set(expired)
+            promoted = [job_id for job_id in promoted if job_id not in gone]
+            turn.record(Cancelled(expired, turn.now.wall, "jobyard", "expired before it could start"))
+            for job_id in expired:
+                turn.notify(self.state.jobs[job_id], "cancelled")
+        if promoted:
+            turn.record(Promoted(promoted))
+
+    # -- stopping, pruning ---------------------------------------------------------------------------------------------
+
+    def _stop_asked(self, turn: Turn, event: e.StopAsked) -> None:
+        self.stopping = "now" if event.mode == "now" or self.stopping == "now" else "wait"
+        self.pools.empty(turn)
+        running = [self.state.jobs[job_id] for job_id in self.state.children.values()]
+        if self.stopping == "now":
+            for job in running:
+                attempts.kill(turn, job, "stop", None, "the supervisor stops")
+        turn.reply(event.token, Stopping(len(running)))
+
+    def _stop(self, turn: Turn) -> None:
+        self.pools.empty(turn)
+        if not self.state.children and not self._stopped:
+            self._stopped = True
+            self.pools.retire(turn)
+            turn.durable(Stopped())
+
+    def _prune(self, turn: Turn) -> None:
+        limits, state = self.rules.limits, self.state
+        if len(state.finished) <= limits.finished_jobs and state.finished_bytes <= limits.finished_bytes:
+            return
+        ids: list[int] = []
+        count, size = len(state.finished), state.finished_bytes
+        for job_id in state.finished:
+            if (count <= limits.finished_jobs and size <= limits.finished_bytes) or len(ids) >= PRUNE_BATCH:
+                break
+            ids.append(job_id)
+            count -= 1
+            size -= state.jobs[job_id].held_bytes
+        turn.record(Pruned(ids))
+
+
+def _due_at(job: Job, now: e.Now) -> float:
+    """Boot time at which a scheduled job is due: its own where it has one of this boot, else by the wall clock."""
+    return job.due_boot if job.due_boot is not None else now.boot + (job.run_at - now.wall)

@@ -1,0 +1,430 @@
+"""All that is durable, in memory: jobs, queues' modes, zygotes. ``State.apply`` is the only code that changes it, for live
+records and for replayed ones alike.
+
+Knows no clock, no disk and no process. What is derived (heaps, counts, indexes) is kept here beside what it derives from,
+so that nothing else needs to remember it; ``check.py`` proves that the two agree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from ...protocol.ids import uid_time
+from ...protocol.job import AttemptInfo, Policy
+from ...protocol.states import FINISHED, QUEUED, RUNNING, SCHEDULED, STATES
+from . import records as r
+from .heap import PriorityHeap
+from .transitions import NEW, IllegalRecord, check_transition
+
+_CHUNK_JOBS = 500
+
+
+class Job:
+    """One job. Only ``State`` assigns its attributes.
+
+    ``attempt`` numbers the last attempt; ``spent`` counts those that used up one of ``policy.retry.max_attempts``, and
+    ``losses`` those that were lost. ``child`` is (zygote, kid, pid, pid_started) while running.
+    """
+
+    __slots__ = (
+        "attempt",
+        "attempts",
+        "cancel",
+        "child",
+        "created_at",
+        "due_boot",
+        "expires_at",
+        "finished_at",
+        "id",
+        "key",
+        "losses",
+        "name",
+        "parent",
+        "payload",
+        "policy",
+        "priority",
+        "queue",
+        "reason",
+        "ref",
+        "result",
+        "run_at",
+        "spent",
+        "state",
+        "tags",
+        "uid",
+    )
+
+    def __init__(self, new: r.NewJob, policy: Policy) -> None:
+        self.id, self.uid, self.ref, self.name = new.id, new.uid, new.ref, new.name
+        self.payload, self.queue, self.priority, self.policy = new.payload, new.queue, new.priority, policy
+        self.created_at, self.run_at, self.due_boot = new.created_at, new.run_at, new.due_boot
+        self.expires_at, self.key, self.tags, self.parent = new.expires_at, new.key, new.tags, new.parent
+        self.state = NEW
+        self.attempt = self.spent = self.losses = 0
+        self.attempts: tuple[AttemptInfo, ...] = ()
+        self.child: tuple[str, int, int, int] | None = None
+        self.cancel: r.CancelRequested | None = None
+        self.reason: str | None = None
+        self.result: bytes | None = None
+        self.finished_at: float | None = None
+
+    @property
+    def held_bytes(self) -> int:
+        """Memory for its values, as the limits count it."""
+        return len(self.payload) + (len(self.result) if self.result else 0) + sum(map(_error_bytes, self.attempts))
+
+
+class Queue:
+    """A queue's durable mode (None: as the config says) and its derived heap and counts by state."""
+
+    __slots__ = ("counts", "heap", "mode")
+
+    def __init__(self, stands: Callable[[int, int], bool]) -> None:
+        self.mode: str | None = None
+        self.heap = PriorityHeap(stands)
+        self.counts = dict.fromkeys(STATES, 0)
+
+
+class State:
+    """Every job and what belongs to it.
+
+    Attributes:
+        finished: ids in the order in which they finished, as the keys of a dict.
+        children: (zygote uuid, kid) -> id of the running job.
+        pool_running: how many jobs run in each pool.
+        last_id: highest id given out, or that may have been.
+        pruned_until: no uid made after this moment has ever been pruned.
+        wall: the latest wall-clock time in any record.
+    """
+
+    def __init__(self, kept_attempts: int = 20) -> None:
+        self.kept_attempts = kept_attempts
+        self.generation = 0
+        self.boot_id = ""
+        self.wall = 0.0
+        self.last_id = 0
+        self.reserved_id = 0
+        self.pruned_until = 0.0
+        self.jobs: dict[int, Job] = {}
+        self.uids: dict[str, int] = {}
+        self.keys: dict[str, int] = {}
+        self.queues: dict[str, Queue] = {}
+        self.zygotes: dict[str, r.ZygoteStarted] = {}
+        self.finished: dict[int, None] = {}
+        self.children: dict[tuple[str, int], int] = {}
+        self.pool_running: dict[str, int] = {}
+        self.counts = dict.fromkeys(STATES, 0)
+        self.unfinished_bytes = 0
+        self.finished_bytes = 0
+        self._policies: dict[Policy, Policy] = {}
+
+    # -- reading -------------------------------------------------------------------------------------------------------
+
+    def queue(self, name: str) -> Queue:
+        found = self.queues.get(name)
+        if found is None:
+            found = self.queues[name] = Queue(self._stands)
+        return found
+
+    @property
+    def unfinished_count(self) -> int:
+        return len(self.jobs) - len(self.finished)
+
+    def running_in(self, zygote: str) -> list[Job]:
+        return [self.jobs[job_id] for (uuid, _), job_id in self.children.items() if uuid == zygote]
+
+    def _stands(self, job_id: int, priority: int) -> bool:
+        job = self.jobs.get(job_id)
+        return job is not None and job.state == QUEUED and job.priority == priority
+
+    # -- changing ------------------------------------------------------------------------------------------------------
+
+    def apply(self, record: r.Record) -> None:
+        """Make ``record`` true.
+
+        Raises:
+            IllegalRecord: it does not fit; the state is as before.
+        """
+        _APPLY[type(record)](self, record)
+
+    def _began(self, record: r.Began) -> None:
+        if record.generation <= self.generation:
+            raise IllegalRecord(f"generation {record.generation} after {self.generation}")
+        if record.boot_id != self.boot_id:
+            for job in self.jobs.values():
+                job.due_boot = None
+        self.generation, self.boot_id = record.generation, record.boot_id
+        self.wall = max(self.wall, record.at)
+
+    def _zygote_started(self, record: r.ZygoteStarted) -> None:
+        self.zygotes[record.uuid] = record
+
+    def _zygote_ended(self, record: r.ZygoteEnded) -> None:
+        if self.running_in(record.uuid):
+            raise IllegalRecord(f"zygote {record.uuid} ended while jobs run in it")
+        self.zygotes.pop(record.uuid, None)
+
+    def _submitted(self, record: r.Submitted) -> None:
+        for new in record.jobs:
+            if new.id in self.jobs or new.uid in self.uids:
+                raise IllegalRecord(f"job {new.id} ({new.uid}) submitted twice")
+        for new in record.jobs:
+            job = Job(new, self._policies.setdefault(new.policy, new.policy))
+            self._add(job, r.Submitted, SCHEDULED if new.scheduled else QUEUED)
+            self.wall = max(self.wall, new.created_at)
+
+    def _add(self, job: Job, record: type, state: str) -> None:
+        self.jobs[job.id] = job
+        self.uids[job.uid] = job.id
+        self.last_id = max(self.last_id, job.id)
+        if job.key is not None:
+            self.keys[job.key] = job.id
+        self.unfinished_bytes += job.held_bytes
+        self._move(job, record, state)
+
+    def _promoted(self, record: r.Promoted) -> None:
+        for job in self._all(record.ids):
+            self._move(job, r.Promoted, QUEUED)
+
+    def _started(self, record: r.Started) -> None:
+        job = self._one(record.id)
+        if record.attempt != job.attempt + 1:
+            raise IllegalRecord(f"job {job.id}: attempt {record.attempt} after {job.attempt}")
+        if (record.zygote, record.kid) in self.children:
+            raise IllegalRecord(f"job {job.id}: child {record.kid} of {record.zygote} is taken")
+        pool = self.zygotes[record.zygote].pool if record.zygote in self.zygotes else ""
+        self._move(job, r.Started, RUNNING)
+        job.attempt = record.attempt
+        info = AttemptInfo(record.attempt, record.at, wait_s=record.wait_s, pid=record.pid, pool=pool)
+        job.attempts = (*job.attempts, info)[-self.kept_attempts :]
+        self._bind(job, (record.zygote, record.kid, record.pid, record.pid_started))
+        self.wall = max(self.wall, record.at)
+
+    def _ended(self, record: r.Ended) -> None:
+        job = self._one(record.id)
+        if record.attempt != job.attempt or job.child is None:
+            raise IllegalRecord(f"job {job.id}: attempt {record.attempt} ended, but {job.attempt} is the last")
+        before = job.held_bytes
+        self._move(job, r.Ended, record.state)
+        self._unbind(job)
+        job.spent += record.counted
+        job.losses += record.outcome == "lost"
+        job.result, job.reason = record.result, record.reason
+        job.run_at, job.due_boot = record.run_at or job.run_at, record.due_boot
+        job.attempts = (*job.attempts[:-1], _ended_info(job.attempts[-1], record))
+        self.unfinished_bytes += job.held_bytes - before
+        self.wall = max(self.wall, record.at)
+        if record.state in FINISHED:
+            self._finish(job, record.at)
+
+    def _cancel_requested(self, record: r.CancelRequested) -> None:
+        job = self._one(record.id)
+        if job.state != RUNNING:
+            raise IllegalRecord(f"job {job.id}: cancel requested while {job.state}")
+        job.cancel = record
+
+    def _cancelled(self, record: r.Cancelled) -> None:
+        for job in self._all(record.ids):
+            self._move(job, r.Cancelled, "cancelled")
+            job.reason = record.reason
+            self._finish(job, record.at)
+
+    def _requeued(self, record: r.Requeued) -> None:
+        job = self._one(record.id)
+        self._move(job, r.Requeued, QUEUED)
+        del self.finished[job.id]
+        self.finished_bytes -= job.held_bytes
+        job.spent = job.losses = 0
+        job.cancel = job.reason = job.result = job.finished_at = job.expires_at = None
+        job.run_at = record.at
+        self.unfinished_bytes += job.held_bytes
+        if job.key is not None and job.key not in self.keys:
+            self.keys[job.key] = job.id
+
+    def _pruned(self, record: r.Pruned) -> None:
+        for job in self._all(record.ids):
+            if job.id not in self.finished:
+                raise IllegalRecord(f"job {job.id}: pruned while {job.state}")
+            del self.jobs[job.id], self.uids[job.uid], self.finished[job.id]
+            self.finished_bytes -= job.held_bytes
+            self.counts[job.state] -= 1
+            self.queue(job.queue).counts[job.state] -= 1
+            self.pruned_until = max(self.pruned_until, uid_time(job.uid))
+
+    def _queue_set(self, record: r.QueueSet) -> None:
+        self.queue(record.queue).mode = record.mode
+
+    def _ids_reserved(self, record: r.IdsReserved) -> None:
+        self.reserved_id = max(self.reserved_id, record.upto)
+
+    def _move(self, job: Job, record: type, after: str) -> None:
+        """The only place where ``job.state`` changes."""
+        check_transition(job.id, job.state, record, after)
+        queue = self.queue(job.queue)
+        if job.state != NEW:
+            self.counts[job.state] -= 1
+            queue.counts[job.state] -= 1
+        job.state = after
+        self.counts[after] += 1
+        queue.counts[after] += 1
+        if after == QUEUED:
+            queue.heap.push(job.id, job.priority)
+
+    def _bind(self, job: Job, child: tuple[str, int, int, int]) -> None:
+        job.child = child
+        self.children[child[0], child[1]] = job.id
+        pool = job.attempts[-1].pool
+        self.pool_running[pool] = self.pool_running.get(pool, 0) + 1
+
+    def _unbind(self, job: Job) -> None:
+        assert job.child is not None
+        del self.children[job.child[0], job.child[1]]
+        job.child = None
+        self.pool_running[job.attempts[-1].pool] -= 1
+
+    def _finish(self, job: Job, at: float) -> None:
+        job.finished_at = at
+        job.due_boot = None
+        self.finished[job.id] = None
+        self.unfinished_bytes -= job.held_bytes
+        self.finished_bytes += job.held_bytes
+        if job.key is not None and self.keys.get(job.key) == job.id:
+            del self.keys[job.key]
+
+    def _one(self, job_id: int) -> Job:
+        job = self.jobs.get(job_id)
+        if job is None:
+            raise IllegalRecord(f"there is no job {job_id}")
+        return job
+
+    def _all(self, ids: list[int]) -> list[Job]:
+        return [self._one(job_id) for job_id in ids]
+
+    # -- snapshots -----------------------------------------------------------------------------------------------------
+
+    def dump(self) -> Iterator[Any]:
+        """The durable state as plain chunks; ``load`` of all of them gives an equal state."""
+        yield [
+            "head",
+            r.JOURNAL_VERSION,
+            self.generation,
+            self.boot_id,
+            self.wall,
+            self.last_id,
+            self.reserved_id,
+            self.pruned_until,
+        ]
+        yield ["zygotes", [r.to_wire(zygote) for zygote in self.zygotes.values()]]
+        yield ["queues", [[name, queue.mode] for name, queue in self.queues.items() if queue.mode is not None]]
+        unfinished = sorted(self.jobs.keys() - self.finished.keys())
+        ordered = [self.jobs[job_id] for job_id in unfinished] + [self.jobs[job_id] for job_id in self.finished]
+        for start in range(0, len(ordered), _CHUNK_JOBS):
+            yield ["jobs", [_job_to_wire(job) for job in ordered[start : start + _CHUNK_JOBS]]]
+
+    def load(self, chunk: Any) -> None:
+        """Take in one chunk of ``dump``.
+
+        Raises:
+            BadRecord: written by another version.
+        """
+        kind, *rest = chunk
+        if kind == "head":
+            if rest[0] != r.JOURNAL_VERSION:
+                raise r.BadRecord(f"a snapshot of version {rest[0]}; this version reads {r.JOURNAL_VERSION}")
+            _, self.generation, self.boot_id, self.wall, self.last_id, self.reserved_id, self.pruned_until = rest
+        elif kind == "zygotes":
+            for wire in rest[0]:
+                self.apply(r.from_wire(wire))
+        elif kind == "queues":
+            for name, mode in rest[0]:
+                self.queue(name).mode = mode
+        elif kind == "jobs":
+            for wire in rest[0]:
+                self._load_job(wire)
+        else:
+            raise r.BadRecord(f"a snapshot chunk of the unknown kind {kind!r}")
+
+    def _load_job(self, wire: list[Any]) -> None:
+        new = r.new_job(wire[0])
+        job = Job(new, self._policies.setdefault(new.policy, new.policy))
+        (state, job.attempt, job.spent, job.losses, attempts, child, cancel, job.reason, job.result, finished_at) = (
+            wire[1:]
+        )
+        job.attempts = tuple(r.attempt_from_wire(item) for item in attempts)
+        job.cancel = None if cancel is None else r.CancelRequested(*cancel[1:])
+        self.jobs[job.id] = job
+        self.uids[job.uid] = job.id
+        job.state = state
+        self.counts[state] += 1
+        queue = self.queue(job.queue)
+        queue.counts[state] += 1
+        self.unfinished_bytes += job.held_bytes
+        if state == QUEUED:
+            queue.heap.push(job.id, job.priority)
+        if child is not None:
+            self._bind(job, (child[0], child[1], child[2], child[3]))
+        if state in FINISHED:
+            self._finish(job, finished_at)
+        elif job.key is not None:
+            self.keys[job.key] = max(job.id, self.keys.get(job.key, 0))
+
+
+_APPLY: dict[type, Callable[[State, Any], None]] = {
+    r.Began: State._began,
+    r.ZygoteStarted: State._zygote_started,
+    r.ZygoteEnded: State._zygote_ended,
+    r.Submitted: State._submitted,
+    r.Promoted: State._promoted,
+    r.Started: State._started,
+    r.Ended: State._ended,
+    r.CancelRequested: State._cancel_requested,
+    r.Cancelled: State._cancelled,
+    r.Requeued: State._requeued,
+    r.Pruned: State._pruned,
+    r.QueueSet: State._queue_set,
+    r.IdsReserved: State._ids_reserved,
+}
+
+
+def _ended_info(info: AttemptInfo, record: r.Ended) -> AttemptInfo:
+    return AttemptInfo(
+        info.number,
+        info.started_at,
+        record.at,
+        record.outcome,
+        record.exit_code,
+        record.signal,
+        record.reason,
+        record.error,
+        record.usage,
+        info.wait_s,
+        info.pid,
+        info.host,
+        info.pool,
+        info.log,
+    )
+
+
+def _error_bytes(info: AttemptInfo) -> int:
+    return len(info.error.message) + len(info.error.traceback) if info.error else 0
+
+
+def _job_to_wire(job: Job) -> list[Any]:
+    new = r.NewJob(
+        job.id, job.uid, job.ref, job.name, job.payload, job.queue, job.priority, job.policy, job.created_at,
+        job.run_at, job.due_boot, job.expires_at, job.key, job.tags, job.parent, job.state == SCHEDULED,
+    )  # fmt: skip
+    return [
+        r.fields_to_wire(new),
+        job.state,
+        job.attempt,
+        job.spent,
+        job.losses,
+        [r.fields_to_wire(info) for info in job.attempts],
+        None if job.child is None else list(job.child),
+        None if job.cancel is None else r.to_wire(job.cancel),
+        job.reason,
+        job.result,
+        job.finished_at,
+    ]

@@ -1,0 +1,149 @@
+"""Submitting: idempotent uids, keys, limits, and when a job may first run."""
+
+from __future__ import annotations
+
+
+from ...protocol.errors import DuplicateJob, JobyardError, OutcomeUnknown, QueueDraining, QueueFull
+from ...protocol.ids import uid_time
+from ...protocol.messages import Accepted
+from ...protocol.messages import Submitted as SubmittedReply
+from ...protocol.states import RUNNING
+from . import attempts
+from .effects import Reply
+from .events import SubmitAsked, Wanted
+from .pools import queue_mode
+from .records import Cancelled, CancelRequested, IdsReserved, NewJob, Submitted
+from .state import Job
+from .turn import Turn
+
+ID_BLOCK = 1000
+
+
+class Plan:
+    """What a submit will do, decided in full before anything changes."""
+
+    def __init__(self) -> None:
+        self.new: list[NewJob] = []
+        self.accepted: list[Accepted] = []
+        self.replaced: list[Job] = []
+        self.uids: dict[str, int] = {}
+        self.keys: dict[str, int] = {}
+
+
+def decide_submit(turn: Turn, event: SubmitAsked, next_id: int) -> int:
+    """All of the jobs or none; gives back the next free id."""
+    try:
+        plan = _plan(turn, event.jobs, next_id)
+    except JobyardError as error:
+        turn.reply(event.token, error)
+        return next_id
+    for job in plan.replaced:
+        _replace(turn, job)
+    weak = event.durability != "fsync" and bool(plan.new)
+    reserve = weak and turn.state.reserved_id < plan.new[-1].id
+    if reserve:
+        turn.record(IdsReserved(plan.new[-1].id + ID_BLOCK))
+    if plan.new:
+        turn.record(Submitted(plan.new))
+        for new in plan.new:
+            turn.notify(turn.state.jobs[new.id], "submitted")
+    reply = Reply(event.token, SubmittedReply(plan.accepted))
+    if weak and not reserve:
+        turn.effects.early.append(reply)  # its id is in a block that no crash gives out again
+    else:
+        turn.durable(reply)
+    return next_id + len(plan.new)
+
+
+def _plan(turn: Turn, wanted: list[Wanted], next_id: int) -> Plan:
+    plan = Plan()
+    for want in wanted:
+        existing = turn.state.uids.get(want.uid, plan.uids.get(want.uid))
+        if existing is None:
+            existing = _by_key(turn, plan, want)
+        if existing is not None:
+            plan.accepted.append(Accepted(existing, want.uid, True))
+            continue
+        _refuse(turn, want)
+        new = _new_job(turn, want, next_id + len(plan.new))
+        plan.new.append(new)
+        plan.uids[want.uid] = new.id
+        if want.key is not None:
+            plan.keys[want.key] = new.id
+        plan.accepted.append(Accepted(new.id, want.uid))
+    _check_limits(turn, plan)
+    return plan
+
+
+def _by_key(turn: Turn, plan: Plan, want: Wanted) -> int | None:
+    """The unfinished job that stands for ``want`` because it has its key, if that is what ``on_duplicate`` says."""
+    if want.key is None:
+        return None
+    planned = plan.keys.get(want.key)
+    existing = turn.state.keys.get(want.key) if planned is None else planned
+    if existing is None or (want.on_duplicate == "replace" and planned is None):
+        if existing is not None:
+            plan.replaced.append(turn.state.jobs[existing])
+        return None
+    if want.on_duplicate == "raise":
+        raise DuplicateJob(f"job {existing} with the key {want.key!r} is not finished yet", details={"id": existing})
+    return existing
+
+
+def _refuse(turn: Turn, want: Wanted) -> None:
+    if want.resent and uid_time(want.uid) <= turn.state.pruned_until:
+        raise OutcomeUnknown(
+            "this submit was sent before, and jobs of its time have been pruned: it cannot be known whether it ran",
+            hint="look for its effects; submit it anew if it did not run",
+        )
+    rule = turn.rules.queues.get(want.queue)
+    if rule is not None and queue_mode(turn.state.queue(want.queue), rule) == "draining":
+        raise QueueDraining(f"queue {want.queue} is draining: it takes no new jobs", hint=f"jobctl resume {want.queue}")
+
+
+def _check_limits(turn: Turn, plan: Plan) -> None:
+    limits, state = turn.rules.limits, turn.state
+    if state.unfinished_count + len(plan.new) > limits.unfinished_jobs:
+        raise QueueFull(
+            f"{state.unfinished_count:,} jobs are unfinished; the limit is {limits.unfinished_jobs:,}",
+            hint="wait for some to finish, or raise [limits] unfinished_jobs",
+        )
+    if state.unfinished_bytes + sum(len(new.payload) for new in plan.new) > limits.unfinished_bytes:
+        raise QueueFull(
+            f"unfinished jobs hold {state.unfinished_bytes:,} bytes; the limit is {limits.unfinished_bytes:,}",
+            hint="wait for some to finish, or raise [limits] unfinished_bytes",
+        )
+
+
+def _new_job(turn: Turn, want: Wanted, job_id: int) -> NewJob:
+    now = turn.now
+    run_at = now.wall + want.delay_s if want.at is None else want.at
+    scheduled = run_at > now.wall
+    return NewJob(
+        id=job_id,
+        uid=want.uid,
+        ref=want.ref,
+        name=want.name,
+        payload=want.payload,
+        queue=want.queue,
+        priority=want.priority,
+        policy=want.policy,
+        created_at=now.wall,
+        run_at=run_at if scheduled else now.wall,
+        due_boot=now.boot + want.delay_s if scheduled and want.at is None else None,
+        expires_at=None if want.expires_s is None else now.wall + want.expires_s,
+        key=want.key,
+        tags=want.tags or None,
+        parent=want.parent,
+        scheduled=scheduled,
+    )
+
+
+def _replace(turn: Turn, job: Job) -> None:
+    if job.state == RUNNING:
+        if job.cancel is None:
+            turn.record(CancelRequested(job.id, turn.now.wall, "replaced", "replaced by a job with the same key"))
+            attempts.kill(turn, job, "cancel", None, "replaced")
+    else:
+        turn.record(Cancelled([job.id], turn.now.wall, "replaced", "replaced by a job with the same key"))
+        turn.notify(job, "cancelled")

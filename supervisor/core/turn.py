@@ -1,0 +1,78 @@
+"""One step of the machine while it is being taken: the state, the moment, and the effects gathered so far.
+
+A record made here is applied at once, so that the next decision of the same step sees it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ...protocol.job import JobInfo
+from ...protocol.states import FINISHED
+from .effects import Durable, Effects, Kill, Notify, Prepare, Reply
+from .events import Now
+from .records import Record
+from .rules import Rules
+from .state import Job, State
+
+
+class Turn:
+    """What every ``decide_*`` function works on."""
+
+    __slots__ = ("effects", "now", "rules", "state")
+
+    def __init__(self, state: State, rules: Rules, now: Now) -> None:
+        self.state = state
+        self.rules = rules
+        self.now = now
+        self.effects = Effects()
+
+    def record(self, record: Record) -> None:
+        self.state.apply(record)
+        self.effects.records.append(record)
+
+    def durable(self, effect: Durable) -> None:
+        """Happens once all records of this step are on disk."""
+        self.effects.durable.append(effect)
+
+    def reply(self, token: Any, reply: Any) -> None:
+        self.effects.durable.append(Reply(token, reply))
+
+    def notify(self, job: Job, kind: str, outcome: str | None = None) -> None:
+        self.effects.durable.append(Notify(kind, job.id, job.attempt, outcome))
+
+    def prepare(self, effect: Prepare) -> None:
+        self.effects.prepare.append(effect)
+
+    def kill(self, effect: Kill) -> None:
+        self.effects.kills.append(effect)
+
+
+def describe(job: Job, pool: str) -> JobInfo:
+    """A job as clients see it."""
+    return JobInfo(
+        id=job.id,
+        uid=job.uid,
+        ref=job.ref,
+        name=job.name,
+        state=job.state,
+        queue=job.queue,
+        pool=pool,
+        priority=job.priority,
+        created_at=job.created_at,
+        run_at=job.run_at,
+        policy=job.policy,
+        payload=job.payload,
+        started_at=job.attempts[0].started_at if job.attempts else None,
+        finished_at=job.finished_at,
+        expires_at=job.expires_at,
+        attempt=job.attempt,
+        losses=job.losses,
+        attempts=list(job.attempts),
+        cancel_requested=job.cancel is not None and job.state not in FINISHED,
+        reason=job.reason,
+        key=job.key,
+        tags=job.tags or {},
+        parent=job.parent,
+        result_payload=job.result,
+    )
