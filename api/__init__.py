@@ -51,11 +51,38 @@ if TYPE_CHECKING:
     from jobyard.protocol.job import JobInfo, Retry
 
 _ERRORS = (
-    "BadArguments CancelRequested DuplicateJob GiveUp InvalidConfig JobCancelled JobCrashed JobFailed JobLost JobNotFound "
-    "JobOutcomeError JobTimedOut JobyardError NoCurrentJob NotAllowed NotImportable NotSerializable OutcomeUnknown "
-    "ProtocolError QueueDraining QueueFull RetryLater SoftTimeout StorageUnavailable SupervisorUnavailable TooLarge "
-    "Unauthorised UnknownQueue VersionMismatch WaitTimeout WrongState"
-).split()
+    "BadArguments",
+    "CancelRequested",
+    "DuplicateJob",
+    "GiveUp",
+    "InvalidConfig",
+    "JobCancelled",
+    "JobCrashed",
+    "JobFailed",
+    "JobLost",
+    "JobNotFound",
+    "JobOutcomeError",
+    "JobTimedOut",
+    "JobyardError",
+    "NoCurrentJob",
+    "NotAllowed",
+    "NotImportable",
+    "NotSerializable",
+    "OutcomeUnknown",
+    "ProtocolError",
+    "QueueDraining",
+    "QueueFull",
+    "RetryLater",
+    "SoftTimeout",
+    "StorageUnavailable",
+    "SupervisorUnavailable",
+    "TooLarge",
+    "Unauthorised",
+    "UnknownQueue",
+    "VersionMismatch",
+    "WaitTimeout",
+    "WrongState",
+)
 
 _HOME = {
     "Client": "client.sync",
@@ -73,7 +100,51 @@ _HOME = {
     **dict.fromkeys(_ERRORS, "protocol.errors"),
 }
 
-__all__ = sorted(_HOME)
+__all__ = [
+    "BadArguments",
+    "BaseJob",
+    "CancelRequested",
+    "Client",
+    "DuplicateJob",
+    "GiveUp",
+    "InvalidConfig",
+    "Job",
+    "JobCancelled",
+    "JobCrashed",
+    "JobFailed",
+    "JobInfo",
+    "JobLost",
+    "JobNotFound",
+    "JobOutcomeError",
+    "JobTimedOut",
+    "JobyardError",
+    "NoCurrentJob",
+    "NotAllowed",
+    "NotImportable",
+    "NotSerializable",
+    "OutcomeUnknown",
+    "ProtocolError",
+    "QueueDraining",
+    "QueueFull",
+    "Rejected",
+    "Retry",
+    "RetryLater",
+    "SoftTimeout",
+    "StorageUnavailable",
+    "SupervisorUnavailable",
+    "TooLarge",
+    "Unauthorised",
+    "UnknownQueue",
+    "VersionMismatch",
+    "WaitTimeout",
+    "WrongState",
+    "as_completed",
+    "current_job",
+    "queue_background_job",
+    "run_background_job",
+    "task",
+    "wait",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,4 +1,4 @@
-"""Every setting as one frozen dataclass per section. ``default.toml`` says what each is for; a test keeps the two equal.
+"""Every setting: one frozen dataclass per section. ``default.toml`` says what each is for; a test keeps the two equal.
 
 Owns the shape and the defaults. Reading files, environment and flags is ``loader.py``; where sockets and files then lie
 is ``paths.py``.

@@ -3,8 +3,8 @@
 Two formats, both msgpack, never pickle:
 
 - an *envelope* holds plain values only and is checked for size, depth and element count before anything reads it;
-- a *value* (arguments, results) is opaque to the supervisor and may hold, beside plain values, tuples, sets, integers of
-  any size, and the types of ``_TYPES``; each comes back as exactly the type that went in.
+- a *value* (arguments, results) is opaque to the supervisor and may hold, beside plain values, tuples, sets, integers
+  of any size, and the types of ``_TYPES``; each comes back as exactly the type that went in.
 
 Imported by every job process, so it pulls in nothing but msgpack until a value needs more.
 """
@@ -219,7 +219,7 @@ def _hint(kind: type) -> str:
     return "send an id, a path, or a dict of plain values"
 
 
-# -- date, time, decimal, uuid, path: by name, so that their modules load only when a value of them is met ----------------
+# -- date, time, decimal, uuid, path: by name, so that their modules load only when a value of them is met -------------
 
 
 def _iso(value: Any) -> list[Any]:
@@ -246,7 +246,7 @@ def _zone(stored: Any) -> Any:
 
         return zoneinfo.ZoneInfo(stored)
     offset = datetime.timedelta(*stored)
-    return datetime.timezone.utc if not offset else datetime.timezone(offset)
+    return datetime.UTC if not offset else datetime.timezone(offset)
 
 
 def _from_iso(name: str) -> Callable[[Any], Any]:

@@ -15,8 +15,8 @@
 Inside a job: ``RetryLater`` and ``GiveUp`` are raised by the job; ``CancelRequested`` and ``SoftTimeout`` are raised in
 it, and derive from BaseException so that a broad ``except Exception`` does not swallow them.
 
-An error crosses the wire as ``{code, message, hint, details}``; ``from_wire`` rebuilds it from the closed table of codes
-below and never from a name in the data.
+An error crosses the wire as ``{code, message, hint, details}``; ``from_wire`` rebuilds it from the closed table of
+codes below and never from a name in the data.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from . import codec
@@ -122,7 +122,7 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class JobInfo:
-    """A job as the supervisor knows it. Times are seconds since the epoch; the ``*_at`` properties of ``when`` are datetimes."""
+    """A job as the supervisor knows it. Times are seconds since the epoch; ``utc`` makes datetimes of them."""
 
     id: int
     uid: str
@@ -187,4 +187,4 @@ class JobInfo:
 
 def utc(at: float | None) -> datetime | None:
     """An aware datetime in UTC from seconds since the epoch."""
-    return None if at is None else datetime.fromtimestamp(at, timezone.utc)
+    return None if at is None else datetime.fromtimestamp(at, UTC)

@@ -25,8 +25,8 @@ LOG_BYTES_MAX = 256 * 1024
 class Submission:
     """One job as the client asks for it. ``options`` holds what was given, in the terms of ``protocol/options.py``.
 
-    ``arg_count`` and ``kwarg_names`` describe ``payload``, which the supervisor does not open, so that it can check them
-    against the function's signature. ``resent`` says that an earlier send of the same uid got no answer.
+    ``arg_count`` and ``kwarg_names`` describe ``payload``, which the supervisor does not open, so that it can check
+    them against the function's signature. ``resent`` says that an earlier send of the same uid got no answer.
     """
 
     uid: str
@@ -141,7 +141,7 @@ class Catalog:
 
 @dataclass(frozen=True, slots=True)
 class Logs:
-    """Output of one attempt (None: the last) from ``offset``. With ``follow`` it is parked while there is nothing new."""
+    """Output of one attempt (None: the last) from ``offset``. With ``follow`` parked while nothing is new."""
 
     VERB: ClassVar[str] = "logs"
     id: int
@@ -295,7 +295,7 @@ class CatalogEntry:
 
 @dataclass(frozen=True, slots=True)
 class CatalogProblem:
-    """Something that the config allows and that cannot be used: ``what`` is the pattern or target, ``why`` says it in full."""
+    """Something allowed that cannot be used: ``what`` is the pattern or target, ``why`` says it in full."""
 
     what: str
     why: str

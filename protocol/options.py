@@ -1,7 +1,8 @@
-"""The options of a job, defined once: for ``client.options()``, ``@task``, ``[defaults]``, ``[queues.X]`` and ``[jobs.X]``.
+"""The options of a job, defined once: for ``client.options()``, ``@task`` and the config alike.
 
-Each option has a parser from what people write (``"15m"``, ``"high"``, a timedelta) to its plain value. An option that is
-absent is decided by the next place (call, then ``[jobs.X]``, ``@task``, ``[queues.X]``, ``[defaults]``); None means "none".
+Each option has a parser from what people write (``"15m"``, ``"high"``, a timedelta) to its plain value. An option that
+is absent is decided by the next place (call, ``[jobs.X]``, ``@task``, ``[queues.X]``, ``[defaults]``). None means
+"none".
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """References to callables (``pkg.mod:function``, ``pkg.mod:Class.method``) and the patterns of the allow list.
 
-A pattern is a reference, or ``pkg.mod:*`` for the public functions defined in that module, or ``pkg.mod:Class.*`` for the
-public methods of that class. Nothing here imports what it names.
+A pattern is a reference, or ``pkg.mod:*`` for the public functions defined in that module, or ``pkg.mod:Class.*`` for
+the public methods of that class. Nothing here imports what it names.
 """
 
 from __future__ import annotations

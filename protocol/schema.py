@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import types
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from functools import cache
 from typing import Any, TypeVar
 
@@ -20,7 +20,7 @@ Check = Callable[[Any, str], Any]
 
 def to_wire(message: Any) -> dict[str, Any]:
     """The fields of a dataclass as a dict of plain values."""
-    return {name: _plain(getattr(message, name)) for name in _names(type(message))}
+    return {name: _plain(getattr(message, name)) for name in _names(typing.cast(Hashable, type(message)))}
 
 
 def from_wire(cls: type[T], wire: object, where: str = "") -> T:
@@ -29,7 +29,7 @@ def from_wire(cls: type[T], wire: object, where: str = "") -> T:
     Raises:
         ProtocolError: a field is missing, unknown or of another type; says which.
     """
-    return typing.cast(T, _check_for(cls)(wire, where or cls.__name__))
+    return typing.cast(T, _check_for(typing.cast(Hashable, cls))(wire, where or cls.__name__))
 
 
 def _plain(value: Any) -> Any:
@@ -43,7 +43,7 @@ def _plain(value: Any) -> Any:
 
 
 @cache
-def _names(cls: type) -> tuple[str, ...]:
+def _names(cls: Any) -> tuple[str, ...]:
     return tuple(field.name for field in dataclasses.fields(cls))
 
 

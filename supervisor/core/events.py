@@ -154,8 +154,11 @@ class Exit:
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """What a child said last. kind: "ok", "error", "give_up", "retry_later", "final" (an error that is never tried again)
-    or "stopped" (it unwound because it was told to stop)."""
+    """What a child said last.
+
+    kind: "ok", "error", "give_up", "retry_later", "final" (an error that is never tried again) or "stopped" (it unwound
+    because it was told to stop).
+    """
 
     kind: str
     result: bytes | None = None
@@ -185,7 +188,7 @@ class Progressed:
 
 @dataclass(frozen=True, slots=True)
 class LogGrown:
-    """The output of a followed child grew, or is complete. Of no concern to the machine; the driver wakes the readers."""
+    """The output of a followed child grew, or is complete. The driver wakes its readers; the machine never sees it."""
 
     child: Child
     done: bool = False

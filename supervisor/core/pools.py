@@ -23,7 +23,7 @@ HOLD_FIRST_S, HOLD_MAX_S = 0.1, 10.0
 class Pool:
     """One pool: its current zygote, the children that wait for a job, and how many more were asked for."""
 
-    __slots__ = ("asked", "free", "hold_s", "held", "name", "zygote")
+    __slots__ = ("asked", "free", "held", "hold_s", "name", "zygote")
 
     def __init__(self, name: str) -> None:
         self.name = name

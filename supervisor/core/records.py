@@ -1,8 +1,8 @@
 """The durable facts: one class per kind of journal record, past participles all.
 
-Each says what replay does with it. On disk a record is the msgpack list ``[tag, field, ...]`` in the order of the fields
-below; a field may be added at the end with a default, never removed or moved, and ``JOURNAL_VERSION`` counts changes.
-``supervisor/core/state.py`` applies them; nothing else changes a job.
+Each says what replay does with it. On disk a record is the msgpack list ``[tag, field, ...]`` in the order of the
+fields below; a field may be added at the end with a default, never removed or moved, and ``JOURNAL_VERSION``
+counts changes. ``supervisor/core/state.py`` applies them; nothing else changes a job.
 """
 
 from __future__ import annotations

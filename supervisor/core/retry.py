@@ -46,7 +46,7 @@ def may_retry(policy: Policy, spent: int, outcome: str, error: ErrorInfo | None)
 
 
 def _names(outcome: str, error: ErrorInfo | None) -> set[str]:
-    """What ``on`` and ``give_up_on`` may call it: the exception's classes with and without module and builtins, or the outcome."""
+    """What ``on`` and ``give_up_on`` may call it: the exception's classes, or the outcome."""
     if error is not None:
         full = {error.type, *error.kinds}
         return full | {name.removeprefix("builtins.") for name in full}

@@ -1,4 +1,4 @@
-"""The part of the config that the machine decides by: queues, pools and limits, without files, paths or names of jobs."""
+"""The part of the config that the machine decides by: queues, pools and limits; no files, paths or names of jobs."""
 
 from __future__ import annotations
 

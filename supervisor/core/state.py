@@ -1,8 +1,8 @@
-"""All that is durable, in memory: jobs, queues' modes, zygotes. ``State.apply`` is the only code that changes it, for live
-records and for replayed ones alike.
+"""All that is durable, in memory: jobs, queues' modes, zygotes. ``State.apply`` is the only code that changes it, for
+live records and for replayed ones alike.
 
-Knows no clock, no disk and no process. What is derived (heaps, counts, indexes) is kept here beside what it derives from,
-so that nothing else needs to remember it; ``check.py`` proves that the two agree.
+Knows no clock, no disk and no process. What is derived (heaps, counts, indexes) is kept here beside what it derives
+from, so that nothing else needs to remember it; ``check.py`` proves that the two agree.
 """
 
 from __future__ import annotations

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 from ...protocol.errors import DuplicateJob, JobyardError, OutcomeUnknown, QueueDraining, QueueFull
 from ...protocol.ids import uid_time
 from ...protocol.messages import Accepted

@@ -29,7 +29,7 @@ class Caps:
 
 
 class Executor(Protocol):
-    """One site of one pool. ``uuid`` names it for ever; all methods return at once and raise nothing for a child that is gone."""
+    """One site of one pool, named for ever by ``uuid``. All methods return at once; a child that is gone is no error."""
 
     caps: Caps
     pool: str
@@ -44,7 +44,7 @@ class Executor(Protocol):
         ...
 
     def prepare(self, count: int) -> None:
-        """Make ``count`` children; each answers with ``ChildReady``, or ``PrepareFailed`` counts those that could not be."""
+        """Make children; each answers with ``ChildReady``, or ``PrepareFailed`` counts those that could not be made."""
         ...
 
     def go(self, child: Child, order: Order) -> None:
