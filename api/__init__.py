@@ -100,6 +100,8 @@ _HOME = {
     **dict.fromkeys(_ERRORS, "protocol.errors"),
 }
 
+__version__ = "0.1.0"
+
 __all__ = [
     "BadArguments",
     "BaseJob",

@@ -72,6 +72,7 @@ class CancelAsked:
     by: str
     reason: str | None = None
     grace_s: float | None = None
+    more: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,11 +111,12 @@ class ZygoteUp:
 
 @dataclass(frozen=True, slots=True)
 class ZygoteGone:
-    """A zygote has ended. ``fenced``: it and all that it ever started are known to be dead."""
+    """A zygote has ended. ``fenced``: it and all that it ever started are known to be dead. ``why`` is for people."""
 
     pool: str
     uuid: str
     fenced: bool = True
+    why: str = ""
 
 
 @dataclass(frozen=True, slots=True)

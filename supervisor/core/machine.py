@@ -139,7 +139,7 @@ class Machine:
             for job_id in waiting:
                 turn.notify(self.state.jobs[job_id], "cancelled")
         cancelled = [job_id for job_id in dict.fromkeys(event.ids) if job_id not in set(finished)]
-        turn.reply(event.token, CancelledReply(cancelled, finished))
+        turn.reply(event.token, CancelledReply(cancelled, finished, event.more))
 
     def _cancel_running(self, turn: Turn, job: Job, event: e.CancelAsked) -> None:
         """Asked again, the wish is the newer one's: a second cancel may shorten the grace time."""

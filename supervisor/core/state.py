@@ -186,6 +186,7 @@ class State:
     def _promoted(self, record: r.Promoted) -> None:
         for job in self._all(record.ids):
             self._move(job, r.Promoted, QUEUED)
+            job.due_boot = None
 
     def _started(self, record: r.Started) -> None:
         job = self._one(record.id)
@@ -197,7 +198,9 @@ class State:
         self._move(job, r.Started, RUNNING)
         job.attempt = record.attempt
         info = AttemptInfo(record.attempt, record.at, wait_s=record.wait_s, pid=record.pid, pool=pool)
+        before = job.held_bytes
         job.attempts = (*job.attempts, info)[-self.kept_attempts :]
+        self.unfinished_bytes += job.held_bytes - before
         self._bind(job, (record.zygote, record.kid, record.pid, record.pid_started))
         self.wall = max(self.wall, record.at)
 
@@ -316,7 +319,7 @@ class State:
             self.pruned_until,
         ]
         yield ["zygotes", [r.to_wire(zygote) for zygote in self.zygotes.values()]]
-        yield ["queues", [[name, queue.mode] for name, queue in self.queues.items() if queue.mode is not None]]
+        yield ["queues", [[name, queue.mode] for name, queue in sorted(self.queues.items()) if queue.mode is not None]]
         unfinished = sorted(self.jobs.keys() - self.finished.keys())
         ordered = [self.jobs[job_id] for job_id in unfinished] + [self.jobs[job_id] for job_id in self.finished]
         for start in range(0, len(ordered), _CHUNK_JOBS):

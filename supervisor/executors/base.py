@@ -29,7 +29,7 @@ class Caps:
 
 
 class Executor(Protocol):
-    """One site of one pool, named for ever by ``uuid``. All methods return at once; a child that is gone is no error."""
+    """One site of one pool, named for ever by ``uuid``. All methods return at once; a gone child is no error."""
 
     caps: Caps
     pool: str

@@ -1,0 +1,311 @@
+"""The front desk: turns request frames into events for the machine, answers reads, and parks what has to wait.
+
+Decides nothing about jobs. It checks what can be checked before the machine sees a request: form, names, options,
+arguments, sizes. Whatever is refused leaves a line in the log and is counted.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any, Protocol, assert_never
+
+from .. import __version__
+from ..protocol import messages as m
+from ..protocol import options
+from ..protocol.errors import (
+    BadArguments,
+    JobyardError,
+    NotAllowed,
+    ProtocolError,
+    StorageUnavailable,
+    TooLarge,
+    Unauthorised,
+    UnknownQueue,
+)
+from ..protocol.ids import is_uid
+from ..protocol.states import UNFINISHED
+from . import output, reads
+from .catalog import Catalog
+from .core import events as e
+from .core.machine import Machine
+from .parked import Parked
+from .sockets import Peer
+from .token import Token
+
+log = logging.getLogger("jobyard.requests")
+CALL_DEFAULTS = {"on_duplicate": "return", "durability": "fsync"}
+
+
+class Backstage(Protocol):
+    """What the desk needs of the driver."""
+
+    @property
+    def catalog(self) -> Catalog | None: ...
+    @property
+    def argument_bytes(self) -> int: ...
+    @property
+    def output_dir(self) -> str: ...
+    @property
+    def degraded(self) -> str | None: ...
+    def code_changed(self) -> bool: ...
+    def status(self) -> m.SupervisorStatus: ...
+    def reload(self, token: Token | None) -> None: ...
+    def follow(self, job_id: int, size: int) -> None: ...
+    def answer(self, token: Token, reply: Any) -> None: ...
+    def answer_at_once(self, token: Token, reply: Any) -> None: ...
+
+
+class Desk:
+    """One per supervisor.
+
+    Attributes:
+        refused: how many requests were refused since the start.
+    """
+
+    def __init__(self, machine: Machine, backstage: Backstage, parked_max: int) -> None:
+        self._machine = machine
+        self._back = backstage
+        self.parked = Parked(parked_max)
+        self.refused = 0
+        self._early: list[tuple[Token, m.Submit]] = []  # submits that wait for the catalogue
+
+    def take(self, peer: Peer, data: bytes, settle: Callable[[], None]) -> e.Event | None:
+        """An event for the machine, or None where the desk has answered or parked the request itself.
+
+        ``settle`` is called before a read, so that it sees what came before it.
+        """
+        try:
+            request_id, request = m.unpack_request(data)
+        except JobyardError as error:
+            self.refused += 1
+            log.warning("refused a malformed request from %s: %s", peer.who, error.message)
+            request_id = error.details.pop("id", "")
+            if request_id:
+                self._back.answer_at_once(Token(peer, request_id, "?"), error)
+            return None
+        token = Token(peer, request_id, request.VERB)
+        try:
+            return self._request(token, request, settle)
+        except JobyardError as error:
+            self._refuse(token, error)
+            return None
+
+    def catalog_ready(self) -> list[e.Event]:
+        """Submits that came before the catalogue was there."""
+        early, self._early = self._early, []
+        found: list[e.Event] = []
+        for token, request in early:
+            try:
+                found.append(self._submit(token, request))
+            except JobyardError as error:
+                self._refuse(token, error)
+        return found
+
+    def job_finished(self, job_id: int) -> None:
+        self.parked.finished(job_id, self._answer_wait)
+
+    def log_grown(self, job_id: int) -> None:
+        self.parked.grown(job_id, self._follow_logs)
+
+    def _refuse(self, token: Token, error: JobyardError) -> None:
+        self.refused += 1
+        level = logging.ERROR if isinstance(error, NotAllowed | Unauthorised) else logging.INFO
+        log.log(level, "refused %s from %s: %s (%s)", token.verb, token.peer.who, error.message, error.code)
+        self._back.answer_at_once(token, error)
+
+    def _request(self, token: Token, request: m.Request, settle: Callable[[], None]) -> e.Event | None:
+        match request:
+            case m.Submit():
+                self._check_storage()
+                if self._back.catalog is None or self._back.code_changed():
+                    self._early.append((token, request))
+                    if self._back.catalog is not None:
+                        self._back.reload(None)
+                    return None
+                return self._submit(token, request)
+            case m.Cancel():
+                settle()
+                self._check_storage()
+                return self._cancel(token, request)
+            case m.RetryJob():
+                self._check_storage()
+                return e.RetryAsked(token, request.id, token.peer.who)
+            case m.SetQueue():
+                self._check_storage()
+                return self._set_queue(token, request)
+            case m.Stop():
+                if request.mode not in ("wait", "now"):
+                    raise BadArguments(f"there is no way to stop called {request.mode!r}", hint='"wait" or "now"')
+                log.info("stop (%s) asked by %s", request.mode, token.peer.who)
+                return e.StopAsked(token, request.mode)
+            case m.Reload():
+                self._back.reload(token)
+            case _:
+                settle()
+                self._read(token, request)
+        return None
+
+    def _check_storage(self) -> None:
+        why = self._back.degraded
+        if why is not None:
+            raise StorageUnavailable(
+                f"the journal cannot be written ({why}); nothing new is accepted until it can",
+                hint="free space or repair the disk; jobyard goes on by itself",
+            )
+
+    # -- submit --------------------------------------------------------------------------------------------------------
+
+    def _submit(self, token: Token, request: m.Submit) -> e.SubmitAsked:
+        if not 0 < len(request.jobs) <= m.SUBMIT_JOBS_MAX:
+            raise BadArguments(f"a submit holds 1 to {m.SUBMIT_JOBS_MAX:,} jobs, not {len(request.jobs):,}")
+        wanted, durability = [], "memory"
+        for index, submission in enumerate(request.jobs):
+            try:
+                want, level = self._want(submission)
+            except JobyardError as error:
+                if len(request.jobs) > 1:
+                    error.details["index"] = index
+                raise
+            wanted.append(want)
+            durability = _stronger(durability, level)
+        return e.SubmitAsked(token, wanted, durability)
+
+    def _want(self, submission: m.Submission) -> tuple[e.Wanted, str]:
+        catalog = self._back.catalog
+        assert catalog is not None
+        if not is_uid(submission.uid):
+            raise ProtocolError(f"{submission.uid!r} is not a uid")
+        limit = self._back.argument_bytes
+        if len(submission.payload) > limit:
+            raise TooLarge(
+                f"the arguments take {len(submission.payload):,} bytes; the limit is {limit:,}",
+                hint="write them to a file and pass its path, or raise [limits] argument_bytes",
+            )
+        given = options.parse(options.ALL_OPTIONS, submission.options)
+        resolved = catalog.resolve(submission.ref, submission.method)
+        catalog.check_arguments(resolved.entry, submission.arg_count, submission.kwarg_names)
+        settled = catalog.settle(resolved, given)
+        call = {**CALL_DEFAULTS, **given}
+        want = e.Wanted(
+            uid=submission.uid,
+            ref=resolved.entry.ref,
+            name=resolved.name,
+            payload=submission.payload,
+            queue=settled.queue,
+            priority=settled.priority,
+            policy=settled.policy,
+            delay_s=call.get("delay", 0.0),
+            at=call.get("at"),
+            expires_s=settled.expires_s,
+            key=call.get("key"),
+            on_duplicate=call["on_duplicate"],
+            tags=call.get("tags"),
+            parent=submission.parent,
+            resent=submission.resent,
+        )
+        return want, call["durability"]
+
+    # -- changes -------------------------------------------------------------------------------------------------------
+
+    def _cancel(self, token: Token, request: m.Cancel) -> e.Event:
+        if (request.ids is None) == (request.filter is None):
+            raise BadArguments("cancel takes either ids or a filter")
+        if request.grace_s is not None:
+            options.duration(request.grace_s)
+        more = False
+        if request.ids is not None:
+            ids = request.ids
+            if len(ids) > m.CANCEL_JOBS_MAX:
+                raise BadArguments(f"a cancel holds at most {m.CANCEL_JOBS_MAX:,} ids, not {len(ids):,}")
+            for job_id in ids:
+                reads.find(self._machine, job_id)
+        else:
+            assert request.filter is not None
+            ids = []
+            for job in reads.matching(self._machine, request.filter):
+                if job.state in UNFINISHED and job.cancel is None:
+                    if len(ids) == m.CANCEL_JOBS_MAX:
+                        more = True
+                        break
+                    ids.append(job.id)
+        return e.CancelAsked(token, ids, token.peer.who, request.reason, request.grace_s, more)
+
+    def _set_queue(self, token: Token, request: m.SetQueue) -> e.Event:
+        if request.mode not in ("open", "paused", "draining"):
+            raise BadArguments(f"there is no queue mode {request.mode!r}", hint='"open", "paused" or "draining"')
+        declared = self._machine.rules.queues
+        if request.queue is not None and request.queue not in declared:
+            raise UnknownQueue(
+                f"the config declares no queue {request.queue!r}", hint=options.nearest_hint(request.queue, declared)
+            )
+        return e.QueueSetAsked(token, [request.queue] if request.queue is not None else sorted(declared), request.mode)
+
+    # -- reads ---------------------------------------------------------------------------------------------------------
+
+    def _read(self, token: Token, request: m.Request) -> None:
+        match request:
+            case m.Ping():
+                ready = self._back.catalog is not None
+                status = self._back.status()
+                self._back.answer(token, m.Pong(status.pid, __version__, ready, status.generation))
+            case m.Get():
+                self._back.answer(token, reads.jobs(self._machine, request.ids))
+            case m.List():
+                self._back.answer(token, reads.listed(self._machine, request))
+            case m.Status():
+                self._back.answer(token, self._back.status())
+            case m.Catalog():
+                catalog = self._back.catalog
+                reply = m.CatalogReply([]) if catalog is None else m.CatalogReply(catalog.entries, catalog.problems)
+                self._back.answer(token, reply)
+            case m.Wait():
+                self._wait(token, request)
+            case m.Logs():
+                self._logs(token, request)
+            case m.Submit() | m.Cancel() | m.RetryJob() | m.SetQueue() | m.Stop() | m.Reload():
+                raise AssertionError(f"{request.VERB} is not a read")
+            case _:
+                assert_never(request)
+
+    def _wait(self, token: Token, request: m.Wait) -> None:
+        if not request.ids:
+            raise BadArguments("wait takes at least one id")
+        waiting = {job_id for job_id in request.ids if reads.find(self._machine, job_id).state in UNFINISHED}
+        done = len(set(request.ids)) - len(waiting)
+        if not waiting or (request.any and done):
+            self._answer_wait(token, request)
+        else:
+            self.parked.park_wait(token, request, waiting)
+
+    def _answer_wait(self, token: Token, request: m.Wait) -> None:
+        state = self._machine.state
+        found = [state.jobs[job_id] for job_id in request.ids if job_id in state.jobs]
+        self._back.answer(token, m.Jobs([self._machine.info(job) for job in found if job.state not in UNFINISHED]))
+
+    def _follow_logs(self, token: Token, request: m.Logs) -> None:
+        try:
+            self._logs(token, request)
+        except JobyardError as error:
+            self._refuse(token, error)
+
+    def _logs(self, token: Token, request: m.Logs) -> None:
+        """Output of an attempt that was made, or, for a follower, of the one that comes next."""
+        job = reads.find(self._machine, request.id)
+        attempt = max(1, job.attempt) if request.attempt is None else request.attempt
+        coming = attempt == job.attempt + 1 and request.follow
+        if not (1 <= attempt <= job.attempt or coming) or request.offset < 0:
+            raise BadArguments(f"job {job.id} has no attempt {attempt}; it has made {job.attempt}")
+        live = job.state in UNFINISHED if coming else attempt == job.attempt and job.child is not None
+        directory = self._back.output_dir
+        chunks, reached, dropped = output.read(directory, job.id, attempt, request.offset, m.LOG_BYTES_MAX)
+        if request.follow and live and not chunks:
+            self.parked.park_logs(token, request)
+            self._back.follow(job.id, reached)
+            return
+        path = output.path(directory, job.id, attempt)
+        self._back.answer(token, m.LogReply(attempt, chunks, reached, not live and not chunks, dropped, str(path)))
+
+
+def _stronger(one: str, other: str) -> str:
+    return min(one, other, key=("fsync", "written", "memory").index)

@@ -1,0 +1,288 @@
+"""The loop: waits for input, steps the machine, appends its records as one group, and performs effects when they may.
+
+One thread decides. It decides nothing about jobs itself: it brings events to the machine and carries effects out. The
+order of durability is the outbox's; requests are the desk's; executors are the sites'.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import msgpack
+import zmq
+
+from ..protocol import messages as m
+from ..protocol.errors import OutcomeUnknown, SupervisorUnavailable
+from ..protocol.states import FINISHED
+from . import clock
+from .compaction import Compaction
+from .core import effects as f
+from .core import events as e
+from .core.machine import Machine
+from .core.records import to_wire
+from .desk import Desk
+from .journal.journal import Journal
+from .office import Office
+from .outbox import Outbox
+from .signals import Signals
+from .sites import Sites
+from .sockets import Peer, RequestSocket
+from .story import Story
+from .token import Token
+
+log = logging.getLogger("jobyard")
+PROBE_S = 1.0
+FAREWELL_S = 5.0
+
+
+class Driver:
+    """Put together by ``__main__.py``; ``run`` is the life of a supervisor."""
+
+    def __init__(
+        self, machine: Machine, journal: Journal, socket: RequestSocket, sites: Sites, office: Office, compaction: Compaction
+    ) -> None:
+        self.machine = machine
+        self.journal = journal
+        self.socket = socket
+        self.sites = sites
+        self.office = office
+        self.compaction = compaction
+        self.desk = Desk(machine, self, office.settings.limits.parked_requests)
+        self.outbox = Outbox(self._perform)
+        self.story = Story(machine)
+        self.degraded: str | None = None
+        self._ticket = 0
+        self._events: list[e.Event] = []
+        self._stopped_at: float | None = None
+        self._probe_at: float | None = None
+        self._timer = clock.Timer()
+        self._steps = clock.StepWatch()
+        self._signals = Signals()
+        self._poller = zmq.Poller()
+        self._handlers: dict[int, Callable[[], None]] = {}
+        sites.watch, sites.unwatch = self._watch_site, self.unwatch
+        self._watch_own()
+
+    # -- the loop ------------------------------------------------------------------------------------------------------
+
+    def run(self) -> int:
+        """Until stopped; gives the exit code."""
+        self._turn()
+        self.office.start(self)
+        while not self._gone():
+            self._wait()
+            self._turn()
+        self._close()
+        return 0
+
+    def _wait(self) -> None:
+        timeout_s = self._timer.timeout_s()
+        ready = self._poller.poll(None if timeout_s is None else timeout_s * 1000)
+        for source, _ in ready:
+            if source is self.socket.socket:
+                self._requests()
+            elif handler := self._handlers.get(source):
+                handler()
+            else:
+                self._site(source)
+
+    def _turn(self) -> None:
+        """Step the machine with what has come in, and see to everything that is due."""
+        now = clock.now()
+        self._step(now)
+        self._mind_storage(now)
+        self.outbox.release_late_kills(now.boot)
+        self.sites.restart_due(now.boot)
+        self.office.mind_deadlines(now.boot)
+        self.compaction.consider()
+        wakes = [
+            self.machine.wake_at(),
+            self.outbox.wake_at(),
+            self.sites.wake_at(),
+            self.office.wake_at(),
+            self._probe_at,
+            None if self._stopped_at is None else self._stopped_at + FAREWELL_S,
+        ]
+        self._timer.set(min((wake for wake in wakes if wake is not None), default=None))
+
+    def _step(self, now: e.Now) -> None:
+        events, self._events = self._events, []
+        self.commit(self.machine.step(now, events), now)
+
+    def settle(self) -> None:
+        """Take in what has come so far, so that a read sees it."""
+        if self._events:
+            self._step(clock.now())
+
+    def commit(self, effects: f.Effects, now: e.Now) -> None:
+        """Hand the records to the journal and the effects to the outbox."""
+        for prepare in effects.prepare:
+            self.sites.perform(prepare)
+        if effects.records:
+            self._ticket = self.journal.append([msgpack.packb(to_wire(record)) for record in effects.records])
+        for reply in effects.early:
+            self._perform(reply)
+        synced = self.journal.synced
+        self.outbox.add(effects.durable, self._ticket, synced)
+        self.outbox.add_kills(effects.kills, self._ticket if self.degraded is None else 0, synced, now.boot)
+
+    # -- input ---------------------------------------------------------------------------------------------------------
+
+    def watch(self, fd: int, handler: Callable[[], None]) -> None:
+        """Call ``handler`` when ``fd`` is readable."""
+        self._handlers[fd] = handler
+        self._poller.register(fd, zmq.POLLIN)
+
+    def unwatch(self, fd: int) -> None:
+        self._handlers.pop(fd, None)
+        self._poller.unregister(fd)
+
+    def _watch_site(self, fd: int) -> None:
+        self._poller.register(fd, zmq.POLLIN)
+
+    def _watch_own(self) -> None:
+        self._poller.register(self.socket.socket, zmq.POLLIN)
+        self.watch(self.journal.fileno(), self._synced)
+        self.watch(self._signals.fileno(), self._signalled)
+        if (fd := self._timer.fileno()) is not None:
+            self.watch(fd, self._timer.clear)
+        if (fd := self._steps.fileno()) is not None:
+            self.watch(fd, self._clock_stepped)
+
+    def _requests(self) -> None:
+        for peer, data in self.socket.receive():
+            event = self.desk.take(peer, data, self.settle)
+            if event is not None:
+                self._events.append(event)
+
+    def _site(self, fd: int) -> None:
+        for event in self.sites.events(fd, clock.now().boot):
+            if isinstance(event, e.LogGrown):
+                job_id = self.machine.state.children.get((event.child.zygote, event.child.kid))
+                if job_id is not None:
+                    self.desk.log_grown(job_id)
+            else:
+                self._events.append(event)
+
+    def _synced(self) -> None:
+        self.journal.collect()
+        self.outbox.release(self.journal.synced)
+
+    def _clock_stepped(self) -> None:
+        self._steps.clear()
+        log.warning("the wall clock was set")
+        self._events.append(e.ClockStepped())
+
+    def _signalled(self) -> None:
+        for number in self._signals.take():
+            if number.name == "SIGHUP":
+                self.reload(None)
+            else:
+                hurry = number.name != "SIGINT" or self.machine.stopping is not None
+                log.info("%s: stopping%s", number.name, " now" if hurry else " when the running jobs have ended")
+                self._events.append(e.StopAsked(None, "now" if hurry else "wait"))
+
+    # -- effects -------------------------------------------------------------------------------------------------------
+
+    def _perform(self, effect: Any) -> None:
+        match effect:
+            case f.Reply():
+                if effect.token is not None:
+                    self.answer_at_once(effect.token, effect.reply)
+            case f.Notify():
+                self._notify(effect)
+            case f.Stopped():
+                self._stopped_at = clock.now().boot
+                self.sites.stopping = True
+            case _:
+                self.sites.perform(effect)
+
+    def _notify(self, notice: f.Notify) -> None:
+        self.story.tell(notice)
+        job = self.machine.state.jobs.get(notice.job_id)
+        if notice.kind in ("started", "ended", "cancelled"):
+            self.desk.log_grown(notice.job_id)
+        if job is None or job.state in FINISHED:
+            self.desk.job_finished(notice.job_id)
+
+    # -- storage -------------------------------------------------------------------------------------------------------
+
+    def _mind_storage(self, now: e.Now) -> None:
+        """Notice that the journal failed; try, once a second, to put all that is in memory into a new one."""
+        failed = self.journal.failed
+        if failed is None and self.degraded is None:
+            return
+        if self.degraded is None:
+            self.degraded = failed.strerror or str(failed) if failed else "it cannot be written"
+            log.error("journal: %s; nothing new is accepted until it can be written again", self.degraded)
+            self.outbox.release_all_kills()
+            for reply in self.outbox.take_replies(lambda effect: isinstance(effect, f.Reply)):
+                if reply.token is not None:
+                    self.answer_at_once(reply.token, OutcomeUnknown(hint="send it again: a repeated submit is one job"))
+            self._probe_at = now.boot + PROBE_S
+        elif self._probe_at is not None and now.boot >= self._probe_at:
+            self._probe(now)
+
+    def _probe(self, now: e.Now) -> None:
+        try:
+            self.journal.restart(self.machine.state.dump())
+        except OSError as error:
+            self.degraded = error.strerror or str(error)
+            self._probe_at = clock.now().boot + PROBE_S
+            return
+        log.warning("journal: it can be written again; all that is in memory is in a new file")
+        self.degraded = self._probe_at = None
+        self.outbox.release(self.journal.synced)
+
+    # -- what the desk asks --------------------------------------------------------------------------------------------
+
+    def answer(self, token: Token, reply: Any) -> None:
+        """Once everything decided so far is on disk; in degraded mode at once, saying so."""
+        if self.degraded is not None:
+            self.answer_at_once(token, _not_durable(reply))
+        else:
+            self.outbox.add([f.Reply(token, reply)], self._ticket, self.journal.synced)
+
+    def answer_at_once(self, token: Token, reply: Any) -> None:
+        self.socket.send(token.peer, m.pack_reply(token.request_id, reply))
+
+    def reload(self, token: Token | None) -> None:
+        self.office.reload(token)
+
+    def follow(self, job_id: int, size: int) -> None:
+        job = self.machine.state.jobs[job_id]
+        if job.child is not None:
+            zygote, kid, pid, started = job.child
+            self.sites.follow(e.Child(job.attempts[-1].pool, zygote, kid, pid, started), size)
+
+    def status(self) -> m.SupervisorStatus:
+        return self.office.status(self)
+
+    # -- the end -------------------------------------------------------------------------------------------------------
+
+    def _gone(self) -> bool:
+        if self._stopped_at is None:
+            return False
+        return not self.sites.executors or clock.now().boot >= self._stopped_at + FAREWELL_S
+
+    def _close(self) -> None:
+        self.sites.close()
+        self.office.close()
+        self.compaction.close()
+        farewell = SupervisorUnavailable("the supervisor stopped while this request waited", hint="jobctl up")
+        self.desk.parked.drop_all(lambda token: self.answer_at_once(token, farewell))
+        self.journal.close()
+        self.outbox.release(self.journal.synced)
+        self.socket.close()
+        self._signals.close()
+        self._timer.close()
+        self._steps.close()
+
+
+def _not_durable(reply: Any) -> Any:
+    if isinstance(reply, m.Jobs):
+        for job in reply.jobs:
+            object.__setattr__(job, "durable", False)
+    return reply

@@ -1,0 +1,448 @@
+"""The messages between supervisor, zygote, log writer and child: their names, fields and version, and their framing.
+
+Owns how a message becomes one packet of a SOCK_SEQPACKET socket, and which descriptors go beside it. Knows nothing of
+what anybody does on receipt. A message is the msgpack list ``[name, field, ...]``; what does not fit into a packet
+travels as an anonymous file.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from array import array
+from collections import deque
+from typing import Any, NamedTuple
+
+from ....protocol import codec
+from ....protocol.errors import ProtocolError
+
+ADOPTION_VERSION = 1
+ADOPTION_VERSIONS = (1,)  # spoken by a zygote of this release
+INLINE_BYTES_MAX = 64 * 1024  # longer messages go by anonymous file; a packet of 212 KB is EMSGSIZE
+PACKET_BYTES_MAX = 128 * 1024
+KIDS_PER_MESSAGE = 200  # the kernel takes at most 253 descriptors beside one packet
+EXITS_PER_MESSAGE = 200
+
+_MEMFD_FLAGS = getattr(os, "MFD_CLOEXEC", 0)
+
+
+# -- at start, by anonymous file -----------------------------------------------------------------------------------------
+
+
+class Boot(NamedTuple):
+    """All that a zygote or a spawned child needs to know of its pool; the fields of ``PoolSpec`` mean the same here.
+
+    ``scratch_root`` is the directory in which attempts may have a directory of their own.
+    """
+
+    uuid: str
+    cwd: str
+    path: list[str]
+    allow: list[str]
+    output_dir: str
+    scratch_root: str
+    preload: list[str]
+    setup: str | None
+    child_setup: str | None
+    nofile: int | None
+    nproc: int | None
+    nice: int
+    memory_max_bytes: int | None
+    result_bytes: int
+    traceback_bytes: int
+    max_job_bytes: int
+
+
+# -- supervisor to zygote ------------------------------------------------------------------------------------------------
+
+
+class Hello(NamedTuple):
+    """First message. A lower generation is refused, a higher one replaces the older connection."""
+
+    version: int
+    generation: int
+    salt: str
+
+
+class Prepare(NamedTuple):
+    count: int
+
+
+class Start(NamedTuple):
+    """Binds an attempt to a child and arms its deadlines; sent before ``Go`` is sent to the child."""
+
+    kid: int
+    job_id: int
+    attempt: int
+    output_name: str
+    timeout_s: float | None
+    soft_timeout_s: float | None
+    stall_timeout_s: float | None
+    grace_s: float
+
+
+class Discard(NamedTuple):
+    kid: int
+
+
+class Kill(NamedTuple):
+    kid: int
+    kind: str
+    grace_s: float
+    reason: str | None
+
+
+class Ack(NamedTuple):
+    seqs: list[int]
+
+
+class Follow(NamedTuple):
+    kid: int
+    size: int
+
+
+class Retire(NamedTuple):
+    """Take no new work; end after the last exit is acknowledged."""
+
+
+# -- zygote to supervisor ------------------------------------------------------------------------------------------------
+
+
+class Welcome(NamedTuple):
+    """Answers ``Hello``; beside it goes the descriptor of the shared page."""
+
+    version: int
+    uuid: str
+    pid: int
+    pid_started: int
+    boot_id: str
+
+
+class Kids(NamedTuple):
+    """Children that exist, each ``[kid, pid, pid_started, slot, job_id, attempt]``, with a descriptor for each."""
+
+    kids: list[list[int]]
+
+
+class Ready(NamedTuple):
+    """Everything that a supervisor must know has been said; ``warnings`` are for people."""
+
+    warnings: list[str]
+
+
+class Refused(NamedTuple):
+    """The zygote will not serve this connection, or cannot serve at all."""
+
+    why: str
+
+
+class Made(NamedTuple):
+    """A child exists; the supervisor's end of its socket goes beside the message."""
+
+    kid: int
+    pid: int
+    pid_started: int
+    slot: int
+
+
+class PrepareFailed(NamedTuple):
+    count: int
+    why: str
+
+
+class Gone(NamedTuple):
+    """A child and its tree have ended. ``base_bytes`` is its memory before the job's own code, 0 if that never ran."""
+
+    seq: int
+    kid: int
+    exit_code: int | None
+    signal: str | None
+    killed: str | None
+    at: float
+    cpu_user_s: float
+    cpu_system_s: float
+    peak_bytes: int
+    base_bytes: int
+    survivors: int
+
+
+class Exits(NamedTuple):
+    """Exits that are not acknowledged, each a ``Gone``."""
+
+    exits: list[list[Any]]
+
+
+class Grown(NamedTuple):
+    kid: int
+    done: bool
+
+
+# -- zygote and log writer -----------------------------------------------------------------------------------------------
+
+
+class Open(NamedTuple):
+    """Beside it go the read ends of stdout, stderr and logging. ``again``: an earlier writer may have begun with it."""
+
+    kid: int
+    name: str
+    again: bool
+
+
+class Watch(NamedTuple):
+    kid: int
+    size: int
+
+
+class Grew(NamedTuple):
+    kid: int
+
+
+class Done(NamedTuple):
+    """All three streams have ended, and everything is written."""
+
+    kid: int
+
+
+# -- to and from the child -----------------------------------------------------------------------------------------------
+
+
+class Go(NamedTuple):
+    """Run this. ``output`` is the file that stdout and stderr go to where there is no log writer."""
+
+    job_id: int
+    attempt: int
+    uid: str
+    ref: str
+    payload: bytes
+    max_attempts: int
+    tried: int
+    timeout_s: float | None
+    tags: dict[str, str] | None
+    queue: str
+    output: str | None
+
+
+class Stop(NamedTuple):
+    """Says why a SIGTERM follows. kind: as in ``Exit.killed``, or "soft" for the soft timeout."""
+
+    kind: str
+    reason: str | None
+
+
+class Up(NamedTuple):
+    """A spawned child is ready for ``Go``."""
+
+
+class Poke(NamedTuple):
+    """There is new progress in the child's slot of the shared page."""
+
+
+class End(NamedTuple):
+    """The child's last message. ``error`` is ``[type, message, traceback, kinds]``, ``usage`` the fields of ``Usage``."""
+
+    kind: str
+    result: bytes | None
+    error: list[Any] | None
+    delay_s: float | None
+    count: bool
+    usage: list[Any] | None
+
+
+class Large(NamedTuple):
+    """Stands for the message of ``size`` bytes in the anonymous file beside it."""
+
+    size: int
+
+
+Message = tuple[Any, ...]
+Kinds = dict[str, type[Any]]
+
+
+def kinds(*classes: type[Any]) -> Kinds:
+    """The messages that somebody understands, for ``decode``."""
+    return {cls.__name__: cls for cls in classes}
+
+
+TO_ZYGOTE = kinds(Hello, Prepare, Start, Discard, Kill, Ack, Follow, Retire)
+TO_SUPERVISOR = kinds(Welcome, Kids, Ready, Refused, Made, PrepareFailed, Exits, Grown)
+TO_WRITER = kinds(Open, Watch)
+FROM_WRITER = kinds(Grew, Done)
+TO_CHILD = kinds(Go, Stop)
+FROM_CHILD = kinds(Up, Poke, End)
+BOOT = kinds(Boot)
+_LARGE = kinds(Large)
+
+
+def encode(message: Message) -> bytes:
+    """The bytes of a message.
+
+    Raises:
+        TooLarge: longer than a message may be.
+    """
+    return codec.pack([type(message).__name__, *message])
+
+
+def decode(data: bytes, known: Kinds) -> Any:
+    """The message in ``data``.
+
+    Raises:
+        ProtocolError: not a message of ``known``. The types of its fields are the sender's word.
+    """
+    parts = codec.unpack(data)
+    cls = known.get(parts[0]) if isinstance(parts, list) and parts and isinstance(parts[0], str) else None
+    if cls is None:
+        raise ProtocolError("not a message that is understood here")
+    try:
+        return cls(*parts[1:])
+    except TypeError:
+        raise ProtocolError(f"a {parts[0]} message with {len(parts) - 1} fields") from None
+
+
+# -- packets -------------------------------------------------------------------------------------------------------------
+
+
+class Truncated(Exception):
+    """Descriptors that came with a packet were lost: this process is at its limit of open files."""
+
+
+def send(sock: socket.socket, data: bytes, fds: tuple[int, ...] = (), wait: bool = False) -> bool:
+    """Send one packet with ``fds`` beside it; False if the queue is full and ``wait`` is not set.
+
+    Raises:
+        OSError: the other side is gone.
+    """
+    beside = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array("i", fds))] if fds else []
+    try:
+        sock.sendmsg([data], beside, 0 if wait else socket.MSG_DONTWAIT)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def receive(sock: socket.socket, flags: int = 0, fds_max: int = 4) -> tuple[bytes, list[int]]:
+    """One packet and the descriptors beside it, which now belong to the caller; ``b""`` is the end of the connection.
+
+    Raises:
+        BlockingIOError: nothing is there, with MSG_DONTWAIT in ``flags``.
+        Truncated: descriptors were lost; the packet is gone too, unless it was only peeked at.
+    """
+    try:
+        data, fds, got = _receive(sock, flags, fds_max)
+    except ConnectionResetError:  # told once when the other side left something unread; what it sent comes after
+        try:
+            data, fds, got = _receive(sock, flags, fds_max)
+        except ConnectionResetError:
+            return b"", []
+    if got & socket.MSG_CTRUNC:
+        close_all(fds)
+        raise Truncated
+    return data, fds
+
+
+def _receive(sock: socket.socket, flags: int, fds_max: int) -> tuple[bytes, list[int], int]:
+    data, beside, got, _ = sock.recvmsg(PACKET_BYTES_MAX, socket.CMSG_SPACE(4 * fds_max), flags | _CLOEXEC)
+    fds = array("i")
+    for level, kind, raw in beside:
+        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+            fds.frombytes(raw[: len(raw) - len(raw) % fds.itemsize])
+    return data, list(fds), got
+
+
+_CLOEXEC = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
+
+
+def close_all(fds: list[int] | tuple[int, ...]) -> None:
+    for fd in fds:
+        os.close(fd)
+
+
+def file_of(data: bytes, name: str) -> int:
+    """An anonymous file that holds ``data``, at its start.
+
+    Raises:
+        OSError: no descriptor or no memory left.
+    """
+    fd = os.memfd_create(name, _MEMFD_FLAGS)
+    try:
+        view = memoryview(data)
+        while view:
+            view = view[os.write(fd, view) :]
+        os.lseek(fd, 0, os.SEEK_SET)
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
+
+
+def packet(data: bytes) -> tuple[bytes, tuple[int, ...]]:
+    """What to send for ``data``: itself, or a ``Large`` and a descriptor, which the caller closes after sending."""
+    if len(data) <= INLINE_BYTES_MAX:
+        return data, ()
+    return encode(Large(len(data))), (file_of(data, "jobyard-message"),)
+
+
+def content(data: bytes, fds: list[int]) -> bytes:
+    """The message that a packet of ``packet`` stands for. The descriptors stay the caller's.
+
+    Raises:
+        ProtocolError: the descriptor is not what was announced.
+    """
+    if not fds:
+        return data
+    size = decode(data, _LARGE).size
+    try:
+        if not isinstance(size, int) or not 0 < size <= codec.MESSAGE_BYTES_MAX or os.fstat(fds[0]).st_size != size:
+            raise ProtocolError("a large message of another size than announced")
+        found = os.pread(fds[0], size, 0)
+    except OSError as error:
+        raise ProtocolError(f"a large message that cannot be read: {error.strerror}") from None
+    if len(found) != size:
+        raise ProtocolError("a large message that was cut")
+    return found
+
+
+class Outbox:
+    """Packets for one socket that never block their sender; they leave in order.
+
+    ``fds`` beside a waiting packet must stay open until it is gone, or be given away with ``own=True``.
+    """
+
+    __slots__ = ("_sock", "_waiting")
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._waiting: deque[tuple[bytes, tuple[int, ...], bool]] = deque()
+
+    def __bool__(self) -> bool:
+        return bool(self._waiting)
+
+    def put(self, message: Message, fds: tuple[int, ...] = (), own: bool = False) -> None:
+        """Send, or keep until there is room.
+
+        Raises:
+            OSError: the other side is gone.
+        """
+        self._waiting.append((encode(message), fds, own))
+        if len(self._waiting) == 1:
+            self.flush()
+
+    def flush(self) -> None:
+        """Send what there is room for.
+
+        Raises:
+            OSError: the other side is gone.
+        """
+        while self._waiting:
+            data, fds, own = self._waiting[0]
+            if not send(self._sock, data, fds):
+                return
+            self._waiting.popleft()
+            if own:
+                close_all(fds)
+
+    def clear(self) -> None:
+        """Drop what waits."""
+        while self._waiting:
+            _, fds, own = self._waiting.popleft()
+            if own:
+                close_all(fds)

@@ -1,0 +1,129 @@
+"""Ending whole process trees: a child's group, and everything that its death leaves to this process.
+
+Owns who may be killed. Every child is a subreaper of its own, so what it started stays below it while it lives, and
+comes to the zygote when it dies. Hence a child of the zygote that the zygote does not know belongs to a dead attempt,
+and may be killed without asking whose it was.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Container
+
+FREEZE_S = 0.2  # one freeze takes no longer
+
+
+def signal_group(pid: int, number: int) -> None:
+    """Signal the group that ``pid`` leads, or ``pid`` alone while it leads none. ``pid`` must not be reaped yet."""
+    try:
+        os.killpg(pid, number)
+    except ProcessLookupError:
+        signal_one(pid, number)
+    except PermissionError:  # none of the group may be signalled: they have all changed their user
+        return
+
+
+def signal_one(pid: int, number: int) -> bool:
+    """Signal one process; False if it is gone or belongs to somebody else."""
+    try:
+        os.kill(pid, number)
+    except (ProcessLookupError, PermissionError):
+        return False
+    return True
+
+
+def children_of(pid: int) -> list[int]:
+    """The children of all threads of ``pid``."""
+    found: list[int] = []
+    try:
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            with open(f"/proc/{pid}/task/{thread}/children", "rb") as file:
+                found += map(int, file.read().split())
+    except (FileNotFoundError, ProcessLookupError):
+        pass  # it ended meanwhile; what it had has gone to its reaper
+    return found
+
+
+class OwnChildren:
+    """The children of this process, which has one thread; its descriptor stays open because it is asked at every exit."""
+
+    def __init__(self) -> None:
+        pid = os.getpid()
+        self._fd = os.open(f"/proc/{pid}/task/{pid}/children", os.O_RDONLY)
+
+    def pids(self) -> list[int]:
+        data = b""
+        while part := os.pread(self._fd, 65536, len(data)):
+            data += part
+            if len(part) < 4096:
+                break
+        return [int(pid) for pid in data.split()]
+
+
+def sweep(children: Callable[[], list[int]], known: Container[int], pause: Callable[[], None], limit_s: float) -> list[int]:
+    """Kill and reap every child that is not ``known``; returns those that are left after ``limit_s`` seconds.
+
+    Args:
+        pause: waits a moment, best until a child has ended.
+    """
+    until = time.monotonic() + limit_s
+    while strangers := [pid for pid in children() if pid not in known]:
+        for pid in strangers:
+            signal_one(pid, signal.SIGKILL)
+        left = [pid for pid in strangers if not reap(pid)]
+        if left:
+            if time.monotonic() >= until:
+                return left
+            pause()
+    return []
+
+
+def reap(pid: int) -> bool:
+    """Collect a child that has ended; False if it has not."""
+    try:
+        return os.waitpid(pid, os.WNOHANG)[0] != 0
+    except ChildProcessError:
+        return True
+
+
+def freeze(roots: list[int]) -> list[int]:
+    """Stop everything below and including ``roots``, so that nothing can fork any more; returns all that was found."""
+    until = time.monotonic() + FREEZE_S
+    found: set[int] = set()
+    while time.monotonic() < until:
+        new = [pid for pid in tree(roots) if pid not in found]
+        for pid in new:
+            signal_one(pid, signal.SIGSTOP)
+        found.update(new)
+        if not new and all(_is_still(pid) for pid in found):
+            break
+    return list(found)
+
+
+def tree(roots: list[int]) -> list[int]:
+    """``roots`` and everything below them."""
+    found, todo = dict.fromkeys(roots), list(roots)
+    while todo:
+        for pid in children_of(todo.pop()):
+            if pid not in found:
+                found[pid] = None
+                todo.append(pid)
+    return list(found)
+
+
+def freeze_and_kill(roots: list[int]) -> None:
+    """For trees that fork faster than they can be killed one by one."""
+    for pid in freeze(roots):
+        signal_one(pid, signal.SIGKILL)
+
+
+def _is_still(pid: int) -> bool:
+    """Stopped or dead."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            data = file.read()
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+    return data[data.rindex(b")") + 2 :][:1] in b"TtZX"

@@ -1,0 +1,115 @@
+"""What Linux offers to confine and identify a process: parent-death signal, subreaper, resource limits, start time.
+
+Owns the system calls. Knows nothing of pools or jobs.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import resource
+import signal
+
+OOM_SCORE_ADDED = 500  # the kernel takes jobs before the supervisor and the zygote
+_PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def _prctl(option: int, value: int) -> None:
+    if _libc.prctl(option, value, 0, 0, 0) != 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code))
+
+
+def become_subreaper() -> None:
+    """Orphans below this process become its children."""
+    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def die_with_parent(parent: int) -> None:
+    """Be killed when the process ``parent`` dies; leave at once if it is dead already."""
+    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(0)
+
+
+def default_signals() -> None:
+    """Undo what was inherited: every signal does what it does by default, save those that Python ignores itself."""
+    kept = {signal.SIGKILL, signal.SIGSTOP, signal.SIGINT, signal.SIGPIPE, signal.SIGXFSZ}
+    for number in signal.valid_signals() - kept:
+        signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def raise_open_files() -> int:
+    """Raise the soft limit of open files to the hard one; returns what it was."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return soft
+
+
+def limit_open_files(soft: int) -> None:
+    """Set the soft limit of open files, as far as the hard one allows."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    if hard != resource.RLIM_INFINITY:
+        soft = min(soft, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def limit_processes(count: int) -> None:
+    """Limit the processes of this user; the kernel does not hold root to it."""
+    _set_both(resource.RLIMIT_NPROC, count)
+
+
+def limit_memory(size: int) -> None:
+    """Limit the private memory of this process to ``size`` bytes above what it holds now."""
+    with open("/proc/self/statm", "rb") as file:
+        pages = int(file.read().split()[5])
+    _set_both(resource.RLIMIT_DATA, pages * resource.getpagesize() + size)
+
+
+def no_core_files() -> None:
+    _set_both(resource.RLIMIT_CORE, 0)
+
+
+def _set_both(kind: int, value: int) -> None:
+    hard = resource.getrlimit(kind)[1]
+    if hard != resource.RLIM_INFINITY:
+        value = min(value, hard)
+    resource.setrlimit(kind, (value, value))
+
+
+def oom_score() -> bytes:
+    """What ``offer_to_oom_killer`` writes in children of this process."""
+    with open("/proc/self/oom_score_adj", "rb") as file:
+        return b"%d" % min(1000, int(file.read()) + OOM_SCORE_ADDED)
+
+
+def offer_to_oom_killer(score: bytes) -> None:
+    """Be killed before others when memory runs out."""
+    fd = os.open("/proc/self/oom_score_adj", os.O_WRONLY)
+    try:
+        os.write(fd, score)
+    finally:
+        os.close(fd)
+
+
+def start_time(pid: int) -> int:
+    """When the process started, in clock ticks since boot; with its pid this names it for ever. 0 if it is gone."""
+    try:
+        fd = os.open(f"/proc/{pid}/stat", os.O_RDONLY)
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+    try:
+        data = os.read(fd, 1024)
+    except ProcessLookupError:
+        return 0
+    finally:
+        os.close(fd)
+    return int(data[data.rindex(b")") + 2 :].split()[19])
+
+
+def boot_id() -> str:
+    """Names this boot of the machine."""
+    with open("/proc/sys/kernel/random/boot_id") as file:
+        return file.read().strip()

@@ -1,0 +1,177 @@
+"""The open segment and all that is done to it: groups, syncs, rotation, and the new start after a failure.
+
+Used by one thread at a time. Keeps the order on disk: a group is on disk before the next is written, a sealed segment
+before its successor exists, a new file before what it replaces is removed. Whatever raises here leaves a descriptor
+that must not be written again; ``restart`` is the only way on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+from . import frames, segment, snapshot
+from .disk import NO_SPACE, Disk, write_all
+from .files import listing, remove_covered, snapshot_path
+from .reserve import Reserve
+
+
+@dataclass
+class Tip:
+    """Where the journal ends: the open segment.
+
+    Attributes:
+        number, fd, salt, size: of the open segment.
+        group: number of the next group.
+    """
+
+    number: int
+    fd: int
+    salt: int
+    size: int
+    group: int
+
+
+class Writer:
+    """Writes at the tip.
+
+    Args:
+        sealed: sizes of the sealed segments by number. snapshots: the same of the snapshots.
+    """
+
+    def __init__(
+        self,
+        disk: Disk,
+        directory: Path,
+        segment_bytes: int,
+        reserve: Reserve,
+        tip: Tip,
+        sealed: dict[int, int],
+        snapshots: dict[int, int],
+    ) -> None:
+        self.reserve = reserve
+        self._disk, self._directory, self._segment_bytes = disk, directory, segment_bytes
+        self._tip = tip
+        self._tried = tip.number  # highest number of a segment that may exist by now
+        self._sizes = Lock()  # of the two below, which the other thread sums up
+        self._sealed, self._snapshots = sealed, snapshots
+
+    # -- groups --------------------------------------------------------------------------------------------------------
+
+    def write(self, count: int, packed: list[bytes]) -> None:
+        """Write ``count`` packed records as one group, in a new segment if this one is full; ``sync`` must follow.
+
+        Raises:
+            OSError: the disk refuses, also after the reserve was given up.
+        """
+        tip = self._tip
+        if tip.size >= self._segment_bytes:
+            self.rotate()
+        frame = frames.encode(frames.GROUP, tip.group, tip.salt, frames.pack_group(count, packed))
+        tip.group += 1  # even if it fails: nobody can know how much of it is on disk
+        try:
+            write_all(self._disk, tip.fd, frame, tip.size)
+        except OSError as error:
+            if error.errno not in NO_SPACE:
+                raise
+            self._disk.truncate(tip.fd, tip.size)
+            self.reserve.release()
+            write_all(self._disk, tip.fd, frame, tip.size)
+        tip.size += len(frame)
+
+    def sync(self) -> None:
+        """Raises: OSError: it is not known what of the last group is on disk."""
+        self._disk.sync(self._tip.fd)
+
+    # -- segments ------------------------------------------------------------------------------------------------------
+
+    @property
+    def sealed(self) -> int:
+        """Number of the last sealed segment; 0 while there is none."""
+        return self._tip.number - 1
+
+    def seal(self) -> None:
+        """Rotate unless the open segment is empty. Everything written was synced.
+
+        Raises:
+            OSError: as ``rotate``.
+        """
+        if self._tip.size > len(segment.header(0, 0, 0)):
+            self.rotate()
+
+    def rotate(self) -> None:
+        """Open the next segment; the present one is sealed by that. Everything written was synced.
+
+        Raises:
+            OSError: the next segment may or may not exist.
+        """
+        tip = self._tip
+        self._tried = tip.number + 1
+        fd, salt, size = self.reserve.retrying(
+            lambda: segment.create(self._disk, self._directory, tip.number + 1, tip.group),
+        )
+        self._disk.close(tip.fd)
+        with self._sizes:
+            self._sealed[tip.number] = tip.size
+            tip.number, tip.fd, tip.salt, tip.size = tip.number + 1, fd, salt, size
+
+    def compacted(self, upto: int) -> None:
+        """Snapshot ``upto`` is durable: remove what it covers.
+
+        Raises:
+            OSError: there is no such snapshot, or something could not be removed. A later call removes it.
+        """
+        if not 0 < upto <= self.sealed:
+            raise ValueError(f"segment {upto} is not sealed; the last sealed one is {self.sealed}")
+        size = self._disk.size(snapshot_path(self._directory, upto))
+        with self._sizes:
+            self._snapshots[upto] = size
+            segments, snapshots = list(self._sealed), list(self._snapshots)
+        remove_covered(self._disk, self._directory, upto, segments, snapshots)
+        with self._sizes:
+            self._sealed = {number: size for number, size in self._sealed.items() if number > upto}
+            self._snapshots = {number: size for number, size in self._snapshots.items() if number >= upto}
+
+    # -- after a failure -----------------------------------------------------------------------------------------------
+
+    def restart(self, chunks: Iterable[Any]) -> None:
+        """Put the whole state in a new snapshot and go on in a new segment; then remove everything older.
+
+        The snapshot takes a group number of its own. So nothing before it can ever be read on into what follows it.
+
+        Raises:
+            OSError: the disk still refuses; what was there is there still.
+        """
+        tip, upto = self._tip, self._tried
+        covered = tip.group
+        tip.group += 1
+        self._tried += 1
+        size = snapshot.write(self._disk, self._directory, upto, covered, chunks)
+        fd, salt, header_size = segment.create(self._disk, self._directory, upto + 1, tip.group)
+        self._disk.close(tip.fd)
+        with self._sizes:
+            self._tip = Tip(upto + 1, fd, salt, header_size, tip.group)
+            self._sealed, self._snapshots = {}, {upto: size}
+        with contextlib.suppress(OSError):  # what cannot be removed now is covered, and removed at the next start
+            found = listing(self._disk, self._directory)
+            remove_covered(self._disk, self._directory, upto, found.segments, found.snapshots)
+
+    # -- facts ---------------------------------------------------------------------------------------------------------
+
+    @property
+    def bytes_since_snapshot(self) -> int:
+        with self._sizes:
+            covered = max(self._snapshots, default=0)
+            return self._tip.size + sum(size for number, size in self._sealed.items() if number > covered)
+
+    @property
+    def size(self) -> int:
+        with self._sizes:
+            return self._tip.size + sum(self._sealed.values()) + sum(self._snapshots.values())
+
+    def close(self) -> None:
+        self._disk.close(self._tip.fd)

@@ -1,0 +1,88 @@
+"""Answers to requests that change nothing: pure functions of the machine's state and what is known of pools."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator
+
+from ..protocol.errors import BadArguments, JobNotFound
+from ..protocol.messages import LIST_JOBS_MAX, Filter, Jobs, List, QueueStatus
+from ..protocol.states import STATES
+from .core.machine import Machine
+from .core.pools import queue_mode
+from .core.state import Job
+
+
+def find(machine: Machine, job_id: int) -> Job:
+    """The job with that id.
+
+    Raises:
+        JobNotFound: never existed, or was pruned.
+    """
+    job = machine.state.jobs.get(job_id)
+    if job is None:
+        known = machine.state.last_id
+        why = "its records were pruned" if 0 < job_id <= known else f"the last id is {known}"
+        raise JobNotFound(f"there is no job {job_id}: {why}", details={"id": job_id})
+    return job
+
+
+def jobs(machine: Machine, ids: list[int]) -> Jobs:
+    return Jobs([machine.info(find(machine, job_id)) for job_id in ids])
+
+
+def listed(machine: Machine, request: List) -> Jobs:
+    """Matching jobs, newest first."""
+    limit = max(1, min(request.limit, LIST_JOBS_MAX))
+    below = request.before
+    found = (job.id for job in matching(machine, request.filter) if below is None or job.id < below)
+    ids = heapq.nlargest(limit + 1, found)
+    return Jobs([machine.info(machine.state.jobs[job_id]) for job_id in ids[:limit]], more=len(ids) > limit)
+
+
+def matching(machine: Machine, wanted: Filter) -> Iterator[Job]:
+    """Jobs for which every given condition holds.
+
+    Raises:
+        BadArguments: a state that does not exist.
+    """
+    unknown = set(wanted.states) - set(STATES)
+    if unknown:
+        raise BadArguments(f"there is no state {min(unknown)!r}", hint="states: " + ", ".join(STATES))
+    states = frozenset(wanted.states)
+    return (job for job in machine.state.jobs.values() if (not states or job.state in states) and _matches(job, wanted))
+
+
+def _matches(job: Job, wanted: Filter) -> bool:
+    if wanted.queue is not None and job.queue != wanted.queue:
+        return False
+    if wanted.ref is not None and wanted.ref not in (job.ref, job.name):
+        return False
+    if wanted.since is not None and job.created_at < wanted.since:
+        return False
+    tags = job.tags or {}
+    return all(tags.get(key) == value for key, value in wanted.tags.items())
+
+
+def queues(machine: Machine) -> list[QueueStatus]:
+    """Every declared queue, and undeclared ones that still hold jobs."""
+    found = []
+    for name in sorted({*machine.rules.queues, *(name for name, queue in machine.state.queues.items() if any_open(queue.counts))}):
+        rule = machine.rules.queues.get(name)
+        queue = machine.state.queue(name)
+        found.append(
+            QueueStatus(
+                name=name,
+                mode=queue_mode(queue, rule) if rule else "undeclared",
+                pool=rule.pool if rule else "",
+                concurrency=rule.concurrency if rule else None,
+                running=queue.counts["running"],
+                queued=queue.counts["queued"],
+                scheduled=queue.counts["scheduled"],
+            )
+        )
+    return found
+
+
+def any_open(counts: dict[str, int]) -> bool:
+    return bool(counts["running"] or counts["queued"] or counts["scheduled"])

@@ -1,0 +1,101 @@
+"""The request socket: a ROUTER on an owner-only IPC address. Owns binding, peers and sending; knows no verbs.
+
+The caller holds the directory lock, so a socket file that lies there is a dead supervisor's. libzmq would silently
+unlink whatever is at the path, hence the look before.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from dataclasses import dataclass
+
+import zmq
+
+from ..protocol.codec import MESSAGE_BYTES_MAX
+from ..protocol.errors import InvalidConfig
+
+BATCH_MAX = 256
+HWM = 10_000
+HANDSHAKE_MS = 5_000
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """Who sent a request: the route back, and the process as the kernel told it."""
+
+    route: bytes
+    who: str
+
+
+class RequestSocket:
+    """Receives request frames and sends replies; never blocks, never raises for a peer that is gone."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.dropped = 0
+        self._context = zmq.Context(io_threads=1)
+        self._context.set(zmq.MAX_SOCKETS, 64)
+        self.socket = self._context.socket(zmq.ROUTER)
+        self.socket.set(zmq.LINGER, 0)
+        self.socket.set(zmq.ROUTER_MANDATORY, 1)
+        self.socket.set(zmq.MAXMSGSIZE, MESSAGE_BYTES_MAX)
+        self.socket.set(zmq.SNDHWM, HWM)
+        self.socket.set(zmq.RCVHWM, HWM)
+        self.socket.set(zmq.HANDSHAKE_IVL, HANDSHAKE_MS)
+        self.socket.set(zmq.IPC_FILTER_UID, os.geteuid())
+        self._bind()
+
+    def receive(self) -> list[tuple[Peer, bytes]]:
+        """Requests that have arrived, at most ``BATCH_MAX``; call again until the list is empty."""
+        requests = []
+        while len(requests) < BATCH_MAX:
+            try:
+                frames = self.socket.recv_multipart(zmq.DONTWAIT, copy=False)
+            except zmq.Again:
+                break
+            if len(frames) == 2:
+                requests.append((Peer(frames[0].bytes, _who(frames[1])), frames[1].bytes))
+        return requests
+
+    def send(self, peer: Peer, data: bytes) -> None:
+        try:
+            self.socket.send_multipart([peer.route, data], zmq.DONTWAIT)
+        except zmq.ZMQError:
+            self.dropped += 1  # gone, or not reading: it asks again when it is back
+
+    def close(self) -> None:
+        self.socket.close(0)
+        self._context.term()
+        try:
+            os.unlink(self.path)
+        except OSError:
+            pass
+
+    def _bind(self) -> None:
+        try:
+            found = os.lstat(self.path)
+        except FileNotFoundError:
+            pass
+        else:
+            if not stat.S_ISSOCK(found.st_mode) or found.st_uid != os.geteuid():
+                raise InvalidConfig(
+                    f"{self.path} is in the way: it is not a socket of this user",
+                    hint=f"look at it with: ls -l {self.path}",
+                )
+        before = os.umask(0o077)
+        try:
+            self.socket.bind(f"ipc://{self.path}")
+        except zmq.ZMQError as error:
+            raise InvalidConfig(f"cannot listen on {self.path}: {error}") from None
+        finally:
+            os.umask(before)
+
+
+def _who(frame: zmq.Frame) -> str:
+    """"uid 1000 pid 4711" from the peer's credentials, which libzmq gives as ``name:uid:gid:pid``."""
+    try:
+        parts = str(frame.get("Peer-Address")).split(":")
+        return f"uid {parts[-3]} pid {parts[-1]}"
+    except (zmq.ZMQError, IndexError):
+        return "unknown"

@@ -1,0 +1,16 @@
+"""The handle by which an answer finds its request."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .sockets import Peer
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """One request: who asked, under which id, and with which verb."""
+
+    peer: Peer
+    request_id: str
+    verb: str
