@@ -6,18 +6,41 @@ is ``paths.py``.
 
 from __future__ import annotations
 
+import copy
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 MIB = 1024 * 1024
 
+# The policy of a job for which nobody says otherwise.
+SHIPPED_DEFAULTS: dict[str, Any] = {
+    "queue": "default",
+    "priority": 0,
+    "timeout": None,
+    "soft_timeout": None,
+    "stall_timeout": None,
+    "grace": 10.0,
+    "retry": {
+        "max_attempts": 3,
+        "delay": 5.0,
+        "backoff": 1.0,
+        "max_delay": None,
+        "jitter": 0.0,
+        "on": [],
+        "give_up_on": [],
+    },
+    "on_lost": "retry",
+    "expires": None,
+}
+
 
 @dataclass(frozen=True)
 class SupervisorSettings:
     runtime_dir: str | None = None
-    state_dir: str | None = None
+    state_dir: str = ".jobyard"
     socket: str | None = None
     transport: str = "auto"
     clients: tuple[str, ...] = ()
@@ -25,7 +48,7 @@ class SupervisorSettings:
 
 @dataclass(frozen=True)
 class QueueSettings:
-    """``options`` are policy options of protocol/options.py, as parsed."""
+    """``options`` are policy options of protocol/options.py, as parsed; ``retries`` is part of ``retry`` then."""
 
     concurrency: int | None = None
     pool: str = "default"
@@ -58,7 +81,7 @@ class PoolSettings:
 
 @dataclass(frozen=True)
 class JobSettings:
-    """One alias. ``methods`` empty: ``target`` names a function or method itself."""
+    """One alias. ``methods`` empty: ``target`` names a function or method itself; ``"*"`` is every public method."""
 
     target: str = ""
     methods: tuple[str, ...] = ()
@@ -107,8 +130,9 @@ class Settings:
     """The whole config.
 
     Attributes:
-        file: the main config file; relative paths inside it start at its directory.
+        file: the real path of the main config file; relative paths inside it start at its directory.
         defaults: policy options of ``[defaults]``, as parsed, complete (shipped values where the file has none).
+        queues, pools: always hold one named "default".
     """
 
     file: Path
@@ -116,9 +140,9 @@ class Settings:
     allow: tuple[str, ...] = ()
     env: str = "local"
     supervisor: SupervisorSettings = SupervisorSettings()
-    defaults: dict[str, Any] = field(default_factory=dict)
-    queues: dict[str, QueueSettings] = field(default_factory=dict)
-    pools: dict[str, PoolSettings] = field(default_factory=dict)
+    defaults: dict[str, Any] = field(default_factory=lambda: copy.deepcopy(SHIPPED_DEFAULTS))
+    queues: dict[str, QueueSettings] = field(default_factory=lambda: {"default": QueueSettings()})
+    pools: dict[str, PoolSettings] = field(default_factory=lambda: {"default": PoolSettings()})
     jobs: dict[str, JobSettings] = field(default_factory=dict)
     logging: LoggingSettings = LoggingSettings()
     output: OutputSettings = OutputSettings()
@@ -128,3 +152,15 @@ class Settings:
     @property
     def directory(self) -> Path:
         return self.file.parent
+
+    def absolute(self, text: str, environ: Mapping[str, str]) -> Path:
+        """A path of the config: ``~`` is the home directory, relative paths start at the config's directory."""
+        return Path(os.path.abspath(self.directory / expand_home(text, environ)))
+
+
+def expand_home(text: str, environ: Mapping[str, str]) -> str:
+    """``~`` and ``~/...`` as below HOME; ``~user`` as below the home of that user."""
+    home = environ.get("HOME")
+    if home and (text == "~" or text.startswith("~/")):
+        return home + text[1:]
+    return os.path.expanduser(text)

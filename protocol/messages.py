@@ -16,6 +16,7 @@ from .job import JobInfo, Progress
 PROTOCOL_VERSION = 1
 SUBMIT_JOBS_MAX = 10_000
 LIST_JOBS_MAX = 1_000
+CANCEL_JOBS_MAX = 1_000
 LOG_BYTES_MAX = 256 * 1024
 
 # -- requests ----------------------------------------------------------------------------------------------------------
@@ -206,10 +207,12 @@ class Jobs:
 
 @dataclass(frozen=True, slots=True)
 class Cancelled:
-    """Ids that are or will be cancelled; those that had finished before."""
+    """Ids that are or will be cancelled; those that had finished before. ``more``: ask again, a request takes a bounded
+    number of jobs."""
 
     cancelled: list[int]
     finished: list[int] = field(default_factory=list)
+    more: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -434,4 +437,9 @@ def read_reply(verb: str, frame: dict[str, Any]) -> Any:
     error = frame.get("error")
     if isinstance(error, dict):
         raise errors.from_wire(error)
+    if frame.get("v") != PROTOCOL_VERSION:
+        raise VersionMismatch(
+            f"the supervisor answers in protocol version {frame.get('v')!r}, this client speaks {PROTOCOL_VERSION}",
+            hint="install the same version of jobyard on both sides",
+        )
     return schema.from_wire(REPLIES[verb], frame.get("ok"))

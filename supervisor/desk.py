@@ -47,7 +47,10 @@ class Backstage(Protocol):
     @property
     def output_dir(self) -> str: ...
     @property
-    def degraded(self) -> str | None: ...
+    def low_space(self) -> bool: ...
+
+    degraded: str | None
+
     def code_changed(self) -> bool: ...
     def status(self) -> m.SupervisorStatus: ...
     def reload(self, token: Token | None) -> None: ...
@@ -118,6 +121,7 @@ class Desk:
         match request:
             case m.Submit():
                 self._check_storage()
+                self._check_space()
                 if self._back.catalog is None or self._back.code_changed():
                     self._early.append((token, request))
                     if self._back.catalog is not None:
@@ -152,6 +156,13 @@ class Desk:
             raise StorageUnavailable(
                 f"the journal cannot be written ({why}); nothing new is accepted until it can",
                 hint="free space or repair the disk; jobyard goes on by itself",
+            )
+
+    def _check_space(self) -> None:
+        if self._back.low_space:
+            raise StorageUnavailable(
+                "the disk is almost full: what is left is kept for the jobs that are there",
+                hint="free space; jobyard goes on by itself",
             )
 
     # -- submit --------------------------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from ..protocol import messages as m
 from ..protocol.errors import OutcomeUnknown, SupervisorUnavailable
 from ..protocol.states import FINISHED
 from . import clock
+from .catalog import Catalog
 from .compaction import Compaction
 from .core import effects as f
 from .core import events as e
@@ -63,14 +64,29 @@ class Driver:
         self._poller = zmq.Poller()
         self._handlers: dict[int, Callable[[], None]] = {}
         sites.watch, sites.unwatch = self._watch_site, self.unwatch
+        compaction.watch, compaction.unwatch = self.watch, self.unwatch
         self._watch_own()
 
     # -- the loop ------------------------------------------------------------------------------------------------------
 
+    def begin(self, effects: f.Effects, gone: list[e.ZygoteGone], now: e.Now) -> None:
+        """Make the new generation, and what became of the old one's zygotes, durable before anything starts."""
+        self.commit(effects, now)
+        self._events.extend(gone)
+        self._step(now)
+        self.journal.flush()
+        if self.journal.failed is not None:
+            raise self.journal.failed
+        self.outbox.release(self.journal.synced)
+
+    def take_in(self, event: e.Event) -> None:
+        """An event for the next step."""
+        self._events.append(event)
+
     def run(self) -> int:
         """Until stopped; gives the exit code."""
-        self._turn()
         self.office.start(self)
+        self._turn()
         while not self._gone():
             self._wait()
             self._turn()
@@ -213,6 +229,7 @@ class Driver:
         """Notice that the journal failed; try, once a second, to put all that is in memory into a new one."""
         failed = self.journal.failed
         if failed is None and self.degraded is None:
+            self._mind_space(now)
             return
         if self.degraded is None:
             self.degraded = failed.strerror or str(failed) if failed else "it cannot be written"
@@ -223,9 +240,17 @@ class Driver:
                     self.answer_at_once(reply.token, OutcomeUnknown(hint="send it again: a repeated submit is one job"))
             self._probe_at = now.boot + PROBE_S
         elif self._probe_at is not None and now.boot >= self._probe_at:
-            self._probe(now)
+            self._probe()
 
-    def _probe(self, now: e.Now) -> None:
+    def _mind_space(self, now: e.Now) -> None:
+        """While the reserve is used up, look once a second whether it can be had again."""
+        if not self.journal.low_space:
+            self._probe_at = None
+        elif self._probe_at is None or now.boot >= self._probe_at:
+            self.journal.probe()
+            self._probe_at = now.boot + PROBE_S
+
+    def _probe(self) -> None:
         try:
             self.journal.restart(self.machine.state.dump())
         except OSError as error:
@@ -237,6 +262,25 @@ class Driver:
         self.outbox.release(self.journal.synced)
 
     # -- what the desk asks --------------------------------------------------------------------------------------------
+
+    @property
+    def catalog(self) -> Catalog | None:
+        return self.office.catalog
+
+    @property
+    def argument_bytes(self) -> int:
+        return self.office.settings.limits.argument_bytes
+
+    @property
+    def output_dir(self) -> str:
+        return str(self.office.paths.output_dir)
+
+    @property
+    def low_space(self) -> bool:
+        return self.journal.low_space
+
+    def code_changed(self) -> bool:
+        return self.office.code_changed()
 
     def answer(self, token: Token, reply: Any) -> None:
         """Once everything decided so far is on disk; in degraded mode at once, saying so."""

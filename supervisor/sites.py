@@ -33,11 +33,11 @@ class Site:
 
 @dataclass(slots=True)
 class Sites:
-    """``make`` builds an executor for a spec; ``watch`` and ``unwatch`` tell the loop of its descriptor."""
+    """``make`` builds an executor for a spec; ``watch`` and ``unwatch`` tell the loop of its descriptor; the driver sets them."""
 
     make: Callable[[PoolSpec], Executor]
-    watch: Callable[[int], None]
-    unwatch: Callable[[int], None]
+    watch: Callable[[int], None] = field(init=False)
+    unwatch: Callable[[int], None] = field(init=False)
     pools: dict[str, Site] = field(default_factory=dict)
     executors: dict[str, Executor] = field(default_factory=dict)
     stopping: bool = False

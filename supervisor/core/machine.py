@@ -36,7 +36,7 @@ class Machine:
         stopping: None, or how it is stopping ("wait", "now").
     """
 
-    def __init__(self, state: State, rules: Rules, now: e.Now) -> None:
+    def __init__(self, state: State, rules: Rules) -> None:
         self.state = state
         self.rules = rules
         self.timers = Timers()
@@ -45,13 +45,12 @@ class Machine:
         self.progress: dict[int, Progress] = {}
         self._next_id = max(state.last_id, state.reserved_id) + 1
         self._stopped = False
-        for job in state.jobs.values():
-            self._arm(job, now)
 
     def begin(self, now: e.Now, boot_id: str) -> Effects:
         """The first step of a generation."""
         turn = Turn(self.state, self.rules, now)
         turn.record(Began(self.state.generation + 1, boot_id, now.wall))
+        self._rearm(now)
         return turn.effects
 
     def step(self, now: e.Now, events: Iterable[e.Event]) -> Effects:

@@ -1,4 +1,4 @@
-"""Compaction: sealed segments become one snapshot. Knows a state only as something that takes records and gives chunks.
+"""Compaction: sealed segments become one snapshot.
 
 Runs beside the supervisor in a process of its own. It reads sealed segments, which nobody writes any more, and adds one
 file; removing what that covers is left to the supervisor.
@@ -6,64 +6,53 @@ file; removing what that covers is left to the supervisor.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from ...protocol.errors import WrongState
 from . import snapshot
 from .disk import Disk
-from .files import segment_path
-from .recovery import Recovery
+from .reader import JournalReader
+from .replay import Replayable, replay
 
-R = TypeVar("R", contravariant=True)
-
-
-class Replayable(Protocol[R]):
-    """A state, empty at first."""
-
-    def load(self, chunk: Any) -> None:
-        """Take over one chunk of a snapshot."""
-        ...
-
-    def apply(self, record: R) -> object: ...
-
-    def dump(self) -> Iterator[Any]:
-        """The whole state as chunks of plain values."""
-        ...
+R = TypeVar("R")
 
 
 @dataclass(frozen=True, slots=True)
 class Compacted:
-    """What was done. ``records`` were read from segments; the snapshot has ``bytes``."""
+    """What was done: the records read from segments, those skipped behind a gap, and the size of the snapshot."""
 
     upto: int
     records: int
+    skipped: int
     bytes: int
 
 
 def compact(
-    directory: Path, upto: int, state: Replayable[R], decode: Callable[[Any], R], disk: Disk | None = None
+    directory: Path,
+    upto: int,
+    state: Replayable[R],
+    decode: Callable[[Any], R],
+    misfit: type[Exception],
+    disk: Disk | None = None,
 ) -> Compacted:
     """Write the snapshot that covers the segments up to ``upto``, durably.
 
     Args:
-        decode: makes a record of what stands in a segment.
+        state: an empty one.
+        decode, misfit: as for ``replay``.
 
     Raises:
         WrongState: segment ``upto`` is not sealed, or covered already.
-        JournalDamaged, JournalTooNew, OSError.
+        JournalDamaged, JournalTooNew, OSError, and whatever ``state`` and ``decode`` raise.
     """
     disk = disk or Disk()
-    recovery = Recovery(directory, disk)
-    if not recovery.covered < upto < recovery.last:
-        raise WrongState(f"segment {upto} cannot be compacted: sealed are {recovery.covered + 1} to {recovery.last - 1}")
-    for chunk in recovery.snapshot() or ():
-        state.load(chunk)
-    records = 0
-    for group in recovery.groups(upto):
-        for record in group:
-            state.apply(decode(record))
-        records += len(group)
-    return Compacted(upto, records, snapshot.write(disk, directory, upto, recovery.last_group, state.dump()))
+    reader = JournalReader(directory, disk)
+    if not reader.covered < upto < reader.last:
+        sealed = f"{reader.covered + 1} to {reader.last - 1}" if reader.last > reader.covered + 1 else "none"
+        raise WrongState(f"segment {upto} cannot be compacted; sealed and not yet compacted: {sealed}")
+    done = replay(reader, reader.sealed_groups(upto), state, decode, misfit)
+    size = snapshot.write(disk, directory, upto, reader.last_group, state.dump())
+    return Compacted(upto, done.records, done.skipped, size)

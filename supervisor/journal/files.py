@@ -1,6 +1,6 @@
 """Which files a journal's directory holds, and their names. Knows nothing of what is in them.
 
-0000000007.segment      records; the one with the highest number is open, the others are sealed
+0000000007.segment      groups of records; the one with the highest number is open, the others are sealed
 0000000006.snapshot     the state after segment 6: it takes the place of all segments up to that one
 reserve                 space kept for a full disk
 torn-*.bin              what a crash left half-written at the end of the open segment

@@ -87,7 +87,9 @@ class Journal:
         Raises:
             JournalDamaged, JournalTooNew, OSError.
         """
-        return Recovery(directory, settings, disk or Disk(), lambda writer: Journal(writer, settings, threaded))
+        return Recovery(
+            directory, disk or Disk(), settings.segment_bytes, lambda writer: Journal(writer, settings, threaded)
+        )
 
     # -- handing over --------------------------------------------------------------------------------------------------
 

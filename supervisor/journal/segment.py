@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from . import frames
 from .disk import Disk, NewFile
@@ -122,3 +123,19 @@ class SegmentReader:
 
     def _damaged(self, proof: str) -> JournalDamaged:
         return JournalDamaged(self.path, self.offset, self.group, f"group {self.group} cannot be read, {proof}")
+
+
+def records(path: Path, frame: frames.Frame) -> list[Any]:
+    """The records in a group.
+
+    Raises:
+        JournalDamaged: there are none, though its checksum is right.
+    """
+    try:
+        records = frames.unpack(frame.payload)
+    except ValueError as error:
+        problem = f"group {frame.number} holds no records: {error}"
+        raise JournalDamaged(path, frame.start, frame.number, problem) from None
+    if not isinstance(records, list):
+        raise JournalDamaged(path, frame.start, frame.number, f"group {frame.number} is no list of records")
+    return records

@@ -101,7 +101,7 @@ class World:
     def _start(self) -> Machine:
         state = self.disk.replay()
         check(state)
-        self.machine = Machine(state, RULES, self.now)
+        self.machine = Machine(state, RULES)
         self.outbox = Outbox(self._perform)
         self.ticket = self.disk.base + len(self.disk.groups)
         self.disk.synced = self.ticket
@@ -180,7 +180,8 @@ class World:
         self.unacked.clear()
         self._start()
         durable = self.machine.state
-        forgotten = {job_id: final for job_id, final in self.finals.items() if job_id not in durable.jobs}
+        acked = set(self.acked.values())
+        forgotten = {job_id: final for job_id, final in self.finals.items() if job_id in acked - durable.jobs.keys()}
         self.finals = forgotten | {job_id: durable.jobs[job_id].state for job_id in durable.finished}
         for uid, job_id in self.acked.items():
             assert durable.uids.get(uid) == job_id or job_id in self.finals, f"job {job_id} lost"

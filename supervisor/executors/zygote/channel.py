@@ -301,10 +301,6 @@ def decode(data: bytes, known: Kinds) -> Any:
 # -- packets -------------------------------------------------------------------------------------------------------------
 
 
-class Truncated(Exception):
-    """Descriptors that came with a packet were lost: this process is at its limit of open files."""
-
-
 def send(sock: socket.socket, data: bytes, fds: tuple[int, ...] = (), wait: bool = False) -> bool:
     """Send one packet with ``fds`` beside it; False if the queue is full and ``wait`` is not set.
 
@@ -322,30 +318,30 @@ def send(sock: socket.socket, data: bytes, fds: tuple[int, ...] = (), wait: bool
 def receive(sock: socket.socket, flags: int = 0, fds_max: int = 4) -> tuple[bytes, list[int]]:
     """One packet and the descriptors beside it, which now belong to the caller; ``b""`` is the end of the connection.
 
+    Descriptors for which this process has no room are missing, all of one packet together.
+
     Raises:
         BlockingIOError: nothing is there, with MSG_DONTWAIT in ``flags``.
-        Truncated: descriptors were lost; the packet is gone too, unless it was only peeked at.
     """
-    try:
-        data, fds, got = _receive(sock, flags, fds_max)
-    except ConnectionResetError:  # told once when the other side left something unread; what it sent comes after
+    for _ in range(2):
         try:
-            data, fds, got = _receive(sock, flags, fds_max)
-        except ConnectionResetError:
-            return b"", []
-    if got & socket.MSG_CTRUNC:
-        close_all(fds)
-        raise Truncated
-    return data, fds
+            data, beside, got, _ = sock.recvmsg(PACKET_BYTES_MAX, socket.CMSG_SPACE(4 * fds_max), flags | _CLOEXEC)
+        except ConnectionResetError:  # told once when the other side left something unread; what it sent comes after
+            continue
+        fds = _descriptors(beside)
+        if got & socket.MSG_CTRUNC:
+            close_all(fds)
+            fds = []
+        return data, fds
+    return b"", []
 
 
-def _receive(sock: socket.socket, flags: int, fds_max: int) -> tuple[bytes, list[int], int]:
-    data, beside, got, _ = sock.recvmsg(PACKET_BYTES_MAX, socket.CMSG_SPACE(4 * fds_max), flags | _CLOEXEC)
+def _descriptors(beside: list[tuple[int, int, bytes]]) -> list[int]:
     fds = array("i")
     for level, kind, raw in beside:
         if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
             fds.frombytes(raw[: len(raw) - len(raw) % fds.itemsize])
-    return data, list(fds), got
+    return list(fds)
 
 
 _CLOEXEC = getattr(socket, "MSG_CMSG_CLOEXEC", 0)

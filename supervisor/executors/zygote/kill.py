@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Container
 
 FREEZE_S = 0.2  # one freeze takes no longer
+_PAGE_FILLED = 4096 - 16  # the kernel hands out a page at a time, of whole entries
 
 
 def signal_group(pid: int, number: int) -> None:
@@ -57,7 +58,7 @@ class OwnChildren:
         data = b""
         while part := os.pread(self._fd, 65536, len(data)):
             data += part
-            if len(part) < 4096:
+            if len(part) < _PAGE_FILLED:
                 break
         return [int(pid) for pid in data.split()]
 

@@ -113,3 +113,14 @@ def boot_id() -> str:
     """Names this boot of the machine."""
     with open("/proc/sys/kernel/random/boot_id") as file:
         return file.read().strip()
+
+
+def peak_memory() -> int:
+    """The most memory in bytes that this process has held since its fork or exec."""
+    fd = os.open("/proc/self/status", os.O_RDONLY)
+    try:
+        data = os.read(fd, 4096)
+    finally:
+        os.close(fd)
+    start = data.find(b"VmHWM:")
+    return int(data[start + 6 :].split(None, 1)[0]) * 1024 if start >= 0 else 0

@@ -1,0 +1,111 @@
+"""Where the supervisor is: the socket's path, who named it, and why nobody answers there.
+
+Owns the order in which an address is looked for: the ``socket`` argument, the ``config`` argument, ``JOBYARD_SOCKET``
+(set in every job, so that a job reaches its own supervisor), then the config that is found from the working directory.
+Opens no connection but to explain a failure.
+"""
+
+from __future__ import annotations
+
+import os
+import socket as sockets
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..protocol.errors import BadArguments, JobyardError, SupervisorUnavailable
+
+SOCKET_VARIABLE = "JOBYARD_SOCKET"
+_PATH_BYTES_MAX = 107  # of sockaddr_un on Linux, less its final zero
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The socket at ``path``, named by ``origin``."""
+
+    path: str
+    origin: str
+
+    @property
+    def endpoint(self) -> str:
+        return f"ipc://{self.path}"
+
+    def is_absent(self) -> bool:
+        """Whether waiting would not help: no supervisor ever listened here, or it was stopped in order.
+
+        A supervisor that was killed leaves its socket behind, and may be on its way back.
+        """
+        try:
+            return not stat.S_ISSOCK(os.stat(self.path).st_mode)
+        except OSError:
+            return True
+
+    def unavailable(self) -> SupervisorUnavailable:
+        """The error that says what was tried and what is wrong there."""
+        tried = f"{self.path} ({self.origin}): {self._trouble()}"
+        return SupervisorUnavailable(
+            f"no supervisor answers; tried {tried}", hint="jobctl up", details={"tried": [tried]}
+        )
+
+    def _trouble(self) -> str:
+        try:
+            if not stat.S_ISSOCK(os.stat(self.path).st_mode):
+                return "not a socket"
+            with sockets.socket(sockets.AF_UNIX) as probe:
+                probe.settimeout(1.0)
+                probe.connect(self.path)
+        except ConnectionRefusedError:
+            return "nobody listens (left behind by a supervisor that was killed)"
+        except OSError as error:
+            return (error.strerror or str(error)).lower()
+        return "something listens there, but does not answer"
+
+
+def find_target(
+    socket: str | os.PathLike[str] | None, config: str | os.PathLike[str] | None, environ: Mapping[str, str]
+) -> Target:
+    """The socket to connect to.
+
+    Raises:
+        BadArguments: ``socket`` is not a usable address.
+        SupervisorUnavailable: nothing names a socket; lists the places.
+        InvalidConfig: the config cannot be read.
+    """
+    if socket is not None:
+        return Target(_path(os.fspath(socket), "socket="), "given as socket=")
+    named = environ.get(SOCKET_VARIABLE)
+    if named and config is None:
+        return Target(_path(named, SOCKET_VARIABLE), f"from {SOCKET_VARIABLE}")
+    return _from_config(None if config is None else os.fspath(config), environ)
+
+
+def _from_config(config: str | None, environ: Mapping[str, str]) -> Target:
+    from ..conf import loader, paths  # parsing is of no use to a job process, which is told its socket
+
+    try:
+        file = loader.find_config(config, Path.cwd(), environ)
+    except JobyardError as error:
+        if config is not None:
+            raise
+        tried = ["socket=: not given", f"{SOCKET_VARIABLE}: not set", f"config: {error.message}"]
+        raise SupervisorUnavailable(
+            "no supervisor to talk to; tried " + "; ".join(tried),
+            hint="run this in the project's directory, or give Client(config=...); for a new project: jobctl init",
+            details={"tried": tried},
+        ) from None
+    settings = loader.load(file, environ=environ).settings
+    return Target(str(paths.paths_for(settings, environ).socket), f"by {file}")
+
+
+def _path(address: str, source: str) -> str:
+    path = address.removeprefix("ipc://")
+    if "://" in path or not path or "\0" in path:
+        raise BadArguments(f"{source} {address!r} is not the path of a socket", hint="give a path, or ipc:///path")
+    path = os.path.abspath(path)
+    if len(os.fsencode(path)) > _PATH_BYTES_MAX:
+        raise BadArguments(
+            f"{source} {address!r} is longer than the {_PATH_BYTES_MAX} bytes that a socket's path may have",
+            hint="use a shorter directory",
+        )
+    return path

@@ -1,0 +1,83 @@
+"""``jobctl cancel``."""
+
+from __future__ import annotations
+
+import argparse
+
+from ....protocol import messages
+from ....protocol.errors import WrongState
+from ....protocol.options import duration
+from .. import documents, exits, selection
+from ..confirm import confirm
+from ..context import FOREVER, Context
+from ..joblist import print_ids
+from ..parsing import add_filters, add_ids, add_output
+
+_EXAMPLES = """A running job is first asked to stop, then killed with everything that it has started.
+The command returns when the wish is stored; with --wait when the jobs are gone.
+
+examples:
+  jobctl cancel 42
+  jobctl cancel 42 --grace 0 --wait
+  jobctl cancel --state queued --queue mail --yes"""
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    parser.usage = f"{parser.prog} [options] ID ..."
+    add_ids(parser)
+    add_filters(parser, "every unfinished job")
+    parser.add_argument("--grace", metavar="TIME", help="time between asking and killing (default: the job's own)")
+    parser.add_argument("--reason", metavar="TEXT", help="kept with the job")
+    parser.add_argument("--wait", action="store_true", help="return when the jobs are gone")
+    parser.add_argument("--yes", action="store_true", help="do not ask before jobs chosen by filters are cancelled")
+    add_output(parser)
+    parser.epilog = _EXAMPLES
+
+
+def run(args: argparse.Namespace, context: Context) -> int:
+    grace_s = None if args.grace is None else duration(args.grace)
+    if args.ids:
+        ids = selection.ids(context, args.ids)
+    else:
+        ids = [info.id for info in selection.infos(context, args, unfinished=True)]
+        if ids:
+            confirm(context, f"cancel {len(ids)} jobs")
+    done = _cancel(context, ids, grace_s, args.reason)
+    if args.wait and done.cancelled:
+        context.request(messages.Wait(done.cancelled), timeout=FOREVER)
+    if args.ids and not done.cancelled:
+        raise WrongState(
+            f"nothing to cancel: job {_listed(done.finished)} had finished before", hint=f"jobctl show {ids[0]}"
+        )
+    _print(context, done)
+    return exits.OK
+
+
+def _cancel(context: Context, ids: list[int], grace_s: float | None, reason: str | None) -> messages.Cancelled:
+    done = messages.Cancelled([], [])
+    for start in range(0, len(ids), messages.CANCEL_JOBS_MAX):
+        part = ids[start : start + messages.CANCEL_JOBS_MAX]
+        reply: messages.Cancelled = context.request(messages.Cancel(part, grace_s=grace_s, reason=reason))
+        done.cancelled.extend(reply.cancelled)
+        done.finished.extend(reply.finished)
+    return done
+
+
+def _print(context: Context, done: messages.Cancelled) -> None:
+    out, form = context.out, context.args.output
+    if form == "json":
+        out.document(documents.CANCELLED, {"cancelled": done.cancelled, "finished": done.finished})
+    elif form == "text":
+        if done.cancelled:
+            out.line(f"cancelled {_listed(done.cancelled)}")
+        if done.finished and done.cancelled:
+            out.say(f"finished before: {_listed(done.finished)}")
+        if not done.cancelled and not done.finished:
+            out.say("no unfinished jobs")
+    else:
+        print_ids(context, done.cancelled)
+
+
+def _listed(ids: list[int]) -> str:
+    shown = ", ".join(map(str, ids[:10]))
+    return shown if len(ids) <= 10 else f"{shown} and {len(ids) - 10} more"

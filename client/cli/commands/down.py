@@ -1,0 +1,86 @@
+"""``jobctl down``."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+
+from ....protocol import messages
+from ....protocol.errors import OutcomeUnknown, SupervisorUnavailable, WaitTimeout
+from ....protocol.options import duration_or_none
+from .. import documents, exits
+from ..context import Context
+from ..guard_lock import guarded
+from ..processes import Process
+
+_EXAMPLES = """Returns when the supervisor is gone. With --now running jobs are stopped and queued again,
+which counts as no attempt.
+
+examples:
+  jobctl down
+  jobctl down --timeout 5m || jobctl down --now"""
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    parser.usage = f"{parser.prog} [options]"
+    parser.add_argument("--now", action="store_true", help="do not wait for running jobs: stop and requeue them")
+    parser.add_argument("--timeout", metavar="TIME", help="wait no longer; the supervisor goes on stopping")
+    parser.epilog = _EXAMPLES
+
+
+def run(args: argparse.Namespace, context: Context) -> int:
+    limit_s = duration_or_none(args.timeout)
+    deadline = None if limit_s is None else time.monotonic() + limit_s
+    try:
+        status: messages.SupervisorStatus = context.request(messages.Status())
+    except SupervisorUnavailable as error:
+        _stop_guard(context, context.paths.state_dir, deadline, error)
+        return _gone(context, None)
+    with Process(status.pid) as supervisor:
+        running = _ask(context, "now" if args.now else "wait")
+        if running and not args.now:
+            context.out.say(f"waiting for {running} running jobs")
+        _await_end(supervisor, deadline)
+    _stop_guard(context, Path(status.state_dir), deadline, None)
+    return _gone(context, status.pid)
+
+
+def _ask(context: Context, mode: str) -> int:
+    """Ask the supervisor to stop; how many jobs run. One that stops before it can answer has done what was asked."""
+    try:
+        reply: messages.Stopping = context.request(messages.Stop(mode))
+    except (OutcomeUnknown, SupervisorUnavailable):
+        return 0
+    return reply.running
+
+
+def _stop_guard(
+    context: Context, state_dir: Path, deadline: float | None, unavailable: SupervisorUnavailable | None
+) -> None:
+    """See that nothing is left that would start another supervisor.
+
+    Raises:
+        SupervisorUnavailable: ``unavailable``, when there is no guard either.
+    """
+    owner = guarded(state_dir)
+    if owner is None or not owner.guard:
+        if unavailable is not None:
+            raise SupervisorUnavailable(f"nothing to stop: {unavailable.message}", hint="jobctl up") from None
+        return
+    with Process(owner.guard) as guard:
+        guard.stop()
+        _await_end(guard, deadline)
+
+
+def _await_end(process: Process, deadline: float | None) -> None:
+    if not process.ended(None if deadline is None else max(0.0, deadline - time.monotonic())):
+        raise WaitTimeout("the supervisor is still waiting for running jobs", hint="jobctl down --now")
+
+
+def _gone(context: Context, pid: int | None) -> int:
+    if context.args.output == "json":
+        context.out.document(documents.DOWN, {"pid": pid})
+    else:
+        context.out.line("stopped")
+    return exits.OK

@@ -1,0 +1,49 @@
+"""``jobctl list``."""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+
+from ....protocol import messages
+from .. import exits, selection
+from ..context import Context
+from ..exits import UsageError
+from ..joblist import print_jobs
+from ..parsing import add_filters, add_output
+
+LIMIT = 50
+_EXAMPLES = """examples:
+  jobctl list
+  jobctl list --state failed --since 2h
+  jobctl list --queue mail --tag user=7 --json
+  jobctl list --state failed -o id | xargs jobctl retry"""
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    parser.usage = f"{parser.prog} [options]"
+    add_filters(parser, "every job, however many")
+    parser.add_argument("--limit", metavar="N", type=int, default=LIMIT, help=f"at most this many (default: {LIMIT})")
+    add_output(parser)
+    parser.epilog = _EXAMPLES
+
+
+def run(args: argparse.Namespace, context: Context) -> int:
+    if args.limit < 1:
+        raise UsageError(f"--limit {args.limit} is not a positive number")
+    chosen = selection.filters(args, context.now()) or messages.Filter()
+    if args.all:
+        infos, more = list(selection.pages(context, chosen)), False
+    elif args.limit <= messages.LIST_JOBS_MAX:
+        reply: messages.Jobs = context.request(messages.List(chosen, args.limit))
+        infos, more = reply.jobs, reply.more
+    else:
+        infos = list(itertools.islice(selection.pages(context, chosen), args.limit + 1))
+        infos, more = infos[: args.limit], len(infos) > args.limit
+    if not infos and args.output == "text":
+        context.out.say("no jobs")
+    else:
+        print_jobs(context, infos)
+    if more:
+        context.out.say(f"the {len(infos)} newest; --all shows every one")
+    return exits.OK

@@ -1,0 +1,36 @@
+"""``jobctl status``."""
+
+from __future__ import annotations
+
+import argparse
+
+from ....protocol import messages
+from .. import documents, exits, views
+from ..context import Context
+
+_EXAMPLES = """``jobctl`` alone is the same.
+
+examples:
+  jobctl status
+  jobctl status --json"""
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    parser.usage = f"{parser.prog} [options]"
+    parser.epilog = _EXAMPLES
+
+
+def run(args: argparse.Namespace, context: Context) -> int:
+    out = context.out
+    reply: messages.SupervisorStatus = context.request(messages.Status())
+    if args.output == "json":
+        out.document(documents.STATUS, documents.status(reply))
+        return exits.OK
+    out.block(views.status_head(reply, context.now()))
+    out.line()
+    out.table(views.QUEUE_COLUMNS, [views.queue_row(queue) for queue in reply.queues])
+    out.line()
+    out.table(views.POOL_COLUMNS, [views.pool_row(pool) for pool in reply.pools])
+    for warning in reply.warnings:
+        out.block(f"\nwarning: {warning}")
+    return exits.OK

@@ -1,0 +1,152 @@
+"""``jobctl up``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import select
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from ....conf.paths import secure_directory
+from ....protocol.errors import JobyardError, SupervisorUnavailable, WaitTimeout, from_wire
+from ....protocol.options import duration
+from .. import documents, exits, guard, guard_lock
+from ..context import Context
+
+OUTPUT_NAME = "supervisor.out"
+READY_TIMEOUT = "2m"
+_TAIL_LINES = 5
+_EXAMPLES = """In the foreground it runs until Ctrl-C or `jobctl down`. A supervisor that crashes is
+started again, and no accepted job is lost.
+
+examples:
+  jobctl up
+  jobctl up -d
+  jobctl up --dev
+  jobctl up --env production --set pools.default.concurrency=8"""
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    parser.usage = f"{parser.prog} [options]"
+    parser.add_argument("-d", "--detach", action="store_true", help="run in the background; return when it is ready")
+    parser.add_argument("--dev", action="store_true", help="load a pool's code again when a source file has changed")
+    parser.add_argument(
+        "--timeout",
+        metavar="TIME",
+        default=READY_TIMEOUT,
+        help=f"with -d wait no longer than this (default: {READY_TIMEOUT})",
+    )
+    parser.epilog = _EXAMPLES
+
+
+def run(args: argparse.Namespace, context: Context) -> int:
+    timeout_s = duration(args.timeout)
+    for warning in context.loaded.warnings:
+        context.out.say(warning)
+    state_dir = context.paths.state_dir
+    secure_directory(state_dir)
+    command = _supervisor(args, context)
+    if args.detach:
+        return _detached(context, command, state_dir, timeout_s)
+    return _foreground(context, command, state_dir)
+
+
+def _supervisor(args: argparse.Namespace, context: Context) -> list[str]:
+    command = [sys.executable, "-P", "-m", "jobyard.supervisor", "--config", str(context.loaded.settings.file)]
+    if args.env:
+        command += ["--env", args.env]
+    for override in args.set:
+        command += ["--set", override]
+    return [*command, "--dev"] if args.dev else command
+
+
+def _foreground(context: Context, command: list[str], state_dir: Path) -> int:
+    failed: list[JobyardError] = []
+
+    def report(said: dict[str, Any]) -> None:
+        if "error" in said:
+            failed.append(from_wire(said["error"]))
+        else:
+            context.out.say(f"jobyard is ready (pid {said.get('pid')}); stop it with Ctrl-C or jobctl down")
+
+    context.out.flush()
+    with guard_lock.GuardLock(state_dir / guard_lock.FILE_NAME) as lock:
+        code = guard.Guard(command, lock, report, hangup_stops=sys.stdin is not None and sys.stdin.isatty()).run()
+    for error in failed:
+        context.out.error(error)
+    return code
+
+
+def _detached(context: Context, command: list[str], state_dir: Path, timeout_s: float) -> int:
+    output = state_dir / OUTPUT_NAME
+    ours, theirs = os.pipe()
+    try:
+        child = _start_guard(command, state_dir, output, theirs)
+    finally:
+        os.close(theirs)
+    try:
+        said = _first_line(ours, timeout_s)
+    finally:
+        os.close(ours)
+    if "error" in said:
+        context.out.error(from_wire(said["error"]))
+        return child.wait()
+    if not said:
+        code = child.wait()
+        raise SupervisorUnavailable(
+            f"the supervisor ended before it was ready (exit code {code}): {_tail(output)}", hint=f"less {output}"
+        )
+    child.returncode = exits.OK  # it stays when we go: nobody is to wait for it
+    _print_ready(context, said, output)
+    return exits.OK
+
+
+def _start_guard(command: list[str], state_dir: Path, output: Path, ready_fd: int) -> subprocess.Popen[bytes]:
+    lock = str(state_dir / guard_lock.FILE_NAME)
+    guarding = [sys.executable, "-P", "-m", guard.__name__, "--ready-fd", str(ready_fd), "--lock", lock, "--", *command]
+    fd = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        return subprocess.Popen(
+            guarding,
+            stdin=subprocess.DEVNULL,
+            stdout=fd,
+            stderr=fd,
+            pass_fds=[ready_fd],
+            start_new_session=True,
+            cwd=state_dir,
+        )
+    finally:
+        os.close(fd)
+
+
+def _first_line(fd: int, timeout_s: float) -> dict[str, Any]:
+    """What the guard reports first; empty if it ended without a word.
+
+    Raises:
+        WaitTimeout: nothing came in time.
+    """
+    if not select.select([fd], [], [], timeout_s)[0]:
+        raise WaitTimeout("the supervisor has started but was not ready in time", hint="jobctl status")
+    line = b""
+    while not line.endswith(b"\n") and (data := os.read(fd, guard.LINE_BYTES_MAX)):
+        line += data
+    said = json.loads(line) if line else {}
+    return said if isinstance(said, dict) else {}
+
+
+def _tail(output: Path) -> str:
+    lines = output.read_text("utf-8", "backslashreplace").splitlines()
+    return " | ".join(line.strip() for line in lines[-_TAIL_LINES:]) or "it wrote nothing"
+
+
+def _print_ready(context: Context, said: dict[str, Any], output: Path) -> None:
+    config = str(context.loaded.settings.file)
+    if context.args.output == "json":
+        body = {"pid": said.get("pid"), "socket": said.get("socket"), "config": config, "output": str(output)}
+        context.out.document(documents.UP, body)
+    else:
+        context.out.line(f"jobyard is ready: pid {said.get('pid')}, config {config}")

@@ -1,0 +1,58 @@
+"""``jobctl wait``."""
+
+from __future__ import annotations
+
+import argparse
+
+from ....protocol import messages
+from ....protocol.errors import OutcomeUnknown, SupervisorUnavailable, WaitTimeout
+from ....protocol.options import duration_or_none
+from .. import exits, selection
+from ..context import FOREVER, Context
+from ..joblist import print_jobs
+from ..parsing import add_filters, add_ids, add_output
+
+_EXAMPLES = """Exit codes: 0 all succeeded, 1 a job did not, 124 the time was over; the jobs go on then.
+
+examples:
+  jobctl wait 42
+  jobctl wait 40-45 --timeout 10m
+  jobctl wait --queue mail
+  jobctl wait 40,41 --any"""
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    parser.usage = f"{parser.prog} [options] ID ..."
+    add_ids(parser)
+    add_filters(parser, "every unfinished job")
+    parser.add_argument("--any", action="store_true", help="return as soon as one of them is finished")
+    parser.add_argument("--timeout", metavar="TIME", help='wait no longer, such as "10m"')
+    add_output(parser)
+    parser.epilog = _EXAMPLES
+
+
+def run(args: argparse.Namespace, context: Context) -> int:
+    limit = duration_or_none(args.timeout)
+    ids = (
+        selection.ids(context, args.ids)
+        if args.ids
+        else [info.id for info in selection.infos(context, args, unfinished=True)]
+    )
+    if not ids:
+        context.out.say("no unfinished jobs")
+        return exits.OK
+    try:
+        reply: messages.Jobs = context.request(
+            messages.Wait(ids, args.any), timeout=FOREVER if limit is None else limit
+        )
+    except WaitTimeout:
+        named = f"job {ids[0]} is" if len(ids) == 1 else f"of {len(ids)} jobs some are"
+        raise WaitTimeout(
+            f"{named} not finished after {args.timeout}", hint="jobctl list --state running,queued,scheduled"
+        ) from None
+    except (SupervisorUnavailable, OutcomeUnknown) as error:
+        raise exits.Stopped(
+            f"the supervisor stopped while it was waited for: {error.message}", hint="jobctl up"
+        ) from None
+    print_jobs(context, reply.jobs)
+    return exits.for_jobs(reply.jobs)

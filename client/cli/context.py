@@ -1,0 +1,103 @@
+"""What a verb is given beside its arguments: output, environment, config and connection, the last two on first use."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from .render import Output
+
+if TYPE_CHECKING:
+    from ...conf.loader import Loaded
+    from ...conf.paths import Paths
+    from ...protocol import messages  # defining so many classes takes time that --help has no use for
+
+REQUEST_TIMEOUT_S = 5.0
+FOREVER = math.inf  # for requests that the supervisor parks
+
+
+class Connection(Protocol):
+    """A connection to the supervisor; ``jobyard.client.sync.Client`` is one."""
+
+    def request(self, request: messages.Request, timeout: float | None = None) -> Any:
+        """The reply, or the error that was answered, raised. ``timeout`` in seconds, may be infinite."""
+        ...
+
+    def close(self) -> None: ...
+
+
+Connect = Callable[["Context"], Connection]
+
+
+class Context:
+    """One run of jobctl."""
+
+    def __init__(
+        self, args: argparse.Namespace, out: Output, environ: Mapping[str, str], cwd: Path, connect: Connect
+    ) -> None:
+        self.args = args
+        self.out = out
+        self.environ = environ
+        self.cwd = cwd
+        self._connect = connect
+        self._connection: Connection | None = None
+        self._loaded: Loaded | None = None
+
+    def request(self, request: messages.Request, timeout: float = REQUEST_TIMEOUT_S) -> Any:
+        """Ask the supervisor.
+
+        Raises:
+            JobyardError: what it answered, or SupervisorUnavailable.
+        """
+        if self._connection is None:
+            self._connection = self._connect(self)
+        return self._connection.request(request, timeout=timeout)
+
+    @property
+    def loaded(self) -> Loaded:
+        """The config.
+
+        Raises:
+            InvalidConfig: there is none, or it has mistakes.
+        """
+        if self._loaded is None:
+            from ...conf import loader
+
+            path = loader.find_config(self.args.config, self.cwd, self.environ)
+            self._loaded = loader.load(path, environ=self.environ, env_name=self.args.env, overrides=self.args.set)
+        return self._loaded
+
+    @property
+    def paths(self) -> Paths:
+        """Where the supervisor of this config keeps things."""
+        from ...conf import paths
+
+        return paths.paths_for(self.loaded.settings, self.environ)
+
+    def now(self) -> float:
+        """Seconds since the epoch."""
+        return time.time()
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+
+
+def connect_to_supervisor(context: Context) -> Connection:
+    """A client for the supervisor that options, environment or config name.
+
+    Raises:
+        InvalidConfig: there is no config, or it has mistakes.
+    """
+    from ..sync import Client
+
+    args = context.args
+    if args.socket:
+        return Client(socket=args.socket)
+    if context.environ.get("JOBYARD_SOCKET") and not args.config:
+        return Client()
+    return Client(socket=context.paths.socket)

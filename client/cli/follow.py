@@ -1,0 +1,82 @@
+"""Reading a job's output: what is there, and what comes, attempt after attempt until the job is finished.
+
+Nothing here polls: a request for output is parked by the supervisor until there is some.
+"""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import Callable
+
+from ...protocol import messages
+from ...protocol.job import JobInfo
+from .context import FOREVER, REQUEST_TIMEOUT_S, Context
+from .render import Output, clean_lines
+
+STREAMS = ("stdout", "stderr", "logging")
+Sink = Callable[[messages.LogChunk], None]
+
+
+class Printer:
+    """Writes chunks of output as they come, escaped unless ``raw``.
+
+    Args:
+        apart: stderr and logging go to stderr; otherwise all goes to stdout.
+        stream: only this one.
+    """
+
+    def __init__(self, out: Output, *, raw: bool = False, apart: bool = False, stream: str | None = None) -> None:
+        self._out = out
+        self._raw = raw
+        self._apart = apart
+        self._stream = stream
+        # One decoder per stream: a chunk may end in the middle of a character.
+        self._decoders = {name: codecs.getincrementaldecoder("utf-8")("backslashreplace") for name in STREAMS}
+
+    def __call__(self, chunk: messages.LogChunk) -> None:
+        if self._stream not in (None, chunk.stream):
+            return
+        target = (
+            self._out.stderr
+            if self._apart and (chunk.stream != "stdout" or self._out.form != "text")
+            else self._out.stdout
+        )
+        if self._raw:
+            target.flush()
+            target.buffer.write(chunk.data)
+        else:
+            target.write(clean_lines(self._decoder(chunk.stream).decode(chunk.data)))
+        target.flush()
+
+    def _decoder(self, stream: str) -> codecs.IncrementalDecoder:
+        return self._decoders[stream if stream in self._decoders else STREAMS[0]]
+
+
+def read(context: Context, job_id: int, attempt: int | None, sink: Sink, *, wait: bool = False) -> messages.LogReply:
+    """Give all output of one attempt to ``sink``; with ``wait`` until the attempt is over. Returns the last reply."""
+    offset = 0
+    timeout = FOREVER if wait else REQUEST_TIMEOUT_S
+    while True:
+        reply: messages.LogReply = context.request(messages.Logs(job_id, attempt, offset, wait), timeout)
+        for chunk in reply.chunks:
+            sink(chunk)
+        if reply.ended or not (wait or reply.chunks):
+            return reply
+        attempt, offset = reply.attempt, reply.next_offset
+
+
+def until_finished(context: Context, job_id: int, sink: Sink, first: int = 1) -> JobInfo:
+    """Give the output of every attempt from ``first`` on to ``sink`` as it is written, until the job is finished."""
+    attempt = first
+    while True:
+        read(context, job_id, attempt, sink, wait=True)
+        info = job(context, job_id)
+        if info.finished and info.attempt <= attempt:
+            return info
+        if info.attempt >= attempt:
+            attempt += 1
+
+
+def job(context: Context, job_id: int) -> JobInfo:
+    reply: messages.Jobs = context.request(messages.Get([job_id]))
+    return reply.jobs[0]

@@ -1,0 +1,235 @@
+"""The small parent of a supervisor: starts it, passes signals on, starts it again when it crashed.
+
+Owns the decision whether a supervisor that ended is started again. Knows nothing of jobs, sockets or the config: the
+supervisor is a command line that writes one line of JSON to a descriptor when it is ready, ``{"pid", "socket"}``, or
+when it gives up, ``{"error": {...}}``. ``jobctl up`` runs a guard in its own process, ``jobctl up -d`` this module as a
+program.
+
+It sleeps until a signal arrives; a supervisor that lives costs it nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from . import exits
+from .guard_lock import AlreadyGuarded, GuardLock
+
+RESTART_FIRST_S, RESTART_MAX_S = 0.2, 10.0
+LONG_LIFE_S = 30.0  # after a life as long as this the next restart is a quick one
+TRIES_MAX = 5  # lives that ended before the supervisor was ever ready
+LINE_BYTES_MAX = 64 * 1024
+_STOP_SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGQUIT})
+_PASSED_ON = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+_OWN_VERDICTS = frozenset({exits.OK, exits.USAGE, exits.REFUSED})
+
+Report = Callable[[dict[str, Any]], None]
+
+
+class Guard:
+    """Keeps one supervisor alive until it ends by itself.
+
+    Args:
+        command: starts a supervisor; ``--ready-fd N`` is added.
+        lock: held by the caller while the guard lives.
+        report: is told ``{"pid", "socket"}`` of each supervisor that is ready, ``{"error"}`` of one that gave up.
+        hangup_stops: SIGHUP means that the terminal has gone, rather than reload.
+    """
+
+    def __init__(self, command: Sequence[str], lock: GuardLock, report: Report, *, hangup_stops: bool = False) -> None:
+        self._command = list(command)
+        self._lock = lock
+        self._report = report
+        self._hangup_stops = hangup_stops
+        self._child: subprocess.Popen[bytes] | None = None
+        self._stopping = False
+        self._was_ready = False
+        self._gave_up = False
+        self._tries = 0
+        self._restart_s = RESTART_FIRST_S
+
+    def run(self) -> int:
+        """Until the supervisor has ended for good; its exit code."""
+        signals = _Signals()
+        try:
+            while True:
+                started_at = time.monotonic()
+                status = self._live(signals)
+                if time.monotonic() - started_at >= LONG_LIFE_S:
+                    self._restart_s = RESTART_FIRST_S
+                code = self._verdict(status)
+                if code is None:
+                    self._pause(signals, status)
+                    code = exits.OK if self._stopping else None
+                if code is not None:
+                    return code
+        finally:
+            signals.close()
+
+    def _live(self, signals: _Signals) -> int:
+        """One life of a supervisor: its exit code, or minus the signal that ended it."""
+        ready, theirs = os.pipe()
+        os.set_blocking(ready, False)
+        try:
+            child = subprocess.Popen(
+                [*self._command, "--ready-fd", str(theirs)],
+                stdin=subprocess.DEVNULL,
+                pass_fds=[theirs],
+                start_new_session=True,  # Ctrl-C reaches the guard alone, which passes it on once
+            )
+        finally:
+            os.close(theirs)
+        self._child = child
+        self._lock.name(child.pid)
+        line = b""
+        watched = [signals.fileno(), ready]
+        try:
+            while child.poll() is None:
+                for fd in select.select(watched, [], [])[0]:
+                    if fd == ready:
+                        line, ended = _read_line(ready, line)
+                        if ended:
+                            watched.remove(ready)
+                            self._take(line)
+                    else:
+                        self._pass_on(signals.take())
+            if ready in watched:  # it may have said something just before its end
+                self._take(_read_line(ready, line)[0])
+        finally:
+            os.close(ready)
+            self._child = None
+        return child.returncode
+
+    def _take(self, line: bytes) -> None:
+        """What the supervisor said on its descriptor."""
+        try:
+            said = json.loads(line)
+        except ValueError:
+            return
+        if isinstance(said, dict):
+            self._gave_up = "error" in said
+            self._was_ready = self._was_ready or not self._gave_up
+            self._report(said)
+
+    def _pass_on(self, numbers: Sequence[int]) -> None:
+        for number in numbers:
+            if number not in _PASSED_ON:
+                continue
+            if number == signal.SIGHUP and self._hangup_stops:
+                number = signal.SIGTERM
+            self._stopping = self._stopping or number in _STOP_SIGNALS
+            if self._child is not None:
+                self._child.send_signal(number)
+
+    def _verdict(self, status: int) -> int | None:
+        """The exit code of the guard, or None to start another supervisor."""
+        if self._stopping:
+            return max(status, exits.OK)  # a signal that it was sent before it could handle it stopped it as well
+        if self._gave_up or status in _OWN_VERDICTS:
+            return status
+        self._tries += 1
+        if self._was_ready or self._tries < TRIES_MAX:
+            return None
+        message = f"the supervisor ended {self._tries} times before it was ready; the last one {_how(status)}"
+        self._report({"error": {"code": "supervisor_unavailable", "message": message, "hint": "", "details": {}}})
+        return exits.NO_SUPERVISOR
+
+    def _pause(self, signals: _Signals, status: int) -> None:
+        """Wait before the next start; a signal to stop cuts it short."""
+        _say(f"the supervisor {_how(status)}; starting it again in {self._restart_s:g} s")
+        until = time.monotonic() + self._restart_s
+        self._restart_s = min(2 * self._restart_s, RESTART_MAX_S)
+        while not self._stopping and (left := until - time.monotonic()) > 0:
+            if select.select([signals.fileno()], [], [], left)[0]:
+                self._pass_on(signals.take())
+
+
+class _Signals:
+    """Signals as readable bytes. One that was ignored when the guard was started (``nohup``) stays ignored."""
+
+    def __init__(self) -> None:
+        self._read, self._write = os.pipe()
+        os.set_blocking(self._read, False)
+        os.set_blocking(self._write, False)
+        watched = [number for number in _PASSED_ON if signal.getsignal(number) is not signal.SIG_IGN]
+        self._before = {number: signal.signal(number, _noted) for number in [*watched, signal.SIGCHLD]}
+        signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
+
+    def fileno(self) -> int:
+        return self._read
+
+    def take(self) -> bytes:
+        try:
+            return os.read(self._read, 4096)
+        except BlockingIOError:
+            return b""
+
+    def close(self) -> None:
+        signal.set_wakeup_fd(-1)
+        for number, before in self._before.items():
+            signal.signal(number, before)
+        os.close(self._read)
+        os.close(self._write)
+
+
+def _noted(number: int, frame: object) -> None:
+    """The byte in the pipe is all that is wanted."""
+
+
+def _read_line(fd: int, line: bytes) -> tuple[bytes, bool]:
+    """``line`` with what has come, and whether it is complete."""
+    try:
+        data = os.read(fd, LINE_BYTES_MAX)
+    except BlockingIOError:
+        return line, False
+    line += data
+    return line, not data or b"\n" in data or len(line) > LINE_BYTES_MAX
+
+
+def _how(status: int) -> str:
+    return f"was killed by {signal.Signals(-status).name}" if status < 0 else f"ended with exit code {status}"
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(f"jobctl up: {text}\n")
+    sys.stderr.flush()
+
+
+def main() -> int:
+    """The guard as a program of its own, in the background."""
+    parser = argparse.ArgumentParser(prog="jobyard guard")
+    parser.add_argument("--ready-fd", type=int, required=True, help="where to pass on the supervisor's first line")
+    parser.add_argument("--lock", type=Path, required=True)
+    parser.add_argument("command", nargs="+")
+    args = parser.parse_args()
+    starter: list[int] = [args.ready_fd]
+
+    def report(said: dict[str, Any]) -> None:
+        while starter:  # only the first line is waited for
+            fd = starter.pop()
+            try:
+                os.write(fd, json.dumps(said).encode() + b"\n")
+            except BrokenPipeError:
+                _say("whoever started this has gone")
+            os.close(fd)
+
+    try:
+        with GuardLock(args.lock) as lock:
+            return Guard(args.command, lock, report).run()
+    except AlreadyGuarded as error:
+        report({"error": error.to_wire()})
+        return exits.REFUSED
+
+
+if __name__ == "__main__":
+    sys.exit(main())

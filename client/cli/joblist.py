@@ -1,0 +1,40 @@
+"""Several jobs in whichever form was asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ...protocol.job import JobInfo
+from . import documents, views
+from .context import Context
+
+
+def print_jobs(context: Context, infos: Sequence[JobInfo]) -> None:
+    """One table, one JSON document, one JSON line per job, or their ids."""
+    out, form = context.out, context.args.output
+    if form == "text":
+        now = context.now()
+        out.table(views.JOB_COLUMNS, [views.job_row(info, now) for info in infos])
+    else:
+        print_as_data(context, infos)
+
+
+def print_as_data(context: Context, infos: Sequence[JobInfo]) -> None:
+    """The forms for programs."""
+    out, form = context.out, context.args.output
+    if form == "json":
+        out.document(documents.JOBS, {"jobs": [documents.job(info) for info in infos]})
+    elif form == "jsonl":
+        for info in infos:
+            out.json_line(documents.job(info))
+    else:
+        print_ids(context, [info.id for info in infos])
+
+
+def print_ids(context: Context, ids: Sequence[int]) -> None:
+    """One per line; as ``{"id": ...}`` with ``-o jsonl``."""
+    for job_id in ids:
+        if context.args.output == "jsonl":
+            context.out.json_line({"id": job_id})
+        else:
+            context.out.line(str(job_id))

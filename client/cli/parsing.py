@@ -1,0 +1,169 @@
+"""The shape of a command line: which word is the verb, the options that several verbs share, points in time.
+
+Owns argparse and its wording; what the words then mean is each verb's business.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Sequence
+from datetime import datetime
+from typing import NoReturn
+
+from ...protocol.options import nearest
+from . import verbs
+from .exits import UsageError
+
+_VALUED = frozenset({"--config", "--env", "--set", "--socket", "--color", "-o", "--output"})
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse that raises ``UsageError`` instead of leaving the process, and guesses what a mistyped option meant."""
+
+    def error(self, message: str) -> NoReturn:
+        unknown = re.search(r"unrecognized arguments: (--[\w-]+)", message)
+        guess = nearest(unknown[1], re.findall(r"--[\w-]+", self.format_help())) if unknown else None
+        if unknown:
+            message = f"there is no option {unknown[1]}"
+        raise UsageError(message, hint=f"{self.prog} ... {guess}" if guess else f"{self.prog} --help")
+
+
+def split_verb(argv: Sequence[str]) -> tuple[str | None, list[str]]:
+    """The verb (None if there is none) and all the other words.
+
+    Raises:
+        UsageError: no such verb.
+    """
+    for index in _positionals(argv):
+        name = argv[index]
+        rest = [*argv[:index], *argv[index + 1 :]]
+        if name in verbs.NOUNS:
+            return _noun_verb(name, rest, index)
+        if name not in verbs.VERBS:
+            raise _no_such_verb(name, verbs.VERBS)
+        return name, rest
+    return None, list(argv)
+
+
+def _noun_verb(noun: str, rest: list[str], start: int) -> tuple[str | None, list[str]]:
+    known = [name for name in verbs.VERBS if name.startswith(f"{noun} ")]
+    for index in _positionals(rest):
+        if index >= start:
+            name = f"{noun} {rest[index]}"
+            if name not in verbs.VERBS:
+                raise _no_such_verb(name, known)
+            return name, [*rest[:index], *rest[index + 1 :]]
+    raise UsageError(f"{noun!r} alone does nothing", hint=" or ".join(f"jobctl {name}" for name in known))
+
+
+def _no_such_verb(name: str, known: Sequence[str] | dict[str, verbs.Verb]) -> UsageError:
+    guess = nearest(name, known)
+    return UsageError(f"there is no verb {name!r}", hint=f"jobctl {guess}" if guess else "jobctl --help")
+
+
+def _positionals(argv: Sequence[str]) -> list[int]:
+    """Where the words are that are neither an option nor the value of one."""
+    found: list[int] = []
+    skip = False
+    for index, word in enumerate(argv):
+        if skip:
+            skip = False
+        elif word == "--":
+            break
+        elif word.startswith("-") and word != "-":
+            skip = word in _VALUED
+        else:
+            found.append(index)
+    return found
+
+
+def parser_for(name: str) -> Parser:
+    return Parser(
+        prog=f"jobctl {name}",
+        description=verbs.VERBS[name].summary,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+
+
+def add_common(parser: Parser) -> None:
+    """The options of every verb, last because they matter least."""
+    common = parser.add_argument_group("options of every verb")
+    common.add_argument("--config", metavar="FILE", help="the config file (default: the nearest jobyard.toml upward)")
+    common.add_argument(
+        "--env", metavar="NAME", help='the environment whose [env.NAME] sections apply (default: "local")'
+    )
+    common.add_argument(
+        "--set", metavar="KEY=VALUE", action="append", default=[], help="override one setting of the config"
+    )
+    common.add_argument("--socket", metavar="ADDRESS", help="the supervisor's socket, instead of the config's")
+    common.add_argument("--json", dest="output", action="store_const", const="json", default="text", help="print JSON")
+    common.add_argument("--color", choices=("auto", "always", "never"), default="auto", help="colours (default: auto)")
+
+
+def add_output(parser: argparse.ArgumentParser) -> None:
+    """``-o`` for verbs that print jobs."""
+    parser.add_argument(
+        "-o",
+        "--output",
+        choices=("text", "json", "jsonl", "id"),
+        default="text",
+        help="one JSON value, one per line, or ids only",
+    )
+
+
+def add_ids(parser: argparse.ArgumentParser, *, required: bool = False) -> None:
+    parser.add_argument("ids", metavar="ID", nargs="+" if required else "*", help="42, 40-45, 40,42 or last")
+
+
+def add_filters(parser: argparse.ArgumentParser, everything: str) -> None:
+    """The options that choose jobs; ``everything`` says what ``--all`` means for this verb."""
+    group = parser.add_argument_group("which jobs")
+    group.add_argument("--state", metavar="STATE", action="append", default=[], help="in this state; may be repeated")
+    group.add_argument("--queue", metavar="QUEUE", help="of this queue")
+    group.add_argument("--job", metavar="JOB", help="of this function or alias")
+    group.add_argument("--tag", metavar="KEY=VALUE", action="append", default=[], help="with this tag; may be repeated")
+    group.add_argument("--since", metavar="WHEN", help='created since then: "2h", or a time such as 2026-10-01T12:00')
+    group.add_argument("--all", action="store_true", help=everything)
+
+
+def parse(parser: Parser, argv: Sequence[str]) -> argparse.Namespace:
+    """Options and words in any order. What follows ``--`` is words, also when it looks like an option."""
+    if "--" not in argv:
+        return parser.parse_intermixed_args(list(argv))
+    cut = list(argv).index("--")
+    args = parser.parse_intermixed_args(list(argv[:cut]))
+    if "words" not in args:
+        return parser.parse_args(list(argv))
+    args.words += argv[cut + 1 :]
+    return args
+
+
+def key_values(words: Sequence[str], option: str) -> dict[str, str]:
+    """A mapping from ``key=value`` words.
+
+    Raises:
+        UsageError: a word without "=".
+    """
+    found: dict[str, str] = {}
+    for word in words:
+        key, equals, value = word.partition("=")
+        if not equals or not key:
+            raise UsageError(f"{option} {word!r} is not of the form key=value")
+        found[key] = value
+    return found
+
+
+def wall_time(text: str, option: str) -> float:
+    """Seconds since the epoch from an ISO 8601 time; without a zone it is local time.
+
+    Raises:
+        UsageError: not a time.
+    """
+    try:
+        return datetime.fromisoformat(text).astimezone().timestamp()
+    except (ValueError, OverflowError, OSError):
+        raise UsageError(
+            f"{option} {text!r} is not a point in time", hint="write 2026-10-01T12:00, or with a zone 2026-10-01T12:00Z"
+        ) from None

@@ -1,0 +1,55 @@
+"""Waiting for processes that are not our children, and signalling them, without ever hitting a reused pid."""
+
+from __future__ import annotations
+
+import math
+import os
+import select
+import signal
+from types import TracebackType
+from typing import Self
+
+from .exits import UsageError
+
+
+class Process:
+    """A process held by its pidfd from ``with`` to its end. One that is gone already counts as ended."""
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        self._fd = -1
+
+    def __enter__(self) -> Self:
+        try:
+            self._fd = os.pidfd_open(self.pid)
+        except ProcessLookupError:
+            pass
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+
+    def ended(self, timeout_s: float | None) -> bool:
+        """Wait for its end, at most ``timeout_s`` (None: as long as it takes)."""
+        if self._fd < 0:
+            return True
+        poll = select.poll()
+        poll.register(self._fd, select.POLLIN)
+        return bool(poll.poll(None if timeout_s is None else math.ceil(timeout_s * 1000)))
+
+    def stop(self) -> None:
+        """Send SIGTERM.
+
+        Raises:
+            UsageError: it belongs to somebody else.
+        """
+        try:
+            if self._fd >= 0:
+                signal.pidfd_send_signal(self._fd, signal.SIGTERM)
+        except ProcessLookupError:
+            pass
+        except PermissionError:
+            raise UsageError(f"process {self.pid} belongs to another user", hint=f"sudo kill {self.pid}") from None

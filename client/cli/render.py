@@ -1,0 +1,221 @@
+"""How things look to people: escaping, durations, sizes, times, tables, and the streams they are written to.
+
+Owns the rule that no text from a job, a config or a user reaches a terminal with control characters in it: everything
+that is written here goes through ``clean``. Knows nothing of jobs; ``views.py`` says which facts are shown.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from io import TextIOWrapper
+from types import MappingProxyType
+from typing import Any, NamedTuple, TextIO
+
+from ...protocol.errors import JobyardError
+
+# C0 and C1 controls, DEL, line and paragraph separators, direction controls, invisible tags, lone surrogates.
+_HOSTILE = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\U000e0000-\U000e007f\ud800-\udfff]"
+)
+_NAMED = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
+
+
+def clean(text: str, keep: str = "") -> str:
+    """``text`` with every character that could move a cursor, change a direction or forge a line made visible.
+
+    Args:
+        text: anything.
+        keep: control characters to leave alone: "\\n\\t" for text of many lines.
+    """
+    return _HOSTILE.sub(lambda found: found[0] if found[0] in keep else _escape(found[0]), text)
+
+
+def _escape(char: str) -> str:
+    code = ord(char)
+    if char in _NAMED:
+        return _NAMED[char]
+    if code <= 0xFF:
+        return f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"
+
+
+def clean_lines(text: str) -> str:
+    """``clean`` for text of many lines: line ends and tabs stay, a carriage return becomes a line end."""
+    return clean(text.replace("\r\n", "\n").replace("\r", "\n"), "\n\t")
+
+
+def indent(text: str, by: str = "    ") -> str:
+    return "\n".join(by + line if line else line for line in text.splitlines())
+
+
+def duration(seconds: float | None) -> str:
+    if seconds is None:
+        return "-"
+    if seconds < 10:
+        return f"{seconds:.3f} s" if seconds < 1 else f"{seconds:.2f} s"
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes}m {rest:02d}s"
+    hours, minutes = divmod(minutes, 60)
+    if hours < 24:
+        return f"{hours}h {minutes:02d}m"
+    return f"{hours // 24}d {hours % 24}h"
+
+
+def size(count: int | None) -> str:
+    if count is None:
+        return "-"
+    if count < 1024:
+        return f"{count} B"
+    value = float(count)
+    for unit in ("KiB", "MiB", "GiB"):
+        value /= 1024
+        if value < 1024 or unit == "GiB":
+            break
+    return f"{value:.1f} {unit}"
+
+
+def moment(at: float | None) -> str:
+    """Local time to the second; JSON has the exact time in UTC."""
+    return "-" if at is None else datetime.fromtimestamp(at).strftime("%Y-%m-%d %H:%M:%S")
+
+
+class Column(NamedTuple):
+    """``styles`` gives the rich style of a cell by its text, for terminals."""
+
+    title: str
+    right: bool = False
+    styles: Mapping[str, str] = MappingProxyType({})
+
+
+class Output:
+    """Data on stdout, talk on stderr, errors as DESIGN says; each in the form that was asked for.
+
+    Args:
+        form: "text", "json", "jsonl" or "id".
+        no_color: NO_COLOR is set; only "always" overrules it.
+    """
+
+    def __init__(self, stdout: TextIO, stderr: TextIO, form: str = "text", no_color: bool = False) -> None:
+        self.stdout = stdout
+        self.stderr = stderr
+        self.terminal = stdout.isatty()
+        self._no_color = no_color
+        self.use(form, "auto")
+
+    def use(self, form: str, color: str) -> None:
+        """Take the form and the colours that the command line asks for."""
+        self.form = form
+        self.color = color == "always" or (color == "auto" and self.terminal and not self._no_color)
+
+    def flush(self) -> None:
+        self.stdout.flush()
+        self.stderr.flush()
+
+    def abandon(self) -> None:
+        """Nobody can read stdout any more: what is left in its buffer goes nowhere, silently."""
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, self.stdout.fileno())
+        os.close(nowhere)
+
+    def line(self, text: str = "") -> None:
+        """One line of data."""
+        self.stdout.write(clean(text) + "\n")
+
+    def block(self, text: str) -> None:
+        """Lines of data."""
+        self.stdout.write(clean_lines(text) + "\n")
+
+    def say(self, text: str) -> None:
+        """Talk for people; programs read stdout."""
+        self.stderr.write(clean_lines(text) + "\n")
+        self.stderr.flush()
+
+    def document(self, schema: str, body: dict[str, Any]) -> None:
+        """The one JSON value that a command prints."""
+        self.stdout.write(json.dumps({"schema": schema, **body}, allow_nan=False) + "\n")
+
+    def json_line(self, value: dict[str, Any]) -> None:
+        self.stdout.write(json.dumps(value, allow_nan=False) + "\n")
+
+    def table(self, columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
+        """A table with rich on a terminal, aligned text elsewhere."""
+        cleaned = [[clean(cell) for cell in row] for row in rows]
+        if self.color or self.terminal:
+            self._rich_table(columns, cleaned)
+        else:
+            self.stdout.write(plain_table(columns, cleaned))
+
+    def _rich_table(self, columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
+        from rich.console import Console  # slow to import, so only when a table is drawn
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table(box=None, pad_edge=False, header_style="bold" if self.color else None)
+        for column in columns[:-1]:
+            table.add_column(column.title, justify="right" if column.right else "left", no_wrap=True)
+        table.add_column(columns[-1].title, overflow="fold")
+        for row in rows:
+            table.add_row(
+                *(Text(cell, style=column.styles.get(cell, "")) for column, cell in zip(columns, row, strict=True))
+            )
+        Console(file=self.stdout, force_terminal=self.color, no_color=not self.color, highlight=False).print(table)
+
+    def error(self, error: JobyardError) -> None:
+        """``error:`` and what is wrong, then ``try:`` and one thing to do; as one JSON line with ``--json``."""
+        if self.form in ("json", "jsonl"):
+            self.stderr.write(json.dumps({"error": plain_error(error)}) + "\n")
+        else:
+            self.stderr.write(error_text(error) + "\n")
+        self.stderr.flush()
+
+
+def plain_error(error: JobyardError) -> dict[str, Any]:
+    """The error as JSON can carry it; details of odd types become text."""
+    wire = error.to_wire()
+    wire["details"] = json.loads(json.dumps(wire["details"], default=str))
+    return wire
+
+
+def error_text(error: JobyardError) -> str:
+    problems = error.details.get("problems")
+    if isinstance(problems, list) and problems:
+        lines = [clean(str(problem) if "error: " in str(problem) else f"error: {problem}") for problem in problems]
+    else:
+        lines = [f"error: {clean(error.message, chr(10))}"]
+    if error.hint:
+        question = error.hint.endswith("?") or error.hint.startswith("known:")
+        lines.append(clean(error.hint if question else f"try: {error.hint}"))
+    return "\n".join(lines)
+
+
+def plain_table(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> str:
+    """Columns two spaces apart under a line of titles."""
+    lines = [[column.title for column in columns], *rows]
+    widths = [max(len(line[index]) for line in lines) for index in range(len(columns))]
+    text = ""
+    for line in lines:
+        cells = [
+            cell.rjust(width) if column.right else cell.ljust(width)
+            for cell, width, column in zip(line, widths, columns, strict=True)
+        ]
+        text += "  ".join(cells).rstrip() + "\n"
+    return text
+
+
+def standard_output(form: str, no_color: bool) -> Output:
+    """An Output on the process's own streams, which never refuse a character; a closed one is replaced by nothing."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 - as long as the process
+        elif isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    return Output(sys.stdout, sys.stderr, form, no_color)

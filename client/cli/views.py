@@ -1,0 +1,288 @@
+"""What people are shown of jobs, supervisor and catalogue. Pure: messages in, text out; ``render.py`` escapes it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ...protocol import messages, states
+from ...protocol.errors import ProtocolError
+from ...protocol.job import AttemptInfo, JobInfo
+from . import documents
+from .render import Column, duration, indent, moment, plain_table, size
+
+VALUE_CHARS_MAX = 2000  # of an argument or a result; --json has all of it
+NOTE_CHARS_MAX = 100
+
+STATE_STYLES = {
+    states.RUNNING: "cyan",
+    states.SUCCEEDED: "green",
+    states.FAILED: "bold red",
+    states.CANCELLED: "yellow",
+    states.SCHEDULED: "blue",
+    states.BLOCKED: "dim",
+}
+
+JOB_COLUMNS = (
+    Column("ID", right=True),
+    Column("STATE", styles=STATE_STYLES),
+    Column("JOB"),
+    Column("QUEUE"),
+    Column("TRY", right=True),
+    Column("CREATED"),
+    Column("TOOK", right=True),
+    Column("NOTE"),
+)
+_ATTEMPT_COLUMNS = (
+    Column("NO", right=True),
+    Column("STARTED"),
+    Column("TOOK", right=True),
+    Column("CPU", right=True),
+    Column("PEAK MEMORY", right=True),
+    Column("PID", right=True),
+    Column("OUTCOME"),
+)
+
+
+def job_row(info: JobInfo, now: float) -> list[str]:
+    return [
+        str(info.id),
+        info.state,
+        info.ref,
+        info.queue,
+        f"{info.attempt}/{info.max_attempts}",
+        moment(info.created_at),
+        took(info.started_at, info.finished_at, now),
+        _shorten(note(info, now), NOTE_CHARS_MAX),
+    ]
+
+
+def took(started_at: float | None, ended_at: float | None, now: float) -> str:
+    return "-" if started_at is None else duration(max(0.0, (ended_at or now) - started_at))
+
+
+def note(info: JobInfo, now: float) -> str:
+    """The one thing worth saying of a job in its state."""
+    last = info.last_attempt
+    if info.state == states.RUNNING:
+        return "being cancelled" if info.cancel_requested else progress(info)
+    if info.state == states.SCHEDULED:
+        due = f"in {duration(max(0.0, info.run_at - now))}"
+        return f"again {due}, after: {outcome(last)}" if last else f"starts {due}"
+    if info.state == states.FAILED:
+        return outcome(last) if last else info.reason or ""
+    return info.reason or "" if info.state == states.CANCELLED else ""
+
+
+def progress(info: JobInfo) -> str:
+    said = info.progress
+    if said is None:
+        return ""
+    done = f"{said.done:g}" if said.total is None else f"{said.done:g}/{said.total:g}"
+    return f"{done} {said.text}".rstrip()
+
+
+def outcome(attempt: AttemptInfo | None) -> str:
+    """How an attempt ended, in words."""
+    if attempt is None or attempt.outcome is None:
+        return "running"
+    if attempt.error is not None:
+        return f"{attempt.error.type}: {attempt.error.message}".strip().splitlines()[0]
+    words = {
+        states.EXITED: f"its process ended with exit code {attempt.exit_code} and no result",
+        states.SIGNALLED: f"its process was killed by {attempt.signal}",
+        states.OOM: "its process was killed for want of memory",
+        states.TIMEOUT: "ran into its timeout",
+        states.STALLED: "gave no sign of life for its stall timeout",
+    }.get(attempt.outcome, attempt.outcome)
+    return f"{words} ({attempt.reason})" if attempt.reason else words
+
+
+def job_details(info: JobInfo, now: float) -> str:
+    """Everything that is known about one job."""
+    facts = [
+        ("job", info.ref if info.name == info.ref else f"{info.ref}  ({info.name})"),
+        ("arguments", call(info)),
+        ("queue", f"{info.queue}  (pool {info.pool}, priority {info.priority})"),
+        ("created", moment(info.created_at)),
+        ("due", moment(info.run_at) if info.state == states.SCHEDULED else ""),
+        ("started", moment(info.started_at) if info.started_at else ""),
+        ("finished", moment(info.finished_at) if info.finished_at else ""),
+        ("took", took(info.started_at, info.finished_at, now) if info.started_at else ""),
+        ("expires", moment(info.expires_at) if info.expires_at else ""),
+        ("attempts", f"{info.attempt} of {info.max_attempts}" + (f", lost {info.losses} times" if info.losses else "")),
+        ("limits", _limits(info)),
+        ("key", info.key or ""),
+        ("tags", ", ".join(f"{key}={value}" for key, value in info.tags.items())),
+        ("parent", str(info.parent) if info.parent else ""),
+        ("progress", progress(info)),
+        ("note", note(info, now) if info.state != states.RUNNING or info.cancel_requested else ""),
+        ("result", _result(info)),
+        ("log", (info.last_attempt.log or "") if info.last_attempt else ""),
+        ("uid", info.uid),
+    ]
+    lines = [f"job {info.id}  {info.state}" + ("" if info.durable else "  (not yet on disk)")]
+    lines += [f"  {label:<11}{_one_line(value)}" for label, value in facts if value]
+    if info.attempts:
+        rows = [[_one_line(cell) for cell in _attempt_row(item, now)] for item in info.attempts]
+        lines += ["", indent(plain_table(_ATTEMPT_COLUMNS, rows), "  ")]
+    if info.error is not None and info.last_attempt is not None:
+        text = info.error.traceback.rstrip() or f"{info.error.type}: {info.error.message}"
+        lines += ["", f"  error of attempt {info.last_attempt.number}:", indent(text)]
+    return "\n".join(lines)
+
+
+def _attempt_row(attempt: AttemptInfo, now: float) -> list[str]:
+    usage = attempt.usage
+    about = "~" if usage and usage.approximate else ""
+    return [
+        str(attempt.number),
+        moment(attempt.started_at),
+        took(attempt.started_at, attempt.ended_at, now),
+        about + duration(usage.cpu_user_s + usage.cpu_system_s) if usage else "-",
+        about + size(usage.peak_rss_bytes) if usage else "-",
+        str(attempt.pid or "-"),
+        _shorten(outcome(attempt), NOTE_CHARS_MAX),
+    ]
+
+
+def _limits(info: JobInfo) -> str:
+    policy = info.policy
+    named = (
+        ("timeout", policy.timeout_s),
+        ("soft timeout", policy.soft_timeout_s),
+        ("stall timeout", policy.stall_timeout_s),
+    )
+    return ", ".join(f"{name} {duration(value)}" for name, value in named if value is not None)
+
+
+def call(info: JobInfo) -> str:
+    """The arguments as they would be written in Python."""
+    args, kwargs = documents.arguments(info)
+    if args is None or kwargs is None:
+        return "(cannot be decoded)"
+    words = [_value(item) for item in info.args] + [f"{name}={_value(item)}" for name, item in info.kwargs.items()]
+    return ", ".join(words) or "none"
+
+
+def _result(info: JobInfo) -> str:
+    if info.state != states.SUCCEEDED:
+        return ""
+    try:
+        return _value(info.result)
+    except ProtocolError:
+        return "(cannot be decoded)"
+
+
+def _value(value: Any) -> str:
+    try:
+        return _shorten(repr(value), VALUE_CHARS_MAX)
+    except ValueError:  # an integer too long to be written in decimal
+        return _shorten(repr(documents.plain(value)), VALUE_CHARS_MAX)
+
+
+def _shorten(text: str, limit: int) -> str:
+    return text if len(text) <= limit else text[: limit - 3] + "..."
+
+
+def _one_line(text: str) -> str:
+    """Keeps a value from looking like further lines of the details."""
+    return text.replace("\r", "\\r").replace("\n", "\\n")
+
+
+QUEUE_COLUMNS = (
+    Column("QUEUE"),
+    Column("MODE", styles={"paused": "yellow", "draining": "yellow"}),
+    Column("POOL"),
+    Column("LIMIT", right=True),
+    Column("RUNNING", right=True),
+    Column("QUEUED", right=True),
+    Column("SCHEDULED", right=True),
+)
+POOL_COLUMNS = (
+    Column("POOL"),
+    Column("STATE", styles={"up": "green", "failed": "bold red", "unreachable": "bold red"}),
+    Column("SLOTS", right=True),
+    Column("RUNNING", right=True),
+    Column("READY", right=True),
+    Column("PID", right=True),
+    Column("PROBLEM"),
+)
+
+
+def status_head(reply: messages.SupervisorStatus, now: float) -> str:
+    state = "stopping: running jobs end, nothing new is started" if reply.stopping else "running"
+    facts = [
+        (
+            "supervisor",
+            f"{state}  (pid {reply.pid}, version {reply.version}, up {duration(max(0.0, now - reply.started_at))})",
+        ),
+        ("config", reply.config),
+        ("state", f"{reply.state_dir}  (journal {size(reply.journal_bytes)})"),
+        ("socket", reply.socket),
+        (
+            "jobs",
+            ", ".join(f"{reply.counts[name]} {name}" for name in states.STATES if reply.counts.get(name)) or "none",
+        ),
+        ("refused", f"{reply.refused} submits" if reply.refused else ""),
+        ("storage", "" if reply.durable else "the journal cannot be written: nothing new is accepted"),
+    ]
+    return "\n".join(f"{label:<12}{_one_line(value)}" for label, value in facts if value)
+
+
+def queue_row(queue: messages.QueueStatus) -> list[str]:
+    limit = "-" if queue.concurrency is None else str(queue.concurrency)
+    return [queue.name, queue.mode, queue.pool, limit, str(queue.running), str(queue.queued), str(queue.scheduled)]
+
+
+def pool_row(pool: messages.PoolStatus) -> list[str]:
+    problem = pool.problem or (f"{pool.retiring} older zygotes end with their jobs" if pool.retiring else "")
+    return [
+        pool.name,
+        pool.state,
+        str(pool.concurrency),
+        str(pool.running),
+        str(pool.spare),
+        str(pool.pid or "-"),
+        problem,
+    ]
+
+
+def signature(entry: messages.CatalogEntry) -> str:
+    """The call as the function's ``def`` line has it."""
+    words: list[str] = []
+    before = ""
+    for parameter in entry.parameters:
+        if before == "positional" and parameter.kind != "positional":
+            words.append("/")
+        if parameter.kind == "named" and before not in ("named", "args"):
+            words.append("*")
+        words.append(_parameter(parameter))
+        before = parameter.kind
+    if before == "positional":
+        words.append("/")
+    return f"{entry.ref}({', '.join(words)})"
+
+
+def _parameter(parameter: messages.Parameter) -> str:
+    word = {"args": "*", "kwargs": "**"}.get(parameter.kind, "") + parameter.name
+    if parameter.annotation is not None:
+        word += f": {parameter.annotation}"
+    if parameter.default is not None:
+        word += f" = {parameter.default}" if parameter.annotation is not None else f"={parameter.default}"
+    return word
+
+
+def catalog_entry(entry: messages.CatalogEntry) -> str:
+    about = [f"pool {entry.pool}"]
+    if entry.aliases:
+        about.insert(0, "alias " + ", ".join(entry.aliases))
+    if entry.file:
+        about.append(f"{entry.file}:{entry.line}")
+    lines = [("async " if entry.is_async else "") + signature(entry)]
+    if entry.doc:
+        lines.append(f"    {_one_line(entry.doc)}")
+    return "\n".join([*lines, "    " + "  ".join(about)])
+
+
+def problem(item: messages.CatalogProblem) -> str:
+    return f"{item.what} (pool {item.pool})\n" + indent(item.why)

@@ -1,0 +1,137 @@
+"""Find the config and read it: files, overlays, variables and flags in, ``Settings`` or a full list of mistakes out.
+
+Owns the order in which places are searched and layers win. Reading is in ``sources.py``, judging in ``check.py`` and
+``build.py``.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from ..protocol import options
+from ..protocol.errors import InvalidConfig
+from ..protocol.ids import is_name
+from . import build, show
+from .check import DECLARED, Items, Problems, Where, check, dotted, merge
+from .kinds import show as show_value
+from .settings import Settings, expand_home
+from .sources import Files, flags, variables
+
+CONFIG_NAME = "jobyard.toml"
+SYSTEM_CONFIG = Path("/etc/jobyard") / CONFIG_NAME
+
+
+class NoConfig(InvalidConfig):
+    """No config was found; ``details["tried"]`` lists every place."""
+
+    code: ClassVar[str] = "no_config"
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A config as read.
+
+    Attributes:
+        origins: for every key path in use "file:line", "environment JOBYARD__...", "--set" or "default".
+        warnings: lines for the user; nothing that keeps the config from working.
+    """
+
+    settings: Settings
+    origins: dict[str, str]
+    warnings: list[str]
+
+
+def find_config(explicit: str | None, cwd: Path, environ: Mapping[str, str]) -> Path:
+    """The real path of the config: ``explicit``, ``JOBYARD_CONFIG``, the nearest one upward, the user's, the system's.
+
+    Raises:
+        NoConfig: there is none anywhere.
+        InvalidConfig: the one asked for does not exist.
+    """
+    for name, given in (("--config", explicit), ("JOBYARD_CONFIG", environ.get("JOBYARD_CONFIG"))):
+        if given:
+            path = cwd / expand_home(given, environ)
+            if not path.exists():
+                raise _invalid([f"{name} {given}: there is no such file"], hint="give the path of a jobyard.toml")
+            return path.resolve()
+    places = [directory / CONFIG_NAME for directory in (cwd, *cwd.parents)]
+    home = environ.get("XDG_CONFIG_HOME") or expand_home("~/.config", environ)
+    places += [Path(home, "jobyard", CONFIG_NAME), SYSTEM_CONFIG]
+    for path in places:
+        if os.path.lexists(path):
+            return path.resolve()
+    raise NoConfig(
+        f"no {CONFIG_NAME} in {cwd} or above, nor {places[-2]} or {places[-1]}",
+        hint="jobctl init",
+        details={"tried": [str(path) for path in places]},
+    )
+
+
+def load(
+    path: Path, *, environ: Mapping[str, str], env_name: str | None = None, overrides: Sequence[str] = ()
+) -> Loaded:
+    """Read the config file at ``path`` with all that goes on top of it.
+
+    Args:
+        environ: where ``JOBYARD_ENV`` and ``JOBYARD__SECTION__KEY`` are looked up.
+        env_name: the overlay ``[env.NAME]`` to use; None takes ``JOBYARD_ENV``, else "local".
+        overrides: ``key.path=value`` of each ``--set``.
+
+    Raises:
+        InvalidConfig: ``details["problems"]`` lists every mistake as ``file:line:col: error: ...``.
+    """
+    path = Path(os.path.realpath(path))
+    problems = Problems()
+    files = Files(path, problems)
+    env = _env_name(environ, env_name, problems)
+    in_force, others = files.layers(env)
+    for layer in others:
+        check(layer, problems)
+    checked = [(layer, check(layer, problems)) for layer in in_force]
+    late = variables(environ, merge(checked), files.count) + flags(overrides, problems, files.count + 1)
+    items = merge([*checked, *((layer, check(layer, problems)) for layer in late)])
+    items = build.join_retries(items, problems)
+    if files.whole:
+        build.cross_check(path, items, problems)
+    if problems.found:
+        raise _invalid(problems.lines())
+    settings = build.build(path, env, items)
+    return Loaded(settings, _origins(settings, items), _warnings(path, env, files.overlays))
+
+
+def _env_name(environ: Mapping[str, str], given: str | None, problems: Problems) -> str:
+    name = given or environ.get("JOBYARD_ENV") or "local"
+    if not is_name(name):
+        place = "--env" if given else "environment JOBYARD_ENV"
+        problems.add(
+            Where(0, 0, 0, place), f"{show_value(name)} is not a name", "use letters, digits, '.', '_' and '-'"
+        )
+    return name
+
+
+def _origins(settings: Settings, items: Items) -> dict[str, str]:
+    given = {dotted(path): item.where.origin for path, item in items.items() if item.value is not DECLARED}
+    return {key: given.get(key, "default") for key in show.values(settings)}
+
+
+def _warnings(path: Path, env: str, overlays: set[str]) -> list[str]:
+    found = []
+    if overlays and env not in overlays and env != "local":
+        best = options.nearest(env, overlays)
+        hint = f"did you mean {best!r}?" if best else "there are: " + ", ".join(sorted(overlays))
+        found.append(f"{path}: warning: there is no overlay [env.{env}] ({hint})")
+    if path.stat().st_mode & stat.S_IWOTH:
+        found.append(
+            f"{path}: warning: every user of this machine may change it, and so run anything (chmod o-w {path})"
+        )
+    return found
+
+
+def _invalid(problems: list[str], hint: str = "") -> InvalidConfig:
+    message = problems[0] if len(problems) == 1 else f"the config has {len(problems)} mistakes:\n" + "\n".join(problems)
+    return InvalidConfig(message, hint=hint, details={"problems": problems})

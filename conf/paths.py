@@ -1,0 +1,145 @@
+"""Where files and sockets lie, for client and supervisor alike, and that their directories are nobody else's.
+
+Owns the names in the state directory and the length of socket paths. Knows nothing of what is written there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..protocol.errors import InvalidConfig
+from .settings import Settings
+
+SOCKET_PATH_BYTES_MAX = 107  # what sockaddr_un holds on Linux, less its final zero
+_LONGEST_NAME = "z-01234567"  # of the sockets in the runtime directory: a zygote's
+
+
+@dataclass(frozen=True)
+class Paths:
+    """All absolute. ``socket`` takes requests, ``events_socket`` sends notices."""
+
+    state_dir: Path
+    journal_dir: Path
+    output_dir: Path
+    runtime_dir: Path
+    socket: Path
+    events_socket: Path
+    supervisor_log: Path
+    error_log: Path
+    lock: Path
+
+
+def paths_for(settings: Settings, environ: Mapping[str, str]) -> Paths:
+    """The same for everyone who reads the same config.
+
+    Raises:
+        InvalidConfig: the path of a socket would be longer than the system allows.
+    """
+
+    def given_or(given: str | None, default: Path) -> Path:
+        return settings.absolute(given, environ) if given else default
+
+    given_socket = settings.supervisor.socket
+    state_dir = settings.absolute(settings.supervisor.state_dir, environ)
+    runtime_dir = given_or(settings.supervisor.runtime_dir, _default_runtime_dir(settings.file, state_dir))
+    socket = given_or(given_socket, runtime_dir / "socket")
+    events_socket = socket.with_name(socket.name + ".events") if given_socket else runtime_dir / "events"
+    _check_length(runtime_dir / _LONGEST_NAME, "supervisor.runtime_dir")
+    _check_length(events_socket, "supervisor.socket")
+    return Paths(
+        state_dir=state_dir,
+        journal_dir=state_dir / "journal",
+        output_dir=given_or(settings.output.dir, state_dir / "output"),
+        runtime_dir=runtime_dir,
+        socket=socket,
+        events_socket=events_socket,
+        supervisor_log=given_or(settings.logging.file, state_dir / "background_jobs.log"),
+        error_log=given_or(settings.logging.error_file, state_dir / "background_jobs_errors.log"),
+        lock=state_dir / "lock",
+    )
+
+
+def _default_runtime_dir(config: Path, state_dir: Path) -> Path:
+    """Never below XDG_RUNTIME_DIR: a login shell has it and cron has not, and it is emptied when the user logs out."""
+    directory = state_dir / "run"
+    if len(os.fsencode(directory / _LONGEST_NAME)) <= SOCKET_PATH_BYTES_MAX:
+        return directory
+    mark = hashlib.sha256(os.fsencode(config) + b"\0" + os.fsencode(state_dir)).hexdigest()[:16]
+    return _shared_root() / mark
+
+
+def _shared_root() -> Path:
+    return Path(f"/tmp/jobyard-{os.geteuid()}")
+
+
+def _check_length(path: Path, key: str) -> None:
+    length = len(os.fsencode(path))
+    if length > SOCKET_PATH_BYTES_MAX:
+        message = f"{key} leads to a socket path of {length} bytes, the system allows {SOCKET_PATH_BYTES_MAX}: {path}"
+        raise _refused(message, "give a shorter path")
+
+
+def secure_directories(paths: Paths) -> None:
+    """Make all directories of ``paths``, or see that those there are ours alone.
+
+    Raises:
+        InvalidConfig: one of them is not safe to use, or cannot be made.
+    """
+    if paths.runtime_dir.parent == _shared_root():
+        secure_directory(paths.runtime_dir.parent)
+    wanted = (paths.state_dir, paths.journal_dir, paths.output_dir, paths.runtime_dir, paths.socket.parent)
+    for directory in dict.fromkeys(wanted):
+        secure_directory(directory)
+
+
+def secure_directory(path: Path, mode: int = 0o700) -> None:
+    """Make ``path`` a directory of this user with no more than the permissions of ``mode``; parents are made as needed.
+
+    Raises:
+        InvalidConfig: it is a link or a file, belongs to somebody else, is open to others, or cannot be made.
+    """
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        parent = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            _secure_entry(parent, path, mode)
+        finally:
+            os.close(parent)
+    except OSError as error:
+        raise _refused(
+            f"the directory {path} cannot be used: {error.strerror or error}", "name another directory"
+        ) from None
+
+
+def _secure_entry(parent: int, path: Path, mode: int) -> None:
+    try:
+        os.mkdir(path.name, mode, dir_fd=parent)
+        made = True
+    except FileExistsError:
+        made = False
+    if stat.S_ISLNK(os.stat(path.name, dir_fd=parent, follow_symlinks=False).st_mode):
+        raise _refused(f"{path} is a symbolic link, which somebody could turn elsewhere", "name the directory itself")
+    directory = os.open(path.name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
+    try:
+        found = os.fstat(directory)
+        if found.st_uid != os.geteuid():
+            raise _refused(
+                f"{path} belongs to user {found.st_uid}, not to user {os.geteuid()}", "name another directory"
+            )
+        if made:
+            os.fchmod(directory, mode)  # the umask may have taken bits that we need
+        elif stat.S_IMODE(found.st_mode) & 0o777 & ~mode:
+            raise _refused(
+                f"{path} is open to other users (mode {stat.S_IMODE(found.st_mode):04o})", f"chmod {mode:o} {path}"
+            )
+    finally:
+        os.close(directory)
+
+
+def _refused(message: str, hint: str) -> InvalidConfig:
+    return InvalidConfig(message, hint=hint, details={"problems": [message]})

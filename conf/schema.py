@@ -1,0 +1,152 @@
+"""Every key of the config and how its value is read: the one table that the loader checks files against.
+
+Owns the shape of the file. Defaults are in ``settings.py``; the two are held together by a test over ``default.toml``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..protocol import options
+from . import kinds
+from .kinds import NotYet, Parse
+from .settings import MIB
+
+KIB = 1024
+GIB = 1024 * MIB
+TIB = 1024 * GIB
+
+
+@dataclass(frozen=True)
+class Named:
+    """A table whose keys the user chooses; ``name`` refuses bad ones, ``node`` is what stands below each."""
+
+    name: Parse
+    node: Any  # a Node; recursive aliases of frozen types need no more than this
+
+
+Table = Mapping[str, Any]
+Node = Parse | Table | Named
+
+_POLICY: dict[str, Node] = {**options.POLICY_OPTIONS, "retry": options.RETRY_OPTIONS, "keep": NotYet("keep")}
+_DURABILITY = NotYet("durability in the config", hint="give it per job: client.options(durability=...)")
+
+_QUEUE: dict[str, Node] = {
+    **{key: node for key, node in _POLICY.items() if key != "queue"},
+    "concurrency": kinds.or_none(kinds.whole(1, 100_000)),
+    "pool": options.name,
+    "paused": kinds.flag,
+}
+
+_POOL: dict[str, Node] = {
+    "python": kinds.text,
+    "cwd": kinds.text,
+    "path": kinds.list_of(kinds.text, 'path = ["."]'),
+    "env_file": kinds.text,
+    "env": Named(kinds.variable_name, kinds.variable_value),
+    "preload": kinds.list_of(kinds.module, 'preload = ["app.models"]'),
+    "setup": kinds.hook,
+    "child_setup": kinds.hook,
+    "concurrency": kinds.whole(1, 10_000),
+    "start": kinds.one_of("fork", "spawn"),
+    "isolation": kinds.one_of("fresh", later="reuse"),
+    "spare_children": kinds.whole(0, 1_000),
+    "memory_max": kinds.or_none(kinds.size(16 * MIB, 64 * TIB)),
+    "nofile": kinds.or_none(kinds.whole(64, 1 << 20)),
+    "nproc": kinds.or_none(kinds.whole(1, 1 << 22)),
+    "nice": kinds.whole(-20, 19),
+    "allow": kinds.list_of(kinds.pattern, 'allow = ["app.jobs:*"]'),
+    "max_jobs_per_child": NotYet("max_jobs_per_child"),
+    "user": NotYet("running a pool as another user"),
+    "slot_env": NotYet("slot_env"),
+}
+
+_JOB: dict[str, Node] = {
+    **_POLICY,
+    "target": kinds.target,
+    "methods": kinds.list_of(kinds.method, 'methods = ["send"]'),
+    "redact": kinds.none_of("redact is not in this version: arguments are shown in full"),
+    "tags": NotYet("tags of an alias"),
+    "durability": _DURABILITY,
+}
+
+_LIMITS: dict[str, Node] = {
+    "argument_bytes": kinds.size(1 * KIB, 8 * MIB),
+    "result_bytes": kinds.size(1 * KIB, 8 * MIB),
+    "traceback_bytes": kinds.size(1 * KIB, 1 * MIB),
+    "unfinished_jobs": kinds.whole(1, 100_000_000),
+    "unfinished_bytes": kinds.size(1 * MIB, 1 * TIB),
+    "finished_jobs": kinds.whole(0, 100_000_000),
+    "finished_bytes": kinds.size(0, 1 * TIB),
+    "losses": kinds.whole(1, 1_000),
+    "kept_attempts": kinds.whole(1, 10_000),
+    "parked_requests": kinds.whole(1, 1_000_000),
+}
+
+TOP: dict[str, Node] = {
+    "namespace": kinds.namespaces,
+    "allow": kinds.list_of(kinds.pattern, 'allow = ["app.jobs:*"]'),
+    "supervisor": {
+        "runtime_dir": kinds.text,
+        "state_dir": kinds.text,
+        "socket": kinds.text,
+        "transport": kinds.one_of("auto", "ipc", later="tcp"),
+        "clients": kinds.none_of("clients is not in this version: only the supervisor's own user may connect"),
+    },
+    "defaults": {**_POLICY, "durability": _DURABILITY},
+    "queues": Named(options.name, _QUEUE),
+    "pools": Named(options.name, _POOL),
+    "jobs": Named(options.name, _JOB),
+    "logging": {
+        "level": kinds.one_of("debug", "info", "warning", "error", "critical"),
+        "file": kinds.text,
+        "error_file": kinds.text,
+        "error_level": kinds.one_of("warning", "error", "critical"),
+        "format": NotYet("a choice of log formats"),
+    },
+    "output": {
+        "dir": kinds.text,
+        "max_job_bytes": kinds.size(4 * KIB, 1 * TIB),
+        "keep": NotYet("keep"),
+        "total": NotYet("total"),
+    },
+    "journal": {
+        "segment_bytes": kinds.size(1 * MIB, 4 * GIB),
+        "group_bytes_max": kinds.size(16 * MIB, 256 * MIB),
+        "durability": _DURABILITY,
+    },
+    "limits": _LIMITS,
+    "history": NotYet("[history]"),
+    "dashboard": NotYet("[dashboard]"),
+}
+
+# Keys whose setting has another name in settings.py.
+FIELDS = {"memory_max": "memory_max_bytes"}
+
+
+def child(node: Node | None, key: str) -> Node | None:
+    """What stands below ``key``, or None if nothing may."""
+    if isinstance(node, Named):
+        inner: Node = node.node
+        return inner
+    return node.get(key) if isinstance(node, Mapping) else None
+
+
+def keys(node: Node) -> list[str]:
+    """The keys that may be used below ``node``, without those of later versions."""
+    return (
+        sorted(key for key, inner in node.items() if not isinstance(inner, NotYet)) if isinstance(node, Mapping) else []
+    )
+
+
+def homes(key: str) -> list[str]:
+    """The sections in which ``key`` may stand, as they are written; "" is the top of the file."""
+    found = ["" for word in keys(TOP) if word == key]
+    for section, node in TOP.items():
+        if isinstance(node, Named) and key in keys(node.node):
+            found.append(f"[{section}.NAME]")
+        elif key in keys(node):
+            found.append(f"[{section}]")
+    return found

@@ -1,0 +1,152 @@
+"""The supervisor process: ``python -P -m jobyard.supervisor``. The only place where the parts are put together.
+
+Started by ``jobctl up`` or by systemd. Exit codes: 0 stopped, 2 a mistake in config or usage, 5 another supervisor has
+the directory, 6 the journal cannot be read.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import resource
+import sys
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ..conf.loader import Loaded, find_config, load
+from ..conf.paths import Paths, paths_for, secure_directories
+from ..protocol.errors import JobyardError
+from . import clock, logs
+from .compaction import Compaction
+from .core.machine import Machine
+from .core.records import BadRecord
+from .core.transitions import IllegalRecord
+from .driver import Driver
+from .executors.base import Executor, PoolSpec
+from .executors.spawn import SpawnExecutor
+from .executors.zygote.executor import ZygoteExecutor
+from .journal.lock import AlreadyLocked, DirectoryLock
+from .office import Office
+from .pools import rules
+from .recovery import fence_all, recover
+from .sites import Sites
+from .sockets import RequestSocket
+
+log = logging.getLogger("jobyard")
+EXIT_USAGE, EXIT_REFUSED, EXIT_JOURNAL = 2, 5, 6
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a supervisor until it is stopped; gives the exit code."""
+    options = _parser().parse_args(arguments)
+    announce = _Announcer(options.ready_fd)
+    os.umask(0o077)
+    try:
+        return _run(options, announce)
+    except AlreadyLocked as error:
+        return announce.failed(error, EXIT_REFUSED)
+    except JobyardError as error:
+        return announce.failed(error, EXIT_USAGE)
+    except (BadRecord, IllegalRecord) as error:
+        return announce.failed(_journal_error(str(error)), EXIT_JOURNAL)
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        code = EXIT_JOURNAL if type(error) is not OSError and type(error).__module__.startswith("jobyard") else EXIT_USAGE
+        return announce.failed(JobyardError(f"{where}{error.strerror or error}"), code)
+
+
+def _run(options: argparse.Namespace, announce: _Announcer) -> int:
+    def read() -> Loaded:
+        return load(Path(options.config), environ=os.environ, env_name=options.env, overrides=options.set)
+
+    options.config = str(find_config(options.config, Path.cwd(), os.environ))
+    loaded = read()
+    paths = paths_for(loaded.settings, os.environ)
+    secure_directories(paths)
+    with DirectoryLock(paths.state_dir):
+        logs.set_up(loaded.settings.logging, paths)
+        for warning in loaded.warnings:
+            log.warning("%s", warning)
+        _raise_descriptor_limit()
+        driver = _compose(read, loaded, paths, options.dev, announce)
+        log.info("supervisor %d is up: %s", os.getpid(), loaded.settings.file)
+        code = driver.run()
+        log.info("supervisor %d stopped", os.getpid())
+        return code
+
+
+def _compose(
+    read: Callable[[], Loaded], loaded: Loaded, paths: Paths, dev: bool, announce: _Announcer
+) -> Driver:
+    settings = loaded.settings
+    recovered = recover(paths.journal_dir, settings.journal, settings.limits.kept_attempts)
+    gone = fence_all(recovered.state)
+    now = clock.now()
+    machine = Machine(recovered.state, rules(settings))
+    beginning = machine.begin(now, clock.boot_id())
+
+    def make(spec: PoolSpec) -> Executor:
+        name = uuid.uuid4().hex
+        if spec.start == "spawn":
+            return SpawnExecutor(spec, name)
+        return ZygoteExecutor(spec, name, generation=recovered.state.generation)
+
+    socket = RequestSocket(str(paths.socket))
+    office = Office(read, loaded, paths, dev, lambda: announce.ready(paths))
+    sites = Sites(make)
+    driver = Driver(machine, recovered.journal, socket, sites, office, Compaction(recovered.journal, paths.journal_dir))
+    driver.begin(beginning, gone, now)
+    return driver
+
+
+class _Announcer:
+    """Tells whoever started this process how it went: one line of JSON on the descriptor that it was given."""
+
+    def __init__(self, fd: int | None) -> None:
+        self._fd = fd
+
+    def ready(self, paths: Paths) -> None:
+        self._say({"pid": os.getpid(), "socket": str(paths.socket)})
+
+    def failed(self, error: JobyardError, code: int) -> int:
+        if self._fd is None:
+            print(f"error: {error}", file=sys.stderr)
+        self._say({"error": error.to_wire()})
+        return code
+
+    def _say(self, what: dict[str, Any]) -> None:
+        if self._fd is not None:
+            try:
+                os.write(self._fd, json.dumps(what).encode() + b"\n")
+                os.close(self._fd)
+            except OSError:
+                pass  # nobody listens any more
+            self._fd = None
+
+
+def _journal_error(message: str) -> JobyardError:
+    return JobyardError(message, hint="it was written by another version of jobyard: start that one")
+
+
+def _raise_descriptor_limit() -> None:
+    """libzmq ends the process when it runs out of descriptors, so take all that the system gives."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m jobyard.supervisor", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--config", help="the config file; searched for if not given")
+    parser.add_argument("--env", help="name of the config overlay to use")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="one setting, above all others")
+    parser.add_argument("--dev", action="store_true", help="take in changed code and config before each submit")
+    parser.add_argument("--ready-fd", type=int, help="descriptor to write one line to when ready, or when that failed")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

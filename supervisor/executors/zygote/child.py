@@ -1,0 +1,325 @@
+"""A child from its fork to its exit: confined, waiting, running one attempt, telling how it ended.
+
+Owns the order of these steps and the mapping from what the job did to the one ``End`` message. Knows no supervisor: it
+has a socket, a slot of the shared page, and three pipes. Nothing in here may return to the code it was forked from.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import resource
+import signal
+import socket
+import sys
+from collections.abc import Callable, Coroutine
+from types import FrameType
+from typing import Any, NoReturn
+
+from ....protocol import codec
+from ....protocol.current import CURRENT
+from ....protocol.errors import (
+    CancelRequested,
+    GiveUp,
+    NotAllowed,
+    ProtocolError,
+    RetryLater,
+    SoftTimeout,
+    TooLarge,
+)
+from . import channel, failure, joblog, limits, target
+from .channel import Boot, End, Go, Stop
+from .control import SOFT
+from .page import Slot
+from .running import RunningJob
+
+SOCKET_FD = 3  # joblog.LOGGING_FD is 4
+FIRST_FREE_FD = 5
+FD_MAX = 1 << 20
+CUT_OFF = 71  # exit code of a child that could not send its end
+_SIOCOUTQ = 0x5411
+_RESULT_BYTES_MAX = codec.MESSAGE_BYTES_MAX - (1 << 20)  # leaves room for the rest of the message
+_OUTSIDE = Stop("outside", "received SIGTERM")
+
+
+class Child:
+    """Waits for one attempt, runs it, and ends the process."""
+
+    def __init__(self, boot: Boot, sock: socket.socket, slot: Slot) -> None:
+        self._boot = boot
+        self._sock = sock
+        self._slot = slot
+        self._pid = os.getpid()
+        self._job: RunningJob | None = None
+        self._asked: Stop | None = None
+        self._cancel_task: Callable[[], None] | None = None
+        self._in_job = False
+        self._over = False
+        self._base = 0
+
+    def run(self, prepare: Callable[[], None]) -> NoReturn:
+        """``prepare`` runs before the child is given anything; if it fails, so does the attempt."""
+        try:
+            signal.signal(signal.SIGTERM, self._terminated)
+            signal.pthread_sigmask(signal.SIG_SETMASK, ())
+            os.register_at_fork(after_in_child=self._forked)
+            end = self._attempt(prepare)
+            self._flush()
+            if os.getpid() == self._pid:  # otherwise a process that the job forked came back from its function
+                self._send(end)
+            os._exit(0)
+        except BaseException:
+            os._exit(CUT_OFF)
+
+    # -- the attempt ---------------------------------------------------------------------------------------------------
+
+    def _attempt(self, prepare: Callable[[], None]) -> End:
+        try:
+            try:
+                problem = _try(prepare)
+                value = self._call(self._wait(), problem)
+            finally:
+                self._over = True
+        except BaseException as error:
+            return self._failed(error)
+        return self._returned(value)
+
+    def _wait(self) -> Go:
+        while True:
+            for message in self._read(0):
+                if isinstance(message, Go):
+                    return message
+                self._stop(message)
+
+    def _call(self, go: Go, problem: BaseException | None) -> Any:
+        self._base = limits.peak_memory()
+        self._slot.set_base(self._base)
+        if go.output is not None:
+            _redirect(go.output)
+        scratch = os.path.join(self._boot.scratch_root, f"{go.job_id}.{go.attempt}")
+        self._job = RunningJob(go, self._slot, scratch, self._poke)
+        CURRENT.set(self._job)
+        joblog.install()
+        if problem is not None:
+            raise problem
+        args, kwargs = codec.unpack_arguments(go.payload)
+        function = target.load(go.ref, self._boot.allow)
+        self._in_job = True
+        value = function(*args, **kwargs)
+        return self._run_async(value) if isinstance(value, Coroutine) else value
+
+    def _run_async(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+        import asyncio  # slow to import; only async jobs pay for it
+
+        async def main() -> Any:
+            task = asyncio.current_task()
+            assert task is not None
+            loop = asyncio.get_running_loop()
+            self._cancel_task = lambda: loop.call_soon_threadsafe(task.cancel) and None
+            try:
+                return await coroutine
+            finally:
+                self._cancel_task = None
+
+        try:
+            return asyncio.run(main())
+        except asyncio.CancelledError as error:
+            if self._asked is None:
+                raise
+            raise _exception(self._asked) from error
+
+    # -- being stopped -------------------------------------------------------------------------------------------------
+
+    def _terminated(self, number: int, frame: FrameType | None) -> None:
+        """SIGTERM: the reason was sent before it, unless somebody else sent it."""
+        if self._over:
+            return
+        stops = [message for message in self._read(socket.MSG_DONTWAIT) if isinstance(message, Stop)]
+        hard = [stop for stop in stops if stop.kind != SOFT]
+        self._stop((hard or stops or [_OUTSIDE])[0])
+
+    def _stop(self, stop: Stop) -> None:
+        self._asked = stop
+        if self._job is not None:
+            self._job.asked_to_stop(stop)
+        if self._cancel_task is not None:
+            self._cancel_task()
+        else:
+            raise _exception(stop)
+
+    def _forked(self) -> None:
+        """In a process that the job forked: SIGTERM ends it as it would any other."""
+        if signal.getsignal(signal.SIGTERM) == self._terminated:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+    # -- the end -------------------------------------------------------------------------------------------------------
+
+    def _returned(self, value: Any) -> End:
+        try:
+            result = codec.pack_value(value)
+            limit = min(self._boot.result_bytes, _RESULT_BYTES_MAX)
+            if len(result) > limit:
+                raise TooLarge(
+                    f"the result has {len(result):,} bytes, over the limit of {limit:,}",
+                    hint="write it to a file and return the file's Path",
+                )
+        except BaseException as error:
+            return self._end("final", error=error)
+        return self._end("ok", result)
+
+    def _failed(self, error: BaseException) -> End:
+        match error:
+            case RetryLater():
+                return self._retry_later(error)
+            case GiveUp():
+                return self._end("give_up", error=error)
+            case CancelRequested() if self._asked is not None:
+                return self._end("stopped", error=error)
+            case NotAllowed() | ProtocolError() if not self._in_job:
+                return self._end("final", error=error)
+            case SystemExit():
+                return self._end("error", error=error, message=f"the job called sys.exit({error.code!r:.200})")
+        return self._end("error", error=error)
+
+    def _retry_later(self, error: RetryLater) -> End:
+        delay_s = None
+        if error.delay is not None:
+            from ....protocol.options import duration
+
+            try:
+                delay_s = duration(error.delay)
+            except Exception as bad:
+                return self._end("error", error=bad, message=f"RetryLater(delay={error.delay!r:.200}): {bad}")
+        return self._end("retry_later", error=error, delay_s=delay_s, count=bool(error.count))
+
+    def _end(
+        self,
+        kind: str,
+        result: bytes | None = None,
+        *,
+        error: BaseException | None = None,
+        message: str | None = None,
+        delay_s: float | None = None,
+        count: bool = False,
+    ) -> End:
+        info = None if error is None else failure.describe(error, self._boot.traceback_bytes, message)
+        return End(kind, result, info, delay_s, count, self._usage())
+
+    def _usage(self) -> list[Any]:
+        own, below = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
+        peak = max(limits.peak_memory() - self._base, below.ru_maxrss * 1024, 0)
+        return [own.ru_utime + below.ru_utime, own.ru_stime + below.ru_stime, peak, self._base, False]
+
+    def _flush(self) -> None:
+        for flush in (joblog.flush, _flush_of(sys.stdout), _flush_of(sys.stderr)):
+            try:
+                flush()
+            except BaseException:  # closed or broken by the job: there is nothing left to save
+                continue
+
+    # -- the socket ----------------------------------------------------------------------------------------------------
+
+    def _read(self, flags: int) -> list[Go | Stop]:
+        """Messages that are there; with ``flags`` 0, wait for one."""
+        found: list[Go | Stop] = []
+        while flags or not found:
+            try:
+                data, fds = channel.receive(self._sock, flags)
+            except OSError:  # nothing more is there, or the job has closed the socket
+                break
+            if not data and not flags:
+                os._exit(0)  # nobody is left who could give this child anything
+            if not data:
+                break
+            found.append(channel.decode(channel.content(data, fds), channel.TO_CHILD))
+            channel.close_all(fds)
+        return found
+
+    def _send(self, end: End) -> None:
+        """Send the end; it always finds room, since little else is ever sent."""
+        try:
+            self._send_now(end)
+        except OSError:  # the job has left no descriptor free
+            os.closerange(FIRST_FREE_FD, FD_MAX)
+            self._send_now(end)
+
+    def _send_now(self, end: End) -> None:
+        data, fds = channel.packet(channel.encode(end))
+        channel.send(self._sock, data, fds, wait=True)
+
+    def _poke(self) -> None:
+        """Tell of progress, unless the last word of it was not heard yet."""
+        try:
+            unheard = fcntl.ioctl(self._sock.fileno(), _SIOCOUTQ, b"\0\0\0\0")
+            if unheard == b"\0\0\0\0":
+                channel.send(self._sock, channel.encode(channel.Poke()))
+        except OSError:  # the job has closed the socket; its end will tell
+            pass
+
+
+def confine(parent: int, boot: Boot, open_files: int, oom_score: bytes) -> None:
+    """Limits that every attempt runs under. Needs the descriptors in place."""
+    limits.become_subreaper()
+    limits.limit_open_files(boot.nofile or open_files)
+    limits.offer_to_oom_killer(oom_score)
+    if boot.nproc is not None:
+        limits.limit_processes(boot.nproc)
+    if boot.nice:
+        os.nice(boot.nice)
+    if boot.memory_max_bytes is not None:
+        limits.limit_memory(boot.memory_max_bytes)
+    if boot.child_setup is not None:
+        call_by_name(boot.child_setup)
+
+
+def call_by_name(name: str) -> None:
+    """Call the function ``pkg.mod:function`` of the config, without arguments."""
+    module, _, function = name.partition(":")
+    getattr(target.importlib.import_module(module), function)()
+
+
+def run_forked(
+    boot: Boot, parent: int, sock: int, pipes: tuple[int, ...], slot: Slot, open_files: int, oom_score: bytes
+) -> NoReturn:
+    """The child's life after the fork. ``pipes`` are the write ends of stdout, stderr and logging."""
+    try:
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        os.setsid()
+        limits.die_with_parent(parent)
+        os.dup2(sock, SOCKET_FD, inheritable=False)
+        os.dup2(pipes[0], 1)
+        os.dup2(pipes[1], 2)
+        os.dup2(pipes[2], joblog.LOGGING_FD, inheritable=False)
+        os.closerange(FIRST_FREE_FD, FD_MAX)
+        own = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, 0, fileno=SOCKET_FD)
+        Child(boot, own, slot).run(lambda: confine(parent, boot, open_files, oom_score))
+    finally:
+        os._exit(CUT_OFF)
+
+
+def _exception(stop: Stop) -> BaseException:
+    kind = SoftTimeout if stop.kind == SOFT else CancelRequested
+    return kind(stop.reason or f"asked to stop: {stop.kind}")
+
+
+def _try(prepare: Callable[[], None]) -> BaseException | None:
+    try:
+        prepare()
+    except Exception as error:
+        return error
+    return None
+
+
+def _redirect(path: str) -> None:
+    os.makedirs(os.path.dirname(path), 0o700, exist_ok=True)
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)
+    for number in (1, 2):
+        os.dup2(fd, number)
+    os.dup2(fd, joblog.LOGGING_FD, inheritable=False)
+    os.close(fd)
+
+
+def _flush_of(stream: Any) -> Callable[[], None]:
+    flush: Callable[[], None] = getattr(stream, "flush", lambda: None)
+    return flush

@@ -1,0 +1,124 @@
+"""Ending attempts: their deadlines, the request to stop, and the escalation to SIGKILL.
+
+Owns the order of these steps for one child, the same for forked and spawned ones. Does not see exits and does not clean
+up after them.
+"""
+
+from __future__ import annotations
+
+import signal
+import socket
+import time
+from collections.abc import Callable
+
+from . import channel
+from .deadlines import Deadlines
+from .kill import signal_group, signal_one
+from .page import Slot
+
+SOFT, HARD, STALL, GRACE, REPORT = "soft", "hard", "stall", "grace", "report"
+REPORT_S = 1.0  # a child that outlives SIGKILL by this is reported as one that cannot be killed
+_REASON_CHARS_MAX = 1000
+
+
+def boot_now() -> float:
+    """Seconds since boot, suspended time included."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+class Kid:
+    """One child: how to reach it, and what it runs, if anything."""
+
+    __slots__ = ("began", "id", "killed", "pid", "pid_started", "slot", "slot_index", "sock", "start")
+
+    def __init__(self, id: int, pid: int, pid_started: int, sock: socket.socket, slot_index: int, slot: Slot) -> None:
+        self.id = id
+        self.pid = pid
+        self.pid_started = pid_started
+        self.sock = sock  # the supervisor's end of its socket
+        self.slot_index = slot_index
+        self.slot = slot
+        self.start: channel.Start | None = None
+        self.began = 0.0
+        self.killed: str | None = None
+
+    def tell(self, message: channel.Message) -> None:
+        """Send to the child; what it cannot take any more is of no use to it."""
+        try:
+            channel.send(self.sock, channel.encode(message))
+        except OSError:
+            pass
+
+
+class Control:
+    """Arms and handles the deadlines of attempts.
+
+    Args:
+        slay: kills a child, and what it started as far as that can be reached, at once.
+        stuck: told of a child that did not die of it.
+    """
+
+    def __init__(self, deadlines: Deadlines, slay: Callable[[Kid], None], stuck: Callable[[Kid], None]) -> None:
+        self._deadlines = deadlines
+        self._slay = slay
+        self._stuck = stuck
+
+    def bind(self, kid: Kid, start: channel.Start) -> None:
+        """The child will run this attempt: its deadlines count from now."""
+        kid.start = start
+        kid.began = boot_now()
+        for what, delay_s in ((SOFT, start.soft_timeout_s), (HARD, start.timeout_s), (STALL, start.stall_timeout_s)):
+            if delay_s is not None:
+                self._deadlines.set((what, kid.id), kid.began + delay_s)
+
+    def release(self, kid: Kid) -> None:
+        """It has ended."""
+        for what in (SOFT, HARD, STALL, GRACE, REPORT):
+            self._deadlines.drop((what, kid.id))
+
+    def stop(self, kid: Kid, kind: str, grace_s: float, reason: str | None) -> None:
+        """Ask the attempt to stop and kill it after ``grace_s``; once it was asked, only a shorter grace counts."""
+        due = boot_now() + grace_s
+        if kid.killed is not None:
+            armed = self._deadlines.get((GRACE, kid.id))
+            if armed is not None and due < armed:
+                self._deadlines.set((GRACE, kid.id), due)
+            return
+        kid.killed = kind
+        for what in (SOFT, HARD, STALL):
+            self._deadlines.drop((what, kid.id))
+        if grace_s <= 0:
+            self.slay(kid)
+            return
+        kid.tell(channel.Stop(kind, reason and reason[:_REASON_CHARS_MAX]))
+        signal_group(kid.pid, signal.SIGTERM)
+        signal_group(kid.pid, signal.SIGCONT)
+        self._deadlines.set((GRACE, kid.id), due)
+
+    def slay(self, kid: Kid) -> None:
+        """Kill it now."""
+        self._slay(kid)
+        self._deadlines.set((REPORT, kid.id), boot_now() + REPORT_S)
+
+    def expire(self, what: str, kid: Kid) -> None:
+        """One of its deadlines has come."""
+        if what == GRACE:
+            self.slay(kid)
+        elif what == REPORT:
+            self._stuck(kid)
+        elif kid.start is not None:
+            self._overran(what, kid, kid.start)
+
+    def _overran(self, what: str, kid: Kid, start: channel.Start) -> None:
+        if what == HARD:
+            self.stop(kid, "timeout", start.grace_s, f"ran longer than its timeout of {start.timeout_s:g} s")
+        elif what == SOFT:
+            kid.tell(channel.Stop(SOFT, f"ran longer than its soft timeout of {start.soft_timeout_s:g} s"))
+            signal_one(kid.pid, signal.SIGTERM)
+            signal_one(kid.pid, signal.SIGCONT)
+        elif what == STALL and start.stall_timeout_s is not None:
+            silent_until = max(kid.began, kid.slot.last_beat()) + start.stall_timeout_s
+            if silent_until > boot_now():
+                self._deadlines.set((STALL, kid.id), silent_until)
+            else:
+                self.stop(kid, "stall", start.grace_s, f"gave no sign of life for {start.stall_timeout_s:g} s")

@@ -1,0 +1,114 @@
+"""One connection in a loop: messages out without ever blocking, messages in one by one.
+
+Owns sending, reading and noticing the end. What messages mean is its owner's business.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from typing import Any
+
+from ....protocol.errors import ProtocolError
+from . import channel
+from .channel import Kinds, Message, Outbox
+from .loop import READ, WRITE, Loop
+
+_BATCH = 64  # messages read before others get their turn
+
+
+class Wire:
+    """Takes ``sock``, and closes it.
+
+    Args:
+        known: the messages that may arrive.
+        on_message: called with a message and the descriptors beside it, which it owns.
+        on_end: called once if the other side goes or does not follow the protocol; not after ``close``.
+    """
+
+    def __init__(
+        self,
+        loop: Loop,
+        sock: socket.socket,
+        known: Kinds,
+        on_message: Callable[[Any, list[int]], None],
+        on_end: Callable[[], None],
+    ) -> None:
+        self.sock = sock
+        self._loop = loop
+        self._known = known
+        self._on_message = on_message
+        self._on_end = on_end
+        self._outbox = Outbox(sock)
+        self._open = True
+        loop.watch(sock.fileno(), self._ready)
+
+    def put(self, message: Message, fds: tuple[int, ...] = (), own: bool = False) -> None:
+        """Send as soon as there is room. ``own``: the descriptors are closed after sending."""
+        if not self._open:
+            if own:
+                channel.close_all(fds)
+            return
+        waited = bool(self._outbox)
+        try:
+            self._outbox.put(message, fds, own)
+        except OSError:
+            self._end()
+            return
+        if self._outbox and not waited:
+            self._loop.change(self.sock.fileno(), READ | WRITE)
+
+    def drain(self) -> None:
+        """Handle everything that has arrived."""
+        while self._open and self._take():
+            pass
+
+    def close(self) -> None:
+        """Hang up; what was not sent is dropped."""
+        if self._open:
+            self._open = False
+            self._loop.forget(self.sock.fileno())
+            self._outbox.clear()
+            self.sock.close()
+
+    def _ready(self, events: int) -> None:
+        if events & WRITE:
+            self._flush()
+        if events & ~WRITE:
+            for _ in range(_BATCH):
+                if not self._open or not self._take():
+                    return
+
+    def _flush(self) -> None:
+        try:
+            self._outbox.flush()
+        except OSError:
+            self._end()
+            return
+        if not self._outbox:
+            self._loop.change(self.sock.fileno(), READ)
+
+    def _take(self) -> bool:
+        """Handle one message; False if there is none."""
+        try:
+            data, fds = channel.receive(self.sock, socket.MSG_DONTWAIT, channel.KIDS_PER_MESSAGE)
+        except BlockingIOError:
+            return False
+        except OSError:
+            data, fds = b"", []
+        if not data:
+            self._end()
+            return False
+        try:
+            message = channel.decode(data, self._known)
+        except ProtocolError:
+            channel.close_all(fds)
+            self._end()
+            return False
+        self._on_message(message, fds)
+        return True
+
+    def _end(self) -> None:
+        if self._open:
+            self.close()
+            self._on_end()

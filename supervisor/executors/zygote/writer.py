@@ -1,0 +1,274 @@
+"""The log writer: moves what jobs print from their pipes to their files, for all children of one zygote.
+
+Owns the files of the running attempts. A byte goes from pipe to file within the kernel, so a writer that is killed takes
+none with it, and the next one goes on where the file ends. A job never waits for the disk: what the disk refuses is
+read, counted and dropped. Neither lines nor encodings are known here.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import socket
+import sys
+import time
+from typing import NoReturn
+
+from . import channel, logfile
+from .loop import Loop
+from .wire import Wire
+
+CHUNK_BYTES = 64 * 1024
+CHUNKS_PER_TURN = 16  # then the other jobs get theirs
+PART_BYTES_MIN = 4096
+_FLAGS = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+
+
+class Part:
+    """One file of an output and its index, open for writing. ``start`` and ``end`` are positions in the output."""
+
+    def __init__(self, base: str, part: str, bytes_max: int) -> None:
+        self._bytes_max = bytes_max
+        self._unwritten = b""
+        self.index = os.open(logfile.index_file(base, part), _FLAGS, 0o600)
+        try:
+            self.data = os.open(logfile.data_file(base, part), _FLAGS, 0o600)
+        except OSError:
+            os.close(self.index)
+            raise
+        self.index_size = 0
+        self.size = 0
+        self.start = 0
+        self.end = 0
+
+    def begin(self, start: int) -> None:
+        """Make it empty; what follows is at ``start``."""
+        os.ftruncate(self.index, 0)  # first: an index must never speak of bytes that are not there
+        os.ftruncate(self.data, 0)
+        self.index_size = self.size = 0
+        self.start = self.end = start
+        self.note(start, 0, 0)
+
+    def resume(self) -> bool:
+        """Go on where an earlier writer was killed; False if it had not begun."""
+        raw = os.pread(self.index, os.fstat(self.index).st_size, 0)
+        self.index_size = len(raw) - len(raw) % logfile.RECORD.size
+        records = list(logfile.RECORD.iter_unpack(raw[: self.index_size]))
+        if not records:
+            return False
+        self.start = records[0][0]
+        self.end = records[-1][0] + records[-1][1]
+        self.size = sum(record[1] for record in records)
+        unnoted = os.fstat(self.data).st_size - self.size
+        if unnoted > 0:  # killed between the data and its record
+            self.note(self.end, unnoted, 0)
+            self.size += unnoted
+        return True
+
+    def room(self) -> int:
+        """Bytes that may still come in; the index counts as well."""
+        return self._bytes_max - self.size - self.index_size - logfile.RECORD.size
+
+    def splice(self, pipe: int, stream: int, at: int) -> int:
+        """Move what is in ``pipe``, as far as there is room; it comes to lie at ``at`` in the output.
+
+        Raises:
+            BlockingIOError: the pipe is empty.
+            OSError: the disk refuses.
+        """
+        size = min(CHUNK_BYTES, self.room())
+        try:
+            moved = os.splice(pipe, self.data, size, offset_dst=self.size, flags=os.SPLICE_F_NONBLOCK)
+        except OSError as error:
+            if error.errno != errno.EINVAL:
+                raise
+            moved = self._copy(pipe, size)  # a file system without splice
+        if moved:
+            self.size += moved
+            self.note(at, moved, stream)
+        return moved
+
+    def _copy(self, pipe: int, size: int) -> int:
+        data = os.read(pipe, size)
+        done = 0
+        while done < len(data):
+            done += os.pwrite(self.data, data[done:], self.size + done)
+        return done
+
+    def note(self, at: int, length: int, stream: int) -> None:
+        """Append a record to the index; one that the disk refuses is written with the next."""
+        self._unwritten += logfile.RECORD.pack(at, length, stream, time.time())
+        self.end = max(self.end, at + length)
+        try:
+            written = os.pwrite(self.index, self._unwritten, self.index_size)
+        except OSError:
+            return
+        self.index_size += written
+        self._unwritten = self._unwritten[written:]
+
+    def close(self) -> None:
+        os.close(self.data)
+        os.close(self.index)
+
+
+class Output:
+    """All that one attempt prints: its head, and its end in two tails by turns once the head is full."""
+
+    def __init__(self, base: str, bytes_max: int) -> None:
+        self._base = base
+        self._sizes = {logfile.HEAD: max(PART_BYTES_MIN, bytes_max // 2)}
+        self._sizes.update(dict.fromkeys(logfile.TAILS, max(PART_BYTES_MIN, bytes_max // 4)))
+        self._part: Part | None = None
+        self._name = logfile.HEAD
+        self.end = 0
+
+    def resume(self) -> None:
+        """Go on after an earlier writer."""
+        for name in (logfile.HEAD, *logfile.TAILS):
+            if not os.path.exists(logfile.index_file(self._base, name)):
+                continue
+            part = Part(self._base, name, self._sizes[name])
+            if part.resume() and (self._part is None or part.start >= self._part.start):
+                if self._part is not None:
+                    self._part.close()
+                self._part, self._name = part, name
+            else:
+                part.close()
+        if self._part is not None:
+            self.end = self._part.end
+
+    def take(self, pipe: int, stream: int) -> bool:
+        """Move a piece out of ``pipe``; False at its end.
+
+        Raises:
+            BlockingIOError: the pipe is empty.
+        """
+        try:
+            moved = self._place().splice(pipe, stream, self.end)
+        except BlockingIOError:
+            raise
+        except OSError:  # no space, no permission, a broken disk: the job must go on
+            moved = len(os.read(pipe, CHUNK_BYTES))
+        self.end += moved
+        return moved > 0
+
+    def _place(self) -> Part:
+        part = self._part
+        if part is None:
+            os.makedirs(os.path.dirname(self._base), 0o700, exist_ok=True)
+            self._part = part = self._fresh(logfile.HEAD)
+        elif part.room() <= 0:
+            name = logfile.TAILS[self._name == logfile.TAILS[0]]
+            self._part, self._name = self._fresh(name), name
+            part.close()
+            part = self._part
+        return part
+
+    def _fresh(self, name: str) -> Part:
+        part = Part(self._base, name, self._sizes[name])
+        try:
+            part.begin(self.end)
+        except OSError:
+            part.close()
+            raise
+        return part
+
+    def close(self) -> None:
+        """Write down what was dropped at the end, and close."""
+        if self._part is not None:
+            if self._part.end < self.end:
+                self._part.note(self.end, 0, 0)
+            self._part.close()
+
+
+class Stream:
+    """One attempt whose pipes are open."""
+
+    __slots__ = ("kid", "open", "output", "watch")
+
+    def __init__(self, kid: int, output: Output) -> None:
+        self.kid = kid
+        self.output = output
+        self.open = len(logfile.STREAMS)
+        self.watch: int | None = None
+
+
+class Writer:
+    """The loop of the process."""
+
+    def __init__(self, sock: socket.socket, output_dir: str, bytes_max: int) -> None:
+        self._output_dir = output_dir
+        self._bytes_max = bytes_max
+        self._loop = Loop()
+        self._streams: dict[int, Stream] = {}
+        self._alone = False
+        self._wire = Wire(self._loop, sock, channel.TO_WRITER, self._message, self._left_alone)
+
+    def run(self) -> None:
+        """Until the zygote is gone and all pipes have ended."""
+        while self._streams or not self._alone:
+            self._loop.run_once(None)
+
+    def _left_alone(self) -> None:
+        self._alone = True
+
+    def _message(self, message: channel.Open | channel.Watch, fds: list[int]) -> None:
+        match message:
+            case channel.Open():
+                self._open(message, fds)
+            case channel.Watch():
+                self._watch(message)
+
+    def _open(self, message: channel.Open, pipes: list[int]) -> None:
+        output = Output(os.path.join(self._output_dir, message.name), self._bytes_max)
+        if message.again:
+            output.resume()
+        stream = self._streams[message.kid] = Stream(message.kid, output)
+        for index, pipe in enumerate(pipes):
+            self._loop.watch(pipe, lambda events, pipe=pipe, index=index: self._readable(stream, pipe, index))
+
+    def _watch(self, message: channel.Watch) -> None:
+        stream = self._streams.get(message.kid)
+        if stream is not None:  # otherwise Done is on its way
+            stream.watch = message.size
+            self._tell_growth(stream)
+
+    def _readable(self, stream: Stream, pipe: int, index: int) -> None:
+        try:
+            for _ in range(CHUNKS_PER_TURN):
+                if not stream.output.take(pipe, index):
+                    self._ended(stream, pipe)
+                    return
+        except BlockingIOError:
+            pass
+        self._tell_growth(stream)
+
+    def _tell_growth(self, stream: Stream) -> None:
+        if stream.watch is not None and stream.output.end > stream.watch:
+            stream.watch = None
+            self._wire.put(channel.Grew(stream.kid))
+
+    def _ended(self, stream: Stream, pipe: int) -> None:
+        self._loop.forget(pipe)
+        os.close(pipe)
+        stream.open -= 1
+        if stream.open == 0:
+            stream.output.close()
+            del self._streams[stream.kid]
+            self._wire.put(channel.Done(stream.kid))
+
+
+def run(sock: socket.socket, output_dir: str, bytes_max: int) -> NoReturn:
+    """From the fork to the end of the process."""
+    try:
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        os.dup2(sock.fileno(), 3, inheritable=False)
+        os.closerange(4, 1 << 20)
+        own = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, 0, fileno=3)
+        Writer(own, output_dir, bytes_max).run()
+        os._exit(0)
+    except BaseException:  # nothing may return into the zygote's code; it starts another writer
+        sys.excepthook(*sys.exc_info())
+        os._exit(1)

@@ -1,0 +1,45 @@
+"""Where the supervisor's own log goes: standard error, a file for everything, and a file for errors and refusals."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from logging.handlers import WatchedFileHandler
+
+from ..conf.paths import Paths
+from ..conf.settings import LoggingSettings
+
+FORMAT = "%(asctime)s %(levelname)-7s %(message)s"
+
+
+def set_up(settings: LoggingSettings, paths: Paths) -> None:
+    """Begin to log; replaces what an earlier call set up. Files that a rotation moved away are made anew.
+
+    Raises:
+        OSError: a log file cannot be written.
+    """
+    root = logging.getLogger("jobyard")
+    for handler in list(root.handlers):
+        root.removeHandler(handler)
+        handler.close()
+    root.setLevel(settings.level.upper())
+    root.propagate = False
+    root.addHandler(_terminal())
+    general = WatchedFileHandler(paths.supervisor_log, encoding="utf-8", errors="backslashreplace")
+    general.setFormatter(logging.Formatter(FORMAT))
+    root.addHandler(general)
+    errors = WatchedFileHandler(paths.error_log, encoding="utf-8", errors="backslashreplace", delay=True)
+    errors.setLevel(settings.error_level.upper())
+    errors.setFormatter(logging.Formatter(FORMAT))
+    root.addHandler(errors)
+
+
+def _terminal() -> logging.Handler:
+    handler = logging.StreamHandler(sys.stderr)
+    if sys.stderr.isatty():
+        import colorlog  # only for a terminal
+
+        handler.setFormatter(colorlog.ColoredFormatter("%(log_color)s" + FORMAT))
+    else:
+        handler.setFormatter(logging.Formatter(FORMAT))
+    return handler

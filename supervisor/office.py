@@ -1,0 +1,251 @@
+"""The config in force, the catalogue made from it, and how both are replaced while jobs run.
+
+A reload reads the config again, starts fresh executors, and rebuilds the catalogue in throw-away processes; the loop goes
+on meanwhile. A bad config changes nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .. import __version__
+from ..conf.loader import Loaded
+from ..conf.paths import Paths, paths_for
+from ..conf.settings import Settings
+from ..protocol.errors import InvalidConfig, JobyardError
+from ..protocol.messages import PoolStatus, Reloaded, SupervisorStatus
+from . import logs, reads
+from .catalog import Catalog
+from .catalog_build import Built, CatalogBuild
+from .core.events import Configured
+from .executors.base import PoolSpec
+from .pools import pool_spec, rules
+from .token import Token
+
+if TYPE_CHECKING:
+    from .driver import Driver
+
+log = logging.getLogger("jobyard")
+
+
+@dataclass(slots=True)
+class _Rebuild:
+    """One catalogue in the making: builds that still run, outputs that are there, and who waits for it."""
+
+    builds: dict[str, CatalogBuild]
+    outputs: list[Built] = field(default_factory=list)
+    tokens: list[Token] = field(default_factory=list)
+
+
+class Office:
+    """One per supervisor.
+
+    Attributes:
+        settings: the config in force.
+        catalog: what may be submitted; None until the first build is done.
+    """
+
+    def __init__(self, read: Callable[[], Loaded], loaded: Loaded, paths: Paths, dev: bool, ready: Callable[[], None]) -> None:
+        self._read = read
+        self._warnings = loaded.warnings
+        self.settings: Settings = loaded.settings
+        self.paths = paths
+        self.catalog: Catalog | None = None
+        self._dev = dev
+        self._ready = ready
+        self._rebuild: _Rebuild | None = None
+        self._again: list[Token] | None = None  # a reload that was asked for during one
+        self._stamps: dict[str, int] = {}
+        self._driver: Driver
+        self._started_at = time.time()
+
+    def start(self, driver: Driver) -> None:
+        self._driver = driver
+        self._apply(self._specs(self.settings))
+
+    # -- reload --------------------------------------------------------------------------------------------------------
+
+    def reload(self, token: Token | None) -> None:
+        """Read the config and build everything anew; ``token`` is answered when that is done."""
+        if self._rebuild is not None:
+            self._again = [*(self._again or ()), *([token] if token else ())]
+            return
+        try:
+            loaded = self._read()
+            paths = paths_for(loaded.settings, os.environ)
+            self._refuse_moves(paths)
+            specs = self._specs(loaded.settings)
+        except (InvalidConfig, OSError) as error:
+            log.error("reload: the config is not good, the old one stays in force: %s", error)
+            self._answer(token, error if isinstance(error, JobyardError) else InvalidConfig(str(error)))
+            return
+        self.settings, self._warnings = loaded.settings, loaded.warnings
+        logs.set_up(self.settings.logging, self.paths)
+        log.info("reload: the config is in force")
+        self._driver.take_in(Configured(rules(self.settings)))
+        self._apply(specs)
+        if token is not None and self._rebuild is not None:
+            self._rebuild.tokens.append(token)
+
+    def _refuse_moves(self, paths: Paths) -> None:
+        for name in ("state_dir", "journal_dir", "runtime_dir", "socket"):
+            if getattr(paths, name) != getattr(self.paths, name):
+                raise InvalidConfig(f"{name} cannot change while the supervisor runs", hint="jobctl down, then jobctl up")
+
+    def _specs(self, settings: Settings) -> dict[str, PoolSpec]:
+        return {name: pool_spec(settings, self.paths, name) for name in settings.pools}
+
+    def _apply(self, specs: dict[str, PoolSpec]) -> None:
+        self._stamps = self._stamp()
+        self._driver.sites.configure(specs)
+        self._rebuild = _Rebuild({name: CatalogBuild(spec) for name, spec in specs.items()})
+        for build in self._rebuild.builds.values():
+            self._driver.watch(build.fileno(), self._poll)
+
+    def _poll(self) -> None:
+        """Take in the builds that are done."""
+        rebuild = self._rebuild
+        if rebuild is None:
+            return
+        for name, build in list(rebuild.builds.items()):
+            fd = build.fileno()
+            output = build.poll()
+            if output is not None:
+                self._driver.unwatch(fd)
+                del rebuild.builds[name]
+                rebuild.outputs.append(output)
+        if not rebuild.builds:
+            self._rebuild = None
+            self._built(rebuild)
+
+    def _built(self, rebuild: _Rebuild) -> None:
+        first = self.catalog is None
+        self.catalog = Catalog(self.settings, rebuild.outputs)
+        self._stamps = {**self._stamp(), **self._stamps}  # what was there when the build began counts
+        for problem in self.catalog.problems:
+            log.error("catalogue: %s (pool %s): %s", problem.what, problem.pool, problem.why.splitlines()[-1])
+        warnings = [f"{problem.what}: {problem.why}" for problem in self.catalog.problems]
+        for token in rebuild.tokens:
+            self._answer(token, Reloaded(True, [*self._warnings, *warnings]))
+        for event in self._driver.desk.catalog_ready():
+            self._driver.take_in(event)
+        if first:
+            self._ready()
+        if self._again is not None:
+            tokens, self._again = self._again, None
+            self.reload(tokens[0] if tokens else None)
+            if self._rebuild is not None:
+                self._rebuild.tokens.extend(tokens[1:])
+
+    def _answer(self, token: Token | None, reply: object) -> None:
+        if token is not None:
+            self._driver.answer_at_once(token, reply)
+
+    # -- development ---------------------------------------------------------------------------------------------------
+
+    def code_changed(self) -> bool:
+        """With ``--dev``: whether a submit has to wait for a rebuild, because a source or the config is new."""
+        if not self._dev:
+            return False
+        return self._rebuild is not None or bool(self._changed()) or bool(self.catalog and self.catalog.problems)
+
+    def _changed(self) -> list[str]:
+        now = self._stamp()
+        return sorted(path for path, stamp in now.items() if self._stamps.get(path, stamp) != stamp)
+
+    def _stamp(self) -> dict[str, int]:
+        paths = {str(self.settings.file)}
+        if self.catalog is not None:
+            paths |= {entry.module_file for entry in self.catalog.entries if entry.module_file}
+        return {path: _modified(path) for path in paths}
+
+    # -- time ----------------------------------------------------------------------------------------------------------
+
+    def wake_at(self) -> float | None:
+        """Boot time at which a build has taken too long."""
+        if self._rebuild is None:
+            return None
+        return min((build.deadline for build in self._rebuild.builds.values()), default=None)
+
+    def mind_deadlines(self, now: float) -> None:
+        deadline = self.wake_at()
+        if deadline is not None and now >= deadline:
+            self._poll()
+
+    def close(self) -> None:
+        if self._rebuild is not None:
+            for build in self._rebuild.builds.values():
+                build.close()
+
+    # -- status --------------------------------------------------------------------------------------------------------
+
+    def status(self, driver: Driver) -> SupervisorStatus:
+        state = driver.machine.state
+        return SupervisorStatus(
+            pid=os.getpid(),
+            version=__version__,
+            generation=state.generation,
+            started_at=self._started_at,
+            config=str(self.settings.file),
+            state_dir=str(self.paths.state_dir),
+            socket=str(self.paths.socket),
+            stopping=driver.machine.stopping is not None,
+            durable=driver.degraded is None,
+            counts=dict(state.counts),
+            refused=driver.desk.refused,
+            queues=reads.queues(driver.machine),
+            pools=self._pool_status(driver),
+            journal_bytes=driver.journal.size,
+            warnings=self._status_warnings(driver),
+        )
+
+    def _pool_status(self, driver: Driver) -> list[PoolStatus]:
+        found = []
+        for name, site in sorted(driver.sites.pools.items()):
+            rule = driver.machine.rules.pools.get(name)
+            found.append(
+                PoolStatus(
+                    name=name,
+                    state=site.state,
+                    concurrency=rule.concurrency if rule else 0,
+                    running=driver.machine.state.pool_running.get(name, 0),
+                    spare=len(driver.machine.pools.get(name).free),
+                    pid=site.pid,
+                    retiring=driver.sites.retiring(name),
+                    problem=site.problem,
+                )
+            )
+        return found
+
+    def _status_warnings(self, driver: Driver) -> list[str]:
+        warnings = list(self._warnings)
+        if driver.degraded is not None:
+            warnings.append(f"the journal cannot be written ({driver.degraded}): nothing new is accepted")
+        elif driver.journal.low_space:
+            warnings.append(f"the disk of {self.paths.journal_dir} is almost full: nothing new is accepted")
+        if self.catalog is not None:
+            warnings += [f"{one.what} is allowed but cannot be used: {_last(one.why)}" for one in self.catalog.problems]
+        changed = self._changed()
+        if changed:
+            warnings.append(f"changed since it was read: {', '.join(changed[:3])} (try: jobctl reload)")
+        undeclared = [one.name for one in reads.queues(driver.machine) if one.mode == "undeclared"]
+        if undeclared:
+            warnings.append(f"jobs wait in queues that the config does not declare: {', '.join(undeclared)}")
+        return warnings
+
+
+def _modified(path: str) -> int:
+    try:
+        return Path(path).stat().st_mtime_ns
+    except OSError:
+        return 0
+
+
+def _last(text: str) -> str:
+    return text.strip().splitlines()[-1] if text.strip() else text

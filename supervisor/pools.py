@@ -1,0 +1,133 @@
+"""What the config says of pools and queues, in the terms of those who run them: executors and the machine.
+
+Owns the environment that jobs get and which patterns each pool allows. Starts nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from ..conf.env_file import read_env_file
+from ..conf.paths import Paths
+from ..conf.settings import JobSettings, PoolSettings, Settings
+from ..protocol.errors import InvalidConfig
+from .core.rules import Limits, PoolRule, QueueRule, Rules
+from .executors.base import PoolSpec
+
+# Variables that change how a program is loaded, that were meant for this process alone, or that are our own.
+_DROPPED_PREFIXES = ("LD_", "DYLD_", "JOBYARD_", "LISTEN_", "WATCHDOG_")
+_DROPPED = frozenset(
+    {"GCONV_PATH", "NOTIFY_SOCKET", "PYTHONHOME", "PYTHONINSPECT", "PYTHONSTARTUP", "__PYVENV_LAUNCHER__"}
+)
+
+
+def pool_spec(settings: Settings, paths: Paths, name: str, environ: Mapping[str, str] = os.environ) -> PoolSpec:
+    """All that an executor needs to know of the pool ``name``.
+
+    Args:
+        environ: the environment to start from.
+
+    Raises:
+        InvalidConfig: its interpreter, directory or env_file is not there or not usable.
+    """
+    pool = settings.pools[name]
+    return PoolSpec(
+        name=name,
+        python=_python(settings, pool, name, environ),
+        cwd=_cwd(settings, pool, name, environ),
+        path=[str(settings.absolute(entry, environ)) for entry in pool.path],
+        env=_environment(settings, paths, pool, environ),
+        allow=pool_allows(settings, name),
+        runtime_dir=str(paths.runtime_dir),
+        output_dir=str(paths.output_dir),
+        preload=list(pool.preload),
+        setup=pool.setup,
+        child_setup=pool.child_setup,
+        start=pool.start,
+        nofile=pool.nofile,
+        nproc=pool.nproc,
+        nice=pool.nice,
+        memory_max_bytes=pool.memory_max_bytes,
+        result_bytes=settings.limits.result_bytes,
+        traceback_bytes=settings.limits.traceback_bytes,
+        max_job_bytes=settings.output.max_job_bytes,
+    )
+
+
+def rules(settings: Settings) -> Rules:
+    """The part of the config that the machine decides by."""
+    limits = settings.limits
+    return Rules(
+        queues={
+            name: QueueRule(pool=queue.pool, concurrency=queue.concurrency, paused=queue.paused)
+            for name, queue in settings.queues.items()
+        },
+        pools={
+            name: PoolRule(concurrency=pool.concurrency, spare=min(pool.spare_children, pool.concurrency))
+            for name, pool in settings.pools.items()
+        },
+        limits=Limits(
+            unfinished_jobs=limits.unfinished_jobs,
+            unfinished_bytes=limits.unfinished_bytes,
+            finished_jobs=limits.finished_jobs,
+            finished_bytes=limits.finished_bytes,
+            losses=limits.losses,
+            kept_attempts=limits.kept_attempts,
+        ),
+    )
+
+
+def pool_allows(settings: Settings, name: str) -> list[str]:
+    """The patterns that this pool allows: those at the top of the file, its own, and its aliases' references."""
+    found = [*settings.allow, *settings.pools[name].allow]
+    for job in settings.jobs.values():
+        queue = job.options.get("queue", settings.defaults["queue"])
+        if settings.queues[queue].pool == name:
+            found += alias_refs(job)
+    return list(dict.fromkeys(found))
+
+
+def alias_refs(job: JobSettings) -> list[str]:
+    """What an alias allows: its target, or the methods of it; ``Class.*`` is a pattern."""
+    return [f"{job.target}.{method}" for method in job.methods] or [job.target]
+
+
+def _python(settings: Settings, pool: PoolSettings, name: str, environ: Mapping[str, str]) -> str:
+    if pool.python is None:
+        return sys.executable
+    given = pool.python
+    if "/" in given or given.startswith("~"):
+        path: str | None = str(settings.absolute(given, environ))
+    else:
+        path = shutil.which(given, path=environ.get("PATH"))
+    if path is None or not os.path.isfile(path) or not os.access(path, os.X_OK):
+        where = path if path is not None else "no such program on PATH"
+        raise _refused(f"pools.{name}.python = {given!r} is not an interpreter ({where})", "give the path of a python")
+    return path
+
+
+def _cwd(settings: Settings, pool: PoolSettings, name: str, environ: Mapping[str, str]) -> str:
+    directory = settings.absolute(pool.cwd, environ) if pool.cwd else settings.directory
+    if not directory.is_dir():
+        raise _refused(f"pools.{name}.cwd = {pool.cwd!r} is not a directory ({directory})", f"mkdir -p {directory}")
+    return str(directory)
+
+
+def _environment(settings: Settings, paths: Paths, pool: PoolSettings, environ: Mapping[str, str]) -> dict[str, str]:
+    """What is inherited, less what is not for jobs, then env_file, then env, then the way back to us."""
+    found = {
+        key: value for key, value in environ.items() if not key.startswith(_DROPPED_PREFIXES) and key not in _DROPPED
+    }
+    if pool.env_file:
+        found.update(read_env_file(Path(settings.absolute(pool.env_file, environ))))
+    found.update(pool.env)
+    found["JOBYARD_SOCKET"] = str(paths.socket)
+    return found
+
+
+def _refused(message: str, hint: str) -> InvalidConfig:
+    return InvalidConfig(message, hint=hint, details={"problems": [message]})

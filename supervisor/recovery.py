@@ -1,0 +1,61 @@
+"""From what lies on disk to a machine that may begin: replay the journal, then fence what a dead supervisor left running.
+
+Until running jobs can be taken over again, every zygote in the journal is fenced: it and all that it ever started are
+killed and waited for before any of its jobs may run once more.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..conf.settings import JournalSettings
+from .core import events as e
+from .core import records as r
+from .core.state import State
+from .executors.zygote.fence import fence
+from .journal.journal import Journal
+
+log = logging.getLogger("jobyard")
+
+
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    state: State
+    journal: Journal
+
+
+def recover(directory: Path, settings: JournalSettings, kept_attempts: int) -> Recovered:
+    """Replay what is there and open the journal for more.
+
+    Raises:
+        JournalDamaged, BadRecord, IllegalRecord, OSError: it cannot be trusted, or not be read; nothing was changed.
+    """
+    recovery = Journal.open(directory, settings)
+    state = State(kept_attempts)
+    for chunk in recovery.snapshot() or ():
+        state.load(chunk)
+    for group in recovery.groups():
+        for wire in group:
+            state.apply(r.from_wire(wire))
+    journal = recovery.begin()
+    for note in recovery.notes:
+        log.warning("journal: %s", note)
+    if state.jobs:
+        log.info("journal: %d jobs, %d of them unfinished", len(state.jobs), state.unfinished_count)
+    return Recovered(state, journal)
+
+
+def fence_all(state: State) -> list[e.ZygoteGone]:
+    """Fence every zygote that the journal knows; one event for each."""
+    events = []
+    for zygote in list(state.zygotes.values()):
+        running = len(state.running_in(zygote.uuid))
+        if running:
+            log.warning("zygote %d of pool %s was left behind with %d jobs: ending them", zygote.pid, zygote.pool, running)
+        fenced = fence(zygote.uuid, zygote.pid, zygote.pid_started, zygote.boot_id)
+        if not fenced:
+            log.error("zygote %d of pool %s: some of its processes cannot be killed", zygote.pid, zygote.pool)
+        events.append(e.ZygoteGone(zygote.pool, zygote.uuid, fenced, "left behind by a dead supervisor"))
+    return events
