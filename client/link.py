@@ -13,7 +13,7 @@ import math
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import zmq
@@ -43,17 +43,15 @@ class _Wire:
     """One connection, from the attempt to make it to its loss; never connected twice."""
 
     def __init__(self, context: zmq.Context[Any], endpoint: str) -> None:
-        self.dealer = context.socket(zmq.DEALER)
-        try:
+        with ExitStack() as opened:
+            self.dealer = opened.enter_context(context.socket(zmq.DEALER))
             self.dealer.linger = 0
             self.dealer.maxmsgsize = MESSAGE_BYTES_MAX
             # libzmq would go on connecting for ever, also while nobody waits for anything.
             self.dealer.reconnect_ivl = -1
-            self.monitor = self.dealer.get_monitor_socket(_EVENTS)
+            self.monitor = opened.enter_context(self.dealer.get_monitor_socket(_EVENTS))
             self.dealer.connect(endpoint)
-        except zmq.ZMQError:
-            self.dealer.close(0)
-            raise
+            self._sockets = opened.pop_all()
         self._poller = zmq.Poller()
         self._poller.register(self.dealer, zmq.POLLIN)
         self._poller.register(self.monitor, zmq.POLLIN)
@@ -85,7 +83,7 @@ class _Wire:
 
     def close(self) -> None:
         self.dealer.disable_monitor()
-        self.dealer.close(0)
+        self._sockets.close()
 
 
 class Link:
@@ -173,14 +171,17 @@ class Link:
                 self._keep(self._session.receive(frame))
 
     def _follow_wire(self) -> None:
-        if self._wire is None:
+        wire = self._wire
+        if wire is None:
             return
-        for is_up in self._wire.changes():
-            if not is_up:
+        for is_up in wire.changes():
+            if is_up:
+                self._links.was_up, self._retry_s = True, RECONNECT_FIRST_S
+                self._send(self._session.connected())
+            else:
                 self._lose_wire()
+            if self._wire is not wire:
                 return
-            self._links.was_up, self._retry_s = True, RECONNECT_FIRST_S
-            self._send(self._session.connected())
 
     def _send(self, frames: list[bytes]) -> None:
         for frame in frames:

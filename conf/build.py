@@ -113,9 +113,8 @@ def cross_check(file: Path, items: Items, problems: Problems) -> None:
     allows = any(path[-1] == "allow" and item.value for path, item in items.items())
     mistaken = any(path and (path[-1] == "allow" or path[0] == "jobs") for path in problems.paths)
     if not allows and not mistaken and not names(items, "jobs"):
-        problems.add(
-            Where(0, 1, 1, str(file)), "nothing may run: no allow line and no [jobs.NAME]", 'as in allow = ["jobs:*"]'
-        )
+        message = "nothing may run: there is no allow line and no [jobs.NAME]"
+        problems.add(Where(0, 1, 1, str(file)), message, 'begin with allow = ["jobs:*"]')
 
 
 def _undeclared(what: str, path: KeyPath, name: str, known: set[str]) -> tuple[str, str]:

@@ -182,11 +182,15 @@ def none_of(why: str) -> Parse:
 
 
 @dataclass(frozen=True)
-class NotYet:
-    """For a key that is documented for a later version: always refused."""
+class Refused:
+    """For a key that may never be given; most are documented for a later version."""
 
-    what: str
+    why: str
     hint: str = "leave it out"
 
     def __call__(self, value: object) -> NoReturn:
-        raise BadArguments(f"{self.what} is not in this version", hint=self.hint)
+        raise BadArguments(self.why, hint=self.hint)
+
+
+def not_yet(what: str, hint: str = "leave it out") -> Refused:
+    return Refused(f"{what} is not in this version", hint)

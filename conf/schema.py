@@ -11,7 +11,7 @@ from typing import Any
 
 from ..protocol import options
 from . import kinds
-from .kinds import NotYet, Parse
+from .kinds import Parse, Refused, not_yet
 from .settings import MIB
 
 KIB = 1024
@@ -30,8 +30,8 @@ class Named:
 Table = Mapping[str, Any]
 Node = Parse | Table | Named
 
-_POLICY: dict[str, Node] = {**options.POLICY_OPTIONS, "retry": options.RETRY_OPTIONS, "keep": NotYet("keep")}
-_DURABILITY = NotYet("durability in the config", hint="give it per job: client.options(durability=...)")
+_POLICY: dict[str, Node] = {**options.POLICY_OPTIONS, "retry": options.RETRY_OPTIONS, "keep": not_yet("keep")}
+_DURABILITY = not_yet("durability in the config", hint="give it per job: client.options(durability=...)")
 
 _QUEUE: dict[str, Node] = {
     **{key: node for key, node in _POLICY.items() if key != "queue"},
@@ -58,9 +58,9 @@ _POOL: dict[str, Node] = {
     "nproc": kinds.or_none(kinds.whole(1, 1 << 22)),
     "nice": kinds.whole(-20, 19),
     "allow": kinds.list_of(kinds.pattern, 'allow = ["app.jobs:*"]'),
-    "max_jobs_per_child": NotYet("max_jobs_per_child"),
-    "user": NotYet("running a pool as another user"),
-    "slot_env": NotYet("slot_env"),
+    "max_jobs_per_child": not_yet("max_jobs_per_child"),
+    "user": not_yet("running a pool as another user"),
+    "slot_env": not_yet("slot_env"),
 }
 
 _JOB: dict[str, Node] = {
@@ -68,7 +68,7 @@ _JOB: dict[str, Node] = {
     "target": kinds.target,
     "methods": kinds.list_of(kinds.method, 'methods = ["send"]'),
     "redact": kinds.none_of("redact is not in this version: arguments are shown in full"),
-    "tags": NotYet("tags of an alias"),
+    "tags": not_yet("tags of an alias"),
     "durability": _DURABILITY,
 }
 
@@ -104,13 +104,13 @@ TOP: dict[str, Node] = {
         "file": kinds.text,
         "error_file": kinds.text,
         "error_level": kinds.one_of("warning", "error", "critical"),
-        "format": NotYet("a choice of log formats"),
+        "format": not_yet("a choice of log formats"),
     },
     "output": {
         "dir": kinds.text,
         "max_job_bytes": kinds.size(4 * KIB, 1 * TIB),
-        "keep": NotYet("keep"),
-        "total": NotYet("total"),
+        "keep": not_yet("keep"),
+        "total": not_yet("total"),
     },
     "journal": {
         "segment_bytes": kinds.size(1 * MIB, 4 * GIB),
@@ -118,8 +118,9 @@ TOP: dict[str, Node] = {
         "durability": _DURABILITY,
     },
     "limits": _LIMITS,
-    "history": NotYet("[history]"),
-    "dashboard": NotYet("[dashboard]"),
+    "env": Refused("overlays stand in files only", hint="write [env.NAME.SECTION] in the config"),
+    "history": not_yet("[history]"),
+    "dashboard": not_yet("[dashboard]"),
 }
 
 # Keys whose setting has another name in settings.py.
@@ -135,9 +136,11 @@ def child(node: Node | None, key: str) -> Node | None:
 
 
 def keys(node: Node) -> list[str]:
-    """The keys that may be used below ``node``, without those of later versions."""
+    """The keys that may be used below ``node``, without those that are always refused."""
     return (
-        sorted(key for key, inner in node.items() if not isinstance(inner, NotYet)) if isinstance(node, Mapping) else []
+        sorted(key for key, inner in node.items() if not isinstance(inner, Refused))
+        if isinstance(node, Mapping)
+        else []
     )
 
 

@@ -55,7 +55,9 @@ def main(arguments: list[str] | None = None) -> int:
         return announce.failed(_journal_error(str(error)), EXIT_JOURNAL)
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
-        code = EXIT_JOURNAL if type(error) is not OSError and type(error).__module__.startswith("jobyard") else EXIT_USAGE
+        code = (
+            EXIT_JOURNAL if type(error) is not OSError and type(error).__module__.startswith("jobyard") else EXIT_USAGE
+        )
         return announce.failed(JobyardError(f"{where}{error.strerror or error}"), code)
 
 
@@ -79,9 +81,7 @@ def _run(options: argparse.Namespace, announce: _Announcer) -> int:
         return code
 
 
-def _compose(
-    read: Callable[[], Loaded], loaded: Loaded, paths: Paths, dev: bool, announce: _Announcer
-) -> Driver:
+def _compose(read: Callable[[], Loaded], loaded: Loaded, paths: Paths, dev: bool, announce: _Announcer) -> Driver:
     settings = loaded.settings
     recovered = recover(paths.journal_dir, settings.journal, settings.limits.kept_attempts)
     gone = fence_all(recovered.state)

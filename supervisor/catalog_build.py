@@ -13,15 +13,16 @@ import select
 import signal
 import subprocess
 import tempfile
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 from ..protocol import refs, schema
 from ..protocol.errors import ProtocolError
 from ..protocol.messages import CatalogEntry, CatalogProblem
 from . import clock
 from .executors.base import PoolSpec
+
+T = TypeVar("T")
 
 IMPORT_TIMEOUT_S = 60.0
 _REPORT_BYTES_MAX = 16 << 20
@@ -127,8 +128,15 @@ class CatalogBuild:
         return entry
 
 
-def _typed(kind: Callable[..., Any], item: dict[str, Any], pool: str) -> Any:
-    return schema.from_wire(kind, {**item, "pool": pool})  # type: ignore[arg-type]
+def _typed(kind: type[T], item: dict[str, Any], pool: str) -> T:
+    return schema.from_wire(kind, {**item, "pool": pool})
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
 
 
 class _Run:
@@ -196,7 +204,7 @@ class _Run:
             return f"it ended the process with exit code {code}"
         places = _PLACE.findall(self.stderr.decode(errors="backslashreplace"))  # innermost first
         in_pool = [place for place in places if place[0].startswith(tuple(self._path))]
-        what = self._why or f"it ended the process with {signal.Signals(-code).name}"
+        what = self._why or f"it ended the process with {_signal_name(-code)}"
         return what + "".join(f" ({file}:{line})" for file, line in (in_pool or places)[:1])
 
     def close(self) -> None:

@@ -268,7 +268,9 @@ def _check_buildable(cls: type) -> None:
         return
     needed = [parameter.name for parameter in parameters if _is_required(parameter)]
     if inspect.isabstract(cls):
-        raise Unusable(f"its class is abstract: {', '.join(sorted(cls.__abstractmethods__))} not defined")
+        raise Unusable(
+            f"its class is abstract: {', '.join(sorted(getattr(cls, '__abstractmethods__', ())))} not defined"
+        )
     if needed:
         raise Unusable(f"its class needs arguments to be built: {', '.join(needed)}; give them defaults")
 

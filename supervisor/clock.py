@@ -1,7 +1,8 @@
 """The one clock of the supervisor: what time it is, a timer that wakes the loop, and word of clock steps.
 
-Boot time (CLOCK_BOOTTIME) goes on while the machine is suspended and never jumps; delays and deadlines use it. The timer
-is a timerfd where the system has one, so that it fires after a suspend too; elsewhere the loop's own timeout serves.
+Boot time (CLOCK_BOOTTIME) goes on while the machine is suspended and never jumps; delays and deadlines use it. The
+timer is a timerfd where the system has one, so that it fires after a suspend too; elsewhere the loop's timeout
+serves.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ def _boot_s() -> float:
 
 
 class Timer:
-    """Readable from a given boot time on. Without timerfd, ``fileno`` is None and ``timeout_s`` tells how long to sleep."""
+    """Readable from a given boot time on. Without timerfd ``fileno`` is None and ``timeout_s`` says how long to wait."""
 
     def __init__(self) -> None:
         self._fd = _timerfd(_CLOCK_BOOTTIME)
@@ -73,7 +74,7 @@ class Timer:
             _drain(self._fd)
 
     def timeout_s(self) -> float | None:
-        """Seconds until it fires, for systems without timerfd; None where the descriptor does it, or when it is not set."""
+        """Seconds until it fires, for systems without timerfd; None where the descriptor does it, or if not set."""
         if self._fd is not None or self._at is None:
             return None
         return max(0.0, self._at - _boot_s())

@@ -7,6 +7,7 @@ order of durability is the outbox's; requests are the desk's; executors are the 
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -29,7 +30,7 @@ from .office import Office
 from .outbox import Outbox
 from .signals import Signals
 from .sites import Sites
-from .sockets import Peer, RequestSocket
+from .sockets import RequestSocket
 from .story import Story
 from .token import Token
 
@@ -42,7 +43,13 @@ class Driver:
     """Put together by ``__main__.py``; ``run`` is the life of a supervisor."""
 
     def __init__(
-        self, machine: Machine, journal: Journal, socket: RequestSocket, sites: Sites, office: Office, compaction: Compaction
+        self,
+        machine: Machine,
+        journal: Journal,
+        socket: RequestSocket,
+        sites: Sites,
+        office: Office,
+        compaction: Compaction,
     ) -> None:
         self.machine = machine
         self.journal = journal
@@ -95,7 +102,7 @@ class Driver:
 
     def _wait(self) -> None:
         timeout_s = self._timer.timeout_s()
-        ready = self._poller.poll(None if timeout_s is None else timeout_s * 1000)
+        ready = self._poller.poll(None if timeout_s is None else math.ceil(timeout_s * 1000))
         for source, _ in ready:
             if source is self.socket.socket:
                 self._requests()

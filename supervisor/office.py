@@ -1,7 +1,7 @@
 """The config in force, the catalogue made from it, and how both are replaced while jobs run.
 
-A reload reads the config again, starts fresh executors, and rebuilds the catalogue in throw-away processes; the loop goes
-on meanwhile. A bad config changes nothing.
+A reload reads the config again, starts fresh executors, and rebuilds the catalogue in throw-away processes; the loop
+goes on meanwhile. A bad config changes nothing.
 """
 
 from __future__ import annotations
@@ -51,7 +51,9 @@ class Office:
         catalog: what may be submitted; None until the first build is done.
     """
 
-    def __init__(self, read: Callable[[], Loaded], loaded: Loaded, paths: Paths, dev: bool, ready: Callable[[], None]) -> None:
+    def __init__(
+        self, read: Callable[[], Loaded], loaded: Loaded, paths: Paths, dev: bool, ready: Callable[[], None]
+    ) -> None:
         self._read = read
         self._warnings = loaded.warnings
         self.settings: Settings = loaded.settings
@@ -67,7 +69,7 @@ class Office:
 
     def start(self, driver: Driver) -> None:
         self._driver = driver
-        self._apply(self._specs(self.settings))
+        self._apply(self._specs(self.settings), [])
 
     # -- reload --------------------------------------------------------------------------------------------------------
 
@@ -89,29 +91,29 @@ class Office:
         logs.set_up(self.settings.logging, self.paths)
         log.info("reload: the config is in force")
         self._driver.take_in(Configured(rules(self.settings)))
-        self._apply(specs)
-        if token is not None and self._rebuild is not None:
-            self._rebuild.tokens.append(token)
+        self._apply(specs, [token] if token else [])
 
     def _refuse_moves(self, paths: Paths) -> None:
         for name in ("state_dir", "journal_dir", "runtime_dir", "socket"):
             if getattr(paths, name) != getattr(self.paths, name):
-                raise InvalidConfig(f"{name} cannot change while the supervisor runs", hint="jobctl down, then jobctl up")
+                raise InvalidConfig(
+                    f"{name} cannot change while the supervisor runs", hint="jobctl down, then jobctl up"
+                )
 
     def _specs(self, settings: Settings) -> dict[str, PoolSpec]:
         return {name: pool_spec(settings, self.paths, name) for name in settings.pools}
 
-    def _apply(self, specs: dict[str, PoolSpec]) -> None:
+    def _apply(self, specs: dict[str, PoolSpec], tokens: list[Token]) -> None:
         self._stamps = self._stamp()
         self._driver.sites.configure(specs)
-        self._rebuild = _Rebuild({name: CatalogBuild(spec) for name, spec in specs.items()})
+        self._rebuild = _Rebuild({name: CatalogBuild(spec) for name, spec in specs.items()}, tokens=tokens)
         for build in self._rebuild.builds.values():
             self._driver.watch(build.fileno(), self._poll)
 
     def _poll(self) -> None:
         """Take in the builds that are done."""
         rebuild = self._rebuild
-        if rebuild is None:
+        if rebuild is None:  # a descriptor of the same batch
             return
         for name, build in list(rebuild.builds.items()):
             fd = build.fileno()

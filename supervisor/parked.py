@@ -1,4 +1,4 @@
-"""Requests that wait for something: a job's end, or more of its output. Nothing here polls; what they wait for wakes them.
+"""Requests that wait for a job's end, or for more of its output. Nothing here polls: what they wait for wakes them.
 
 Knows tokens and job ids. What the answer is, is asked of the callbacks when a request is woken.
 """

@@ -67,7 +67,9 @@ def _matches(job: Job, wanted: Filter) -> bool:
 def queues(machine: Machine) -> list[QueueStatus]:
     """Every declared queue, and undeclared ones that still hold jobs."""
     found = []
-    for name in sorted({*machine.rules.queues, *(name for name, queue in machine.state.queues.items() if any_open(queue.counts))}):
+    for name in sorted(
+        {*machine.rules.queues, *(name for name, queue in machine.state.queues.items() if any_open(queue.counts))}
+    ):
         rule = machine.rules.queues.get(name)
         queue = machine.state.queue(name)
         found.append(

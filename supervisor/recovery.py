@@ -1,4 +1,4 @@
-"""From what lies on disk to a machine that may begin: replay the journal, then fence what a dead supervisor left running.
+"""From what lies on disk to a machine that may begin: replay the journal, fence what a dead supervisor left behind.
 
 Until running jobs can be taken over again, every zygote in the journal is fenced: it and all that it ever started are
 killed and waited for before any of its jobs may run once more.
@@ -53,7 +53,9 @@ def fence_all(state: State) -> list[e.ZygoteGone]:
     for zygote in list(state.zygotes.values()):
         running = len(state.running_in(zygote.uuid))
         if running:
-            log.warning("zygote %d of pool %s was left behind with %d jobs: ending them", zygote.pid, zygote.pool, running)
+            log.warning(
+                "zygote %d of pool %s was left behind with %d jobs: ending them", zygote.pid, zygote.pool, running
+            )
         fenced = fence(zygote.uuid, zygote.pid, zygote.pid_started, zygote.boot_id)
         if not fenced:
             log.error("zygote %d of pool %s: some of its processes cannot be killed", zygote.pid, zygote.pool)

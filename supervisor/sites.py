@@ -33,7 +33,7 @@ class Site:
 
 @dataclass(slots=True)
 class Sites:
-    """``make`` builds an executor for a spec; ``watch`` and ``unwatch`` tell the loop of its descriptor; the driver sets them."""
+    """``make`` builds an executor; ``watch`` and ``unwatch``, set by the driver, tell the loop of descriptors."""
 
     make: Callable[[PoolSpec], Executor]
     watch: Callable[[int], None] = field(init=False)

@@ -48,7 +48,7 @@ class RequestSocket:
 
     def receive(self) -> list[tuple[Peer, bytes]]:
         """Requests that have arrived, at most ``BATCH_MAX``; call again until the list is empty."""
-        requests = []
+        requests: list[tuple[Peer, bytes]] = []
         while len(requests) < BATCH_MAX:
             try:
                 frames = self.socket.recv_multipart(zmq.DONTWAIT, copy=False)
@@ -93,7 +93,7 @@ class RequestSocket:
 
 
 def _who(frame: zmq.Frame) -> str:
-    """"uid 1000 pid 4711" from the peer's credentials, which libzmq gives as ``name:uid:gid:pid``."""
+    """ "uid 1000 pid 4711" from the peer's credentials, which libzmq gives as ``name:uid:gid:pid``."""
     try:
         parts = str(frame.get("Peer-Address")).split(":")
         return f"uid {parts[-3]} pid {parts[-1]}"

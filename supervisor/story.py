@@ -26,7 +26,9 @@ class Story:
             return
         match notice.kind:
             case "started":
-                log.info("job %d %s: attempt %d/%d started", job.id, job.name, notice.attempt, job.policy.retry.max_attempts)
+                log.info(
+                    "job %d %s: attempt %d/%d started", job.id, job.name, notice.attempt, job.policy.retry.max_attempts
+                )
             case "ended":
                 self._ended(job, notice)
             case kind:
@@ -43,4 +45,6 @@ class Story:
             cause = f": exit code {info.exit_code}"
         then = f"; {job.state}" if job.state in FINISHED else "; it will be tried again"
         level = logging.INFO if notice.outcome in ("ok", "cancelled") else logging.ERROR
-        log.log(level, "job %d %s: attempt %d ended %s%s%s", job.id, job.name, notice.attempt, notice.outcome, cause, then)
+        log.log(
+            level, "job %d %s: attempt %d ended %s%s%s", job.id, job.name, notice.attempt, notice.outcome, cause, then
+        )

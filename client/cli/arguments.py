@@ -8,7 +8,7 @@ stand for the content of a file and of standard input, also after ``=`` and ``:=
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
@@ -43,25 +43,33 @@ def target(catalog: CatalogReply, words: Sequence[str]) -> Target:
 
 
 def _find(catalog: CatalogReply, name: str) -> CatalogEntry | None:
-    exact = [entry for entry in catalog.entries if entry.ref == name]
-    dotted = name.replace(":", ".").lower()
-    found = exact or [entry for entry in catalog.entries if dotted in _spellings(entry)]
-    found = found or [
-        entry for entry in catalog.entries if any(full.endswith(f".{dotted}") for full in _spellings(entry))
-    ]
-    return found[0] if len(found) == 1 else None
+    """The one callable that ``name`` may stand for: by its reference, an alias, its dotted name, the end of that."""
+    alias, dotted = name.casefold(), name.replace(":", ".")
+    tests: tuple[Callable[[CatalogEntry], bool], ...] = (
+        lambda entry: entry.ref == name,
+        lambda entry: alias in _alias_names(entry),
+        lambda entry: dotted in _full_names(entry),
+        lambda entry: any(full.endswith(f".{dotted}") for full in _full_names(entry)),
+    )
+    for test in tests:
+        found = {entry.ref: entry for entry in catalog.entries if test(entry)}  # one for all pools that have it
+        if found:
+            return next(iter(found.values())) if len(found) == 1 else None
+    return None
 
 
-def _spellings(entry: CatalogEntry) -> Iterator[str]:
-    """All that may stand for the entry, dotted and in lower case: full name, aliases, ``Name`` for ``NameJob``."""
+def _alias_names(entry: CatalogEntry) -> set[str]:
+    cls, _, method = entry.ref.partition(":")[2].rpartition(".")
+    names = {alias.casefold() for alias in entry.aliases}
+    return names | {f"{alias.casefold()}.{method.casefold()}" for alias in entry.aliases if cls}
+
+
+def _full_names(entry: CatalogEntry) -> set[str]:
+    """Module and name with a dot between; a class ``NameJob`` goes by ``Name`` as well."""
     module, _, qualname = entry.ref.partition(":")
     cls, _, method = qualname.rpartition(".")
-    yield f"{module}.{qualname}".lower()
-    if cls.endswith("Job"):
-        yield f"{module}.{cls[:-3]}.{method}".lower()
-    for alias in entry.aliases:
-        yield alias.lower()
-        yield f"{alias}.{method}".lower()
+    names = {f"{module}.{qualname}"}
+    return names | {f"{module}.{cls[:-3]}.{method}"} if cls.endswith("Job") else names
 
 
 def read(words: Sequence[str], entry: CatalogEntry | None, stdin: BinaryIO) -> tuple[list[Any], dict[str, Any]]:

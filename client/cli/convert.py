@@ -41,7 +41,7 @@ def convert(text: str, annotation: str | None, where: str) -> Any:
         name, inner = _simple(member)
         try:
             return _read(text, name, inner)
-        except (ValueError, TypeError, ArithmeticError):
+        except (ValueError, TypeError, ArithmeticError, SyntaxError, RecursionError):
             continue
     raise BadArguments(f"{where}: {_short(text)} is not {_wanted(members)}", hint=_hint(members))
 

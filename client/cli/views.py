@@ -6,7 +6,7 @@ from typing import Any
 
 from ...protocol import messages, states
 from ...protocol.errors import ProtocolError
-from ...protocol.job import AttemptInfo, JobInfo
+from ...protocol.job import AttemptInfo, ErrorInfo, JobInfo
 from . import documents
 from .render import Column, duration, indent, moment, plain_table, size
 
@@ -85,8 +85,8 @@ def outcome(attempt: AttemptInfo | None) -> str:
     """How an attempt ended, in words."""
     if attempt is None or attempt.outcome is None:
         return "running"
-    if attempt.error is not None:
-        return f"{attempt.error.type}: {attempt.error.message}".strip().splitlines()[0]
+    if attempt.outcome == states.ERROR and attempt.error is not None:
+        return _error(attempt.error)
     words = {
         states.EXITED: f"its process ended with exit code {attempt.exit_code} and no result",
         states.SIGNALLED: f"its process was killed by {attempt.signal}",
@@ -95,6 +95,12 @@ def outcome(attempt: AttemptInfo | None) -> str:
         states.STALLED: "gave no sign of life for its stall timeout",
     }.get(attempt.outcome, attempt.outcome)
     return f"{words} ({attempt.reason})" if attempt.reason else words
+
+
+def _error(error: ErrorInfo) -> str:
+    kind = error.type.removeprefix("builtins.") or "error"
+    first = error.message.strip().partition("\n")[0]
+    return f"{kind}: {first}" if first else kind
 
 
 def job_details(info: JobInfo, now: float) -> str:
@@ -126,7 +132,7 @@ def job_details(info: JobInfo, now: float) -> str:
         rows = [[_one_line(cell) for cell in _attempt_row(item, now)] for item in info.attempts]
         lines += ["", indent(plain_table(_ATTEMPT_COLUMNS, rows), "  ")]
     if info.error is not None and info.last_attempt is not None:
-        text = info.error.traceback.rstrip() or f"{info.error.type}: {info.error.message}"
+        text = info.error.traceback.rstrip() or _error(info.error)
         lines += ["", f"  error of attempt {info.last_attempt.number}:", indent(text)]
     return "\n".join(lines)
 

@@ -1,4 +1,4 @@
-"""The invariants of ``State``, each of which a bug would break first. Called by tests and the simulator after every step."""
+"""The invariants of ``State``: what a bug would break first. Tests and the simulator call it after every step."""
 
 from __future__ import annotations
 
@@ -36,7 +36,9 @@ def _check_counts(state: State) -> None:
     for name, queue in state.queues.items():
         for wanted in STATES:
             found = sum(job.state == wanted and job.queue == name for job in state.jobs.values())
-            assert queue.counts[wanted] == found, f"queue {name}, {wanted}: counted {queue.counts[wanted]}, found {found}"
+            assert queue.counts[wanted] == found, (
+                f"queue {name}, {wanted}: counted {queue.counts[wanted]}, found {found}"
+            )
     finished = sum(job.held_bytes for job in state.jobs.values() if job.state in FINISHED)
     unfinished = sum(job.held_bytes for job in state.jobs.values() if job.state not in FINISHED)
     assert (state.finished_bytes, state.unfinished_bytes) == (finished, unfinished)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from jobyard.conf import schema
 from jobyard.protocol import messages, states
+from jobyard.supervisor.core.transitions import mermaid
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted(
@@ -80,3 +81,8 @@ def test_dependencies_page_has_every_dependency():
     ]
     names = {re.split(r"[^A-Za-z0-9-]", requirement)[0] for requirement in wanted}
     assert sorted(name for name in names if name not in text("docs/dependencies.md")) == []
+
+
+def test_diagram_of_states_is_the_table_of_transitions():
+    diagram = re.search(r"```mermaid\n(.*?)\n```", text("ARCHITECTURE.md"), re.DOTALL)
+    assert diagram is not None and diagram[1] == mermaid()

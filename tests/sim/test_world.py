@@ -1,4 +1,4 @@
-"""Properties of the core under a seeded world. ``pytest tests/sim --seed N`` reproduces one; ``--seeds N`` runs more."""
+"""Properties of the core in a seeded world. ``pytest tests/sim --seed N`` reproduces one; ``--seeds N`` runs more."""
 
 from __future__ import annotations
 

@@ -11,7 +11,6 @@ import random
 from typing import Any
 
 import msgpack
-
 from jobyard.protocol import messages as m
 from jobyard.protocol.errors import JobyardError
 from jobyard.protocol.job import ErrorInfo, Policy, RetryPolicy
@@ -26,7 +25,12 @@ from jobyard.supervisor.core.state import State
 from jobyard.supervisor.outbox import Outbox
 
 RULES = Rules(
-    queues={"default": QueueRule(), "mail": QueueRule(concurrency=2), "slow": QueueRule(pool="other"), "off": QueueRule(paused=True)},
+    queues={
+        "default": QueueRule(),
+        "mail": QueueRule(concurrency=2),
+        "slow": QueueRule(pool="other"),
+        "off": QueueRule(paused=True),
+    },
     pools={"default": PoolRule(concurrency=3, spare=1), "other": PoolRule(concurrency=1, spare=0)},
     limits=Limits(unfinished_jobs=60, finished_jobs=15, kept_attempts=5),
 )
@@ -160,7 +164,9 @@ class World:
         ahead = [
             other.id
             for other in self.machine.state.jobs.values()
-            if other.queue == job.queue and other.state == "queued" and (-other.priority, other.id) < (-job.priority, job.id)
+            if other.queue == job.queue
+            and other.state == "queued"
+            and (-other.priority, other.id) < (-job.priority, job.id)
         ]
         assert not ahead, f"job {job.id} started before {ahead}"
         assert job.queue != "off" or self.machine.state.queue("off").mode in ("open", "draining")
@@ -260,7 +266,10 @@ class World:
             (e.Exit(self.now.wall, exit_code=1), e.End("error", error=error)),
             (e.Exit(self.now.wall, exit_code=1), e.End("give_up", error=error)),
             (e.Exit(self.now.wall, exit_code=1), e.End("final", error=error)),
-            (e.Exit(self.now.wall, exit_code=1), e.End("retry_later", error=error, delay_s=self.rng.choice([None, 0.0, 3.0]))),
+            (
+                e.Exit(self.now.wall, exit_code=1),
+                e.End("retry_later", error=error, delay_s=self.rng.choice([None, 0.0, 3.0])),
+            ),
             (e.Exit(self.now.wall, exit_code=1), e.End("retry_later", error=error, count=True)),
             (e.Exit(self.now.wall, signal="SIGSEGV"), None),
             (e.Exit(self.now.wall, exit_code=7), None),
@@ -313,7 +322,9 @@ class World:
                 return
             for accepted in reply.jobs:
                 if not accepted.existing:
-                    assert self.disk.replay().uids.get(accepted.uid) == accepted.id or durability != "fsync", "acknowledged before it was stored"
+                    assert self.disk.replay().uids.get(accepted.uid) == accepted.id or durability != "fsync", (
+                        "acknowledged before it was stored"
+                    )
                     if durability == "fsync":
                         self.acked[accepted.uid] = accepted.id
 
@@ -347,7 +358,9 @@ class World:
         self.now = e.Now(self.now.boot + seconds, self.now.wall + seconds)
         self.tell(e.Tick())
         for job in self.machine.state.jobs.values():
-            assert job.state != "scheduled" or job.due_boot is None or job.due_boot > self.now.boot, f"job {job.id} overslept"
+            assert job.state != "scheduled" or job.due_boot is None or job.due_boot > self.now.boot, (
+                f"job {job.id} overslept"
+            )
 
     def step(self) -> None:
         """One random thing."""

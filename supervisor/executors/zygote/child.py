@@ -7,6 +7,7 @@ has a socket, a slot of the shared page, and three pipes. Nothing in here may re
 from __future__ import annotations
 
 import fcntl
+import importlib
 import os
 import resource
 import signal
@@ -115,7 +116,11 @@ class Child:
             task = asyncio.current_task()
             assert task is not None
             loop = asyncio.get_running_loop()
-            self._cancel_task = lambda: loop.call_soon_threadsafe(task.cancel) and None
+
+            def cancel() -> None:
+                loop.call_soon_threadsafe(task.cancel)
+
+            self._cancel_task = cancel
             try:
                 return await coroutine
             finally:
@@ -173,7 +178,7 @@ class Child:
                 return self._retry_later(error)
             case GiveUp():
                 return self._end("give_up", error=error)
-            case CancelRequested() if self._asked is not None:
+            case CancelRequested() if self._asked is not None and self._asked.kind != SOFT:
                 return self._end("stopped", error=error)
             case NotAllowed() | ProtocolError() if not self._in_job:
                 return self._end("final", error=error)
@@ -226,7 +231,7 @@ class Child:
             try:
                 data, fds = channel.receive(self._sock, flags)
             except OSError:  # nothing more is there, or the job has closed the socket
-                break
+                data, fds = b"", []
             if not data and not flags:
                 os._exit(0)  # nobody is left who could give this child anything
             if not data:
@@ -257,7 +262,7 @@ class Child:
             pass
 
 
-def confine(parent: int, boot: Boot, open_files: int, oom_score: bytes) -> None:
+def confine(boot: Boot, open_files: int, oom_score: bytes) -> None:
     """Limits that every attempt runs under. Needs the descriptors in place."""
     limits.become_subreaper()
     limits.limit_open_files(boot.nofile or open_files)
@@ -275,7 +280,7 @@ def confine(parent: int, boot: Boot, open_files: int, oom_score: bytes) -> None:
 def call_by_name(name: str) -> None:
     """Call the function ``pkg.mod:function`` of the config, without arguments."""
     module, _, function = name.partition(":")
-    getattr(target.importlib.import_module(module), function)()
+    getattr(importlib.import_module(module), function)()
 
 
 def run_forked(
@@ -293,7 +298,7 @@ def run_forked(
         os.dup2(pipes[2], joblog.LOGGING_FD, inheritable=False)
         os.closerange(FIRST_FREE_FD, FD_MAX)
         own = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, 0, fileno=SOCKET_FD)
-        Child(boot, own, slot).run(lambda: confine(parent, boot, open_files, oom_score))
+        Child(boot, own, slot).run(lambda: confine(boot, open_files, oom_score))
     finally:
         os._exit(CUT_OFF)
 

@@ -29,7 +29,7 @@ def boot_now() -> float:
 class Kid:
     """One child: how to reach it, and what it runs, if anything."""
 
-    __slots__ = ("began", "id", "killed", "pid", "pid_started", "slot", "slot_index", "sock", "start")
+    __slots__ = ("began", "id", "killed", "pid", "pid_started", "pipes", "slot", "slot_index", "sock", "start")
 
     def __init__(self, id: int, pid: int, pid_started: int, sock: socket.socket, slot_index: int, slot: Slot) -> None:
         self.id = id
@@ -38,6 +38,7 @@ class Kid:
         self.sock = sock  # the supervisor's end of its socket
         self.slot_index = slot_index
         self.slot = slot
+        self.pipes: tuple[int, ...] = ()  # read ends of its output, until it is bound
         self.start: channel.Start | None = None
         self.began = 0.0
         self.killed: str | None = None

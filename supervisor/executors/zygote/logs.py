@@ -37,6 +37,7 @@ class Logs:
     """All attempts whose pipes are open.
 
     Args:
+        known: pids that are not to be swept away.
         grown: told once of a followed child whose output grew, or is complete (True).
         done: told when the output of a child is complete.
     """
@@ -45,6 +46,7 @@ class Logs:
         self,
         loop: Loop,
         deadlines: Deadlines,
+        known: set[int],
         output_dir: str,
         bytes_max: int,
         grown: Callable[[int, bool], None],
@@ -52,6 +54,7 @@ class Logs:
     ) -> None:
         self._loop = loop
         self._deadlines = deadlines
+        self._known = known
         self._output_dir = output_dir
         self._bytes_max = bytes_max
         self._grown = grown
@@ -158,6 +161,7 @@ class Logs:
             writer.run(its, self._output_dir, self._bytes_max)
         its.close()
         self.pid = pid
+        self._known.add(pid)
         self._started_at = boot_now()
         self._wire = Wire(self._loop, ours, channel.FROM_WRITER, self._message, self._cut_off)
         return True

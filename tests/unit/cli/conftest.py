@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
-
 from jobyard.client.cli.main import main
 from jobyard.protocol import messages
 from jobyard.protocol.codec import pack_arguments, pack_value
@@ -123,7 +122,9 @@ def jobctl(supervisor: FakeSupervisor, capsys: pytest.CaptureFixture[str]) -> Ca
 def job() -> Callable[..., JobInfo]:
     """A builder: ``job(7, state="failed", args=(1,), result="x")``."""
 
-    def build(job_id: int = 42, *, args: tuple[Any, ...] = (), kwargs: Any = None, result: Any = None, **rest: Any) -> JobInfo:
+    def build(
+        job_id: int = 42, *, args: tuple[Any, ...] = (), kwargs: Any = None, result: Any = None, **rest: Any
+    ) -> JobInfo:
         info = JobInfo(
             id=job_id,
             uid=f"{job_id:032x}",
@@ -151,3 +152,16 @@ def attempt() -> Callable[..., AttemptInfo]:
         return replace(AttemptInfo(number=number, started_at=NOON + 1, pid=4711, host="here", pool="default"), **rest)
 
     return build
+
+
+@pytest.fixture
+def accepting(supervisor: FakeSupervisor) -> FakeSupervisor:
+    """A supervisor that takes every job as number 42."""
+    name = messages.Parameter("name", "either", False, "str")
+    loud = messages.Parameter("loud", "named", False, "bool")
+    entry = messages.CatalogEntry("jobs:hello", "default", [name, loud])
+    supervisor.answers[messages.Catalog] = messages.CatalogReply([entry])
+    supervisor.answers[messages.Submit] = lambda request: messages.Submitted(
+        [messages.Accepted(42, request.jobs[0].uid)]
+    )
+    return supervisor

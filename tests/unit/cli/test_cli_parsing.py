@@ -3,7 +3,6 @@ from __future__ import annotations
 import importlib
 
 import pytest
-
 from jobyard.client.cli import parsing, verbs
 from jobyard.client.cli.exits import UsageError
 
@@ -97,15 +96,11 @@ def test_a_time_without_a_zone_is_local_time() -> None:
     assert parsing.wall_time("2026-10-01T12:00", "--at") == parsing.wall_time("2026-10-01T14:00+02:00", "--at")
 
 
-@pytest.mark.parametrize("text", ["", "tomorrow", "12:00", "2026-13-01", "0001-01-01T00:00+23:00", "9999-12-31T23:59-23:00"])
+@pytest.mark.parametrize("text", ["", "tomorrow", "12:00", "2026-13-01", "0001-01-01T00:00"])
 def test_what_is_no_point_in_time_is_refused_with_its_text(text: str) -> None:
-    try:
-        value = parsing.wall_time(text, "--at")
-    except UsageError as error:
-        assert repr(text) in error.message
-    else:
-        assert isinstance(value, float)
-        assert text.startswith(("0001", "9999"))
+    with pytest.raises(UsageError) as caught:
+        parsing.wall_time(text, "--at")
+    assert caught.value.message == f"--at {text!r} is not a point in time"
 
 
 def _parser(name: str) -> parsing.Parser:

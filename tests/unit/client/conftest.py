@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 from fake_supervisor import DEADLINE_S, FakeSupervisor
-
 from jobyard.client.sync import Client
 
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import zmq
-
 from jobyard.protocol import codec, messages, states
 from jobyard.protocol.errors import JobNotFound, JobyardError
 from jobyard.protocol.job import AttemptInfo, ErrorInfo, JobInfo, Policy
@@ -44,7 +43,9 @@ def make_info(job_id: int = 1, state: str = states.SUCCEEDED, **fields: Any) -> 
 
 
 def failed_info(job_id: int = 1, message: str = "no such month") -> JobInfo:
-    error = ErrorInfo("builtins.ValueError", message, "Traceback (most recent call last):\n  ...", ("builtins.ValueError",))
+    error = ErrorInfo(
+        "builtins.ValueError", message, "Traceback (most recent call last):\n  ...", ("builtins.ValueError",)
+    )
     return make_info(job_id, states.FAILED, outcome=states.ERROR, attempt_fields={"error": error})
 
 

@@ -74,7 +74,17 @@ class Bench:
 
     def want(self, **given: Any) -> e.Wanted:
         given.setdefault("policy", Policy(retry=RetryPolicy(max_attempts=3, delays_s=(5.0,))))
-        return e.Wanted(**{"uid": self.uid(), "ref": "app:f", "name": "f", "payload": b"p", "queue": "default", "priority": 0, **given})
+        return e.Wanted(
+            **{
+                "uid": self.uid(),
+                "ref": "app:f",
+                "name": "f",
+                "payload": b"p",
+                "queue": "default",
+                "priority": 0,
+                **given,
+            }
+        )
 
     def submit(self, **given: Any) -> Job:
         """One job, which must be accepted."""
@@ -93,8 +103,14 @@ class Bench:
         """The job's child says ``kind`` and exits; kind "crash" says nothing."""
         child = self.running.pop(job.id)
         error = ErrorInfo("app.Oops", "no", "Traceback...", ("app.Oops", "builtins.ValueError"))
-        end = None if kind == "crash" else e.End(kind, b"r" if kind == "ok" else None, None if kind in ("ok", "stopped") else error)
-        exit_fields = {name: given.pop(name) for name in ("exit_code", "signal", "killed", "survivors") if name in given}
+        end = (
+            None
+            if kind == "crash"
+            else e.End(kind, b"r" if kind == "ok" else None, None if kind in ("ok", "stopped") else error)
+        )
+        exit_fields = {
+            name: given.pop(name) for name in ("exit_code", "signal", "killed", "survivors") if name in given
+        }
         if end is not None and given:
             end = e.End(**{**{name: getattr(end, name) for name in end.__slots__}, **given})
         event = e.ChildExited(child, 1, e.Exit(at=self.now.wall, **exit_fields), end)

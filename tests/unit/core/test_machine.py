@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 from bench import RULES, WALL, Bench
-
 from jobyard.protocol.errors import (
     DuplicateJob,
     JobNotFound,
@@ -421,7 +420,9 @@ def test_stop_now_kills_and_requeues_without_counting() -> None:
 
 
 def test_finished_jobs_are_pruned_oldest_first() -> None:
-    rules = Rules(queues=RULES.queues, pools={"default": PoolRule(concurrency=1, spare=1)}, limits=Limits(finished_jobs=2))
+    rules = Rules(
+        queues=RULES.queues, pools={"default": PoolRule(concurrency=1, spare=1)}, limits=Limits(finished_jobs=2)
+    )
     bench = Bench(rules)
     for _ in range(4):
         job = bench.submit()

@@ -8,7 +8,6 @@ from bench import RULES, Bench
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, rule
-
 from jobyard.protocol.errors import JobNotFound, WrongState
 from jobyard.protocol.job import Policy, RetryPolicy
 from jobyard.supervisor.core import events as e
@@ -153,7 +152,9 @@ class MachineAgainstModel(RuleBasedStateMachine):
             could = [
                 job
                 for job, model in self.model.items()
-                if model["state"] == "queued" and model["queue"] not in self.paused and not (model["queue"] == "mail" and mail_full)
+                if model["state"] == "queued"
+                and model["queue"] not in self.paused
+                and not (model["queue"] == "mail" and mail_full)
             ]
             assert not could, f"jobs {could} could run"
 

@@ -7,7 +7,6 @@ import pytest
 from bench import Bench
 from hypothesis import given
 from hypothesis import strategies as st
-
 from jobyard.protocol.job import Policy, RetryPolicy, Usage
 from jobyard.supervisor.core import events as e
 from jobyard.supervisor.core import records as r

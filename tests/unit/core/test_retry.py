@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from jobyard.protocol.job import ErrorInfo, Policy, RetryPolicy
 from jobyard.supervisor.core.retry import delay_s, may_retry
 

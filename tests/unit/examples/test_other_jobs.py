@@ -4,8 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from pathlib import Path
 
 import pytest
 
@@ -43,39 +41,29 @@ def test_birth_names_a_live_process_and_no_dead_one():
 
 @pytest.fixture
 def stubborn(tmp_path, orders_directory):
-    """A process that runs the stubborn job; all of it is killed at the end."""
+    """A process that runs the stubborn job and has its daemons; all of it is killed at the end."""
     from demo_checks import stubborn_left
 
-    code = "from shop.trouble import stubborn; stubborn()"
+    command = [sys.executable, "-u", "-c", "from shop.trouble import stubborn; stubborn()"]
     environment = {**os.environ, "PYTHONPATH": str(orders_directory)}
-    process = subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL)
-    yield process
-    for pid in stubborn_left(tmp_path):
-        os.kill(pid, signal.SIGKILL)
-    process.wait(10)
-
-
-def noted(directory: Path, process: subprocess.Popen[bytes]) -> list[int]:
-    note, deadline = directory / f"stubborn-{process.pid}.pids", time.monotonic() + 20
-    while not note.exists():
-        assert process.poll() is None and time.monotonic() < deadline, f"no {note.name}"
-        time.sleep(0.02)
-    return [int(line.split()[0]) for line in note.read_text(encoding="ascii").splitlines()]
+    with subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith("here to stay")
+        yield process
+        for pid in stubborn_left(tmp_path):
+            os.kill(pid, signal.SIGKILL)
 
 
 def test_stubborn_starts_daemons_in_sessions_of_their_own_and_ignores_sigterm(tmp_path, stubborn):
     from demo_checks import stubborn_left
 
-    pids = noted(tmp_path, stubborn)
+    pids = stubborn_left(tmp_path)
     assert len(pids) == 3 and pids[0] == stubborn.pid
     assert len({os.getsid(pid) for pid in pids}) == 3
-    for pid in pids[:1]:
-        os.kill(pid, signal.SIGTERM)
-    os.kill(stubborn.pid, 0)
-    assert sorted(stubborn_left(tmp_path)) == sorted(pids)
+    stubborn.terminate()
     stubborn.kill()
-    stubborn.wait(10)
-    assert sorted(stubborn_left(tmp_path)) == sorted(pids[1:])
+    assert stubborn.wait(10) == -signal.SIGKILL
+    assert stubborn_left(tmp_path) == pids[1:]
 
 
 def test_processes_are_found_by_the_variable_they_were_started_with(tmp_path):

@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import msgpack
-from simdisk import SimDisk
-
 from jobyard.conf.settings import JournalSettings
 from jobyard.supervisor.journal import frames
+from jobyard.supervisor.journal.compact import compact
 from jobyard.supervisor.journal.disk import Disk
 from jobyard.supervisor.journal.journal import Journal
 from jobyard.supervisor.journal.recovery import Recovery
 from jobyard.supervisor.journal.replay import replay
+from simdisk import SimDisk
 
 HOME = Path("/journal")
 SMALL = JournalSettings(segment_bytes=300, group_bytes_max=1000)
@@ -80,7 +80,9 @@ def fill(journal: Journal, first: int, last: int, per_group: int = 1) -> None:
 
 
 def files_of(disk: SimDisk) -> dict[str, bytes]:
-    return {path.name: bytes(inode.data) for path, inode in disk.names.items() if path.suffix in (".segment", ".snapshot")}
+    return {
+        path.name: bytes(inode.data) for path, inode in disk.names.items() if path.suffix in (".segment", ".snapshot")
+    }
 
 
 def disk_with(files: dict[str, bytes]) -> SimDisk:
@@ -101,10 +103,10 @@ def frames_of(content: bytes) -> list[bytes]:
 
 
 def three_segments() -> dict[str, bytes]:
-    """A journal of 1 to 21 in three segments, three numbers to a group."""
+    """A journal of 1 to 27 in three segments, three numbers to a group and three groups to a segment."""
     disk = SimDisk(seed=1)
     journal = started(disk, settings=JournalSettings(segment_bytes=140, group_bytes_max=1000))
-    fill(journal, 1, 21, per_group=3)
+    fill(journal, 1, 27, per_group=3)
     journal.close()
     files = files_of(disk)
     assert sorted(files) == ["0000000001.segment", "0000000002.segment", "0000000003.segment"]
@@ -128,8 +130,6 @@ def compacted_journal() -> dict[str, bytes]:
 
 def compact_all(journal: Journal, disk: Disk, directory: Path = HOME) -> None:
     """Seal, compact and remove, as supervisor and archivist do."""
-    from jobyard.supervisor.journal.compact import compact
-
     journal.seal()
     journal.flush()
     if journal.failed is None:

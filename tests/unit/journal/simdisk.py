@@ -135,7 +135,7 @@ class SimDisk(Disk):
 
     def list(self, directory: Path) -> list[str]:
         self._call("list")
-        return [path.name for path in self.names if path.parent == directory]
+        return sorted({path.relative_to(directory).parts[0] for path in self.names if directory in path.parents})
 
     def make_directory(self, directory: Path) -> None:
         self._call("make_directory")

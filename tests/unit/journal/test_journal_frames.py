@@ -4,7 +4,6 @@ import msgpack
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
 from jobyard.supervisor.journal import frames
 
 

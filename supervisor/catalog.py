@@ -1,0 +1,180 @@
+"""What may be submitted: names to entries, arguments against signatures, options to policies.
+
+Made from what the builders of all pools found (``catalog_build.py``) and the config. Refuses by name, with the nearest
+thing that exists or with the reason why something that is allowed cannot be used. Never imports user code.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..conf.settings import Settings
+from ..protocol import options, refs
+from ..protocol.errors import BadArguments, JobyardError, NotAllowed
+from ..protocol.messages import CatalogEntry, CatalogProblem
+from .catalog_build import Built
+from .names import Named, Names
+from .policies import Policies, Settled
+from .pools import pool_allows
+from .signatures import check_arguments
+
+_SHOWN_CHARS = 200
+_SUGGESTIONS_MAX = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """A name that was understood. ``name`` is for logs and lists; ``alias`` is the one it came through, if it did."""
+
+    entry: CatalogEntry
+    name: str
+    alias: str | None = None
+
+
+class Catalog:
+    """One for each config in force.
+
+    Attributes:
+        entries: all that may be submitted, by pool and name, with their aliases.
+        problems: what is allowed and cannot be used.
+    """
+
+    def __init__(self, settings: Settings, built: Sequence[Built]) -> None:
+        self._settings = settings
+        self._allows = {name: pool_allows(settings, name) for name in settings.pools}
+        self._policies = Policies(settings)
+        self._settled: dict[tuple[str, str | None], Settled] = {}
+        self._pools: dict[str, dict[str, CatalogEntry]] = {}
+        self.problems = [problem for part in built for problem in part.problems]
+        known = {entry.ref for part in built for entry in part.entries}
+        self._names = Names(known, settings.jobs, settings.namespace)
+        for part in built:
+            for entry in part.entries:
+                self._add(entry)
+        self.entries = sorted(
+            (entry for pools in self._pools.values() for entry in pools.values()),
+            key=lambda entry: (entry.pool, entry.ref),
+        )
+
+    check_arguments = staticmethod(check_arguments)
+
+    # -- names ---------------------------------------------------------------------------------------------------------
+
+    def resolve(self, ref: str, method: str | None = None) -> Resolved:
+        """The entry that a client means.
+
+        Raises:
+            NotAllowed: there is none; with the nearest name, or what is wrong with the module.
+        """
+        named = self._names.find(ref, method or None)
+        if named is None:
+            raise self._refusal(f"{ref}.{method}" if method else ref)
+        if named.ref not in self._pools:
+            raise self._unusable(named.ref, f"{named.alias} is {named.ref}, but")
+        return Resolved(self._entry(named), named.name, named.alias)
+
+    def _entry(self, named: Named) -> CatalogEntry:
+        """The entry in the pool where the job would run; if it is not there, ``settle`` says so."""
+        pools = self._pools[named.ref]
+        first = next(iter(pools.values()))
+        if len(pools) == 1:
+            return first
+        alias = self._alias_options(named.ref, named.alias)
+        try:
+            queue = self._policies.queue({}, alias, first.options)
+        except JobyardError:
+            return first
+        return pools.get(self._settings.queues[queue].pool, first)
+
+    def _refusal(self, text: str) -> NotAllowed:
+        if len(text) > _SHOWN_CHARS:
+            return NotAllowed(f"{text[:_SHOWN_CHARS]!r}... is longer than any name that is allowed")
+        for ref in self._meant(text):
+            if any(refs.allowed(patterns, ref) for patterns in self._allows.values()):
+                return self._unusable(ref, f"{ref} is allowed, but")
+        spellings = sorted(set(self._names.spellings()))[:_SUGGESTIONS_MAX]
+        close = options.nearest(text, spellings)
+        hint = f"did you mean {close!r}?" if close else f"add it to allow in {self._settings.file}"
+        return NotAllowed(f"{text!r} is not allowed", hint=hint)
+
+    def _meant(self, text: str) -> Iterator[str]:
+        """The references that a text could have stood for, had they been there."""
+        if ":" in text:
+            yield text
+            yield from (f"{namespace}.{text}" for namespace in self._settings.namespace)
+        else:
+            yield from (f"{namespace}:{text}" for namespace in self._settings.namespace)
+            words = text.split(".")
+            yield from (
+                f"{'.'.join(words[:at])}:{'.'.join(words[at:])}" for at in (len(words) - 1, len(words) - 2) if at > 0
+            )
+
+    def _unusable(self, ref: str, so_far: str) -> NotAllowed:
+        """Why something that the config allows is not in the catalogue."""
+        module, _, name = ref.partition(":")
+        for problem in self.problems:
+            if problem.what == ref or refs.matches(problem.what, ref):
+                why = problem.why.replace(f"{module} failed to import", "its module failed to import")
+                return NotAllowed(f"{so_far} {why}", hint="jobctl catalog")
+        whole_pool = next((problem.why for problem in self.problems if problem.what.startswith("pool ")), None)
+        if whole_pool:
+            return NotAllowed(f"{so_far} the catalogue of its pool is missing: {whole_pool}", hint="jobctl catalog")
+        close = options.nearest(ref, [known for known in self._pools if known.startswith(f"{module}:")])
+        hint = f"did you mean {close!r}?" if close else "jobctl catalog"
+        return NotAllowed(f"{so_far} {module} has no public function {name!r}", hint=hint)
+
+    # -- options -------------------------------------------------------------------------------------------------------
+
+    def settle(self, resolved: Resolved, call: Mapping[str, Any]) -> Settled:
+        """Queue, priority and policy of a job.
+
+        Args:
+            call: the options given with the submit, as parsed by ``protocol/options.py``.
+
+        Raises:
+            UnknownQueue: the config declares no such queue.
+            NotAllowed: the pool of that queue does not have this job.
+        """
+        if options.POLICY_OPTIONS.keys().isdisjoint(call):
+            key = (resolved.entry.ref, resolved.alias)
+            settled = self._settled.get(key)
+            if settled is None:
+                settled = self._settled[key] = self._settle(resolved, call)
+            return settled
+        return self._settle(resolved, call)
+
+    def _settle(self, resolved: Resolved, call: Mapping[str, Any]) -> Settled:
+        ref = resolved.entry.ref
+        settled = self._policies.settle(call, self._alias_options(ref, resolved.alias), resolved.entry.options)
+        pool = self._settings.queues[settled.queue].pool
+        if pool not in self._pools[ref]:
+            raise NotAllowed(
+                f"{ref} cannot run in queue {settled.queue!r}: its pool {pool!r} does not have it",
+                hint=f"add it to allow in [pools.{pool}], or choose a queue of pool {resolved.entry.pool!r}",
+            )
+        return settled
+
+    def _alias_options(self, ref: str, alias: str | None) -> Mapping[str, Any]:
+        """``[jobs.X]`` follows the target: a name that is no alias takes the first alias that allows it."""
+        if alias is None:
+            alias = next(iter(self._names.aliases_of(ref)), None)
+        return self._settings.jobs[alias].options if alias is not None else {}
+
+    def _add(self, entry: CatalogEntry) -> None:
+        given: dict[str, Any] = {}
+        try:
+            given = options.parse(options.POLICY_OPTIONS, entry.options)
+        except BadArguments as error:
+            self._complain(entry, f"its @task has options it cannot have: {error.message}")
+        queue = given.get("queue")
+        if queue is not None and queue not in self._settings.queues:
+            hint = options.nearest_hint(queue, self._settings.queues)
+            self._complain(entry, f"its @task names the queue {queue!r}, which is not declared ({hint})")
+        whole = dataclasses.replace(entry, options=given, aliases=self._names.aliases_of(entry.ref))
+        self._pools.setdefault(entry.ref, {})[entry.pool] = whole
+
+    def _complain(self, entry: CatalogEntry, why: str) -> None:
+        self.problems.append(CatalogProblem(entry.ref, why, entry.pool))

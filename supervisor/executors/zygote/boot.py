@@ -1,0 +1,152 @@
+"""From exec to a zygote that may fork: confined, its pool's modules loaded, nothing else running in it.
+
+Owns what a zygote refuses to become: a process with threads. A zygote that cannot start tells its supervisor why.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import os
+import signal
+import socket
+import sys
+from typing import NoReturn
+
+from ....protocol.errors import JobyardError
+from . import channel, child, failure, limits
+from .channel import Boot
+
+LISTENER_FD = 3
+REFUSE_S = 10.0
+_WHY_BYTES_MAX = 16 * 1024
+_BLOCKED = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}  # the supervisor ends a zygote, not the terminal
+
+
+class CannotStart(JobyardError):
+    """The zygote cannot start."""
+
+
+class Booted:
+    """A zygote that is ready to serve. ``open_files`` is the soft limit that it was started with."""
+
+    def __init__(self, boot: Boot, listener: socket.socket, open_files: int, warnings: list[str]) -> None:
+        self.boot = boot
+        self.listener = listener
+        self.open_files = open_files
+        self.warnings = warnings
+
+
+def boot() -> Booted:
+    """Prepare this process; one that cannot be a zygote tells why and does not return."""
+    signal.pthread_sigmask(signal.SIG_SETMASK, _BLOCKED)
+    given: Boot = channel.decode(read_stdin(), channel.BOOT)
+    os.dup2(0, child.FIRST_FREE_FD - 1)  # no descriptor of ours may have a number that a child uses
+    os.closerange(child.FIRST_FREE_FD, child.FD_MAX)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, 0, fileno=LISTENER_FD)
+    listener.set_inheritable(False)
+    try:
+        open_files = _confine()
+        warnings = _load(given)
+    except BaseException as error:
+        _refuse(listener, error)
+    gc.collect()
+    gc.freeze()
+    return Booted(given, listener, open_files, warnings)
+
+
+def read_stdin() -> bytes:
+    """Everything on standard input, which is /dev/null from then on."""
+    data = b""
+    while part := os.read(0, 1 << 20):
+        data += part
+    null = os.open(os.devnull, os.O_RDWR)
+    os.dup2(null, 0)
+    os.close(null)
+    return data
+
+
+def enter(given: Boot) -> None:
+    """Go where the pool's code is, and make printing safe.
+
+    Raises:
+        CannotStart: there is no such directory.
+    """
+    try:
+        os.chdir(given.cwd)
+    except OSError as error:
+        raise CannotStart(f"cannot enter the pool's directory {given.cwd!r}: {error.strerror}") from None
+    sys.path[:0] = given.path
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(line_buffering=True, errors="backslashreplace")
+
+
+def _confine() -> int:
+    limits.default_signals()
+    limits.become_subreaper()
+    limits.no_core_files()
+    os.umask(0o077)
+    if not os.path.exists(f"/proc/self/task/{os.getpid()}/children"):
+        raise CannotStart("this kernel does not list the children of a process", hint='use start = "spawn" for this pool')
+    return limits.raise_open_files()
+
+
+def _load(given: Boot) -> list[str]:
+    """Run the pool's own start-up code; returns warnings about what it left behind."""
+    enter(given)
+    warnings = []
+    if given.setup is not None:
+        child.call_by_name(given.setup)
+        warnings += _leftovers(given.setup)
+    for module in given.preload:
+        importlib.import_module(module)
+        warnings += _leftovers(module)
+    _flush()
+    return warnings
+
+
+def _leftovers(name: str) -> list[str]:
+    """What a fork would not carry over.
+
+    Raises:
+        CannotStart: threads.
+    """
+    threads = len(os.listdir("/proc/self/task"))
+    if threads > 1:
+        raise CannotStart(
+            f"after loading {name} the zygote has {threads} threads, and a process with threads cannot fork safely",
+            hint=f"start them in the job, or take {name} out of preload and setup",
+        )
+    sockets = sum(1 for target in _descriptors() if target.startswith("socket:")) - 1
+    return [f"{name} has opened {sockets} socket(s) in the zygote; children do not inherit them"] if sockets > 0 else []
+
+
+def _descriptors() -> list[str]:
+    found = []
+    for fd in os.listdir("/proc/self/fd"):
+        try:
+            found.append(os.readlink(f"/proc/self/fd/{fd}"))
+        except OSError:  # the one that listed them
+            continue
+    return found
+
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+
+
+def _refuse(listener: socket.socket, error: BaseException) -> NoReturn:
+    """Tell the supervisor that waits at the other end, and leave."""
+    why = failure.describe(error, _WHY_BYTES_MAX)
+    text = why[1] if isinstance(error, CannotStart) else f"{why[0]}: {why[1]}\n{why[2]}"
+    listener.settimeout(REFUSE_S)
+    try:
+        sock, _ = listener.accept()
+        sock.settimeout(REFUSE_S)
+        channel.receive(sock)
+        channel.send(sock, channel.encode(channel.Refused(text)), wait=True)
+    except OSError:
+        pass
+    os._exit(1)

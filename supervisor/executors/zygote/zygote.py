@@ -1,0 +1,285 @@
+"""The zygote: a small process with a pool's modules loaded, which forks a child for each attempt.
+
+Owns its loop, its children's numbers, and what it tells the supervisor. It outlives the supervisor, and goes on keeping
+deadlines and results meanwhile. It decides nothing about jobs. Started by ``executor.py`` as
+``python -P -m jobyard.supervisor.executors.zygote.zygote``.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import socket
+from typing import Any
+
+from . import channel, child, limits
+from .boot import Booted, boot
+from .control import Control, Kid, boot_now
+from .deadlines import Deadlines
+from .kill import signal_group
+from .link import Link
+from .logs import WRITER, Logs
+from .loop import Loop
+from .page import SLOTS, Page
+from .reaper import OUTPUT, SWEEP, Reaper
+from .scratch import remove
+
+LONELY = "lonely"
+LONELY_S = 60.0  # without a supervisor and without anything to tell one
+CHILD_WAIT_MS = 2
+
+
+class Zygote:
+    """Everything one zygote has."""
+
+    def __init__(self, booted: Booted) -> None:
+        self._boot = booted.boot
+        self._warnings = booted.warnings
+        self._open_files = booted.open_files
+        self._pid = os.getpid()
+        self._oom_score = limits.oom_score()
+        self._known: set[int] = set()
+        self._kids: dict[int, Kid] = {}
+        self._exits: dict[int, channel.Gone] = {}
+        self._untold: list[channel.Gone] = []
+        self._last_kid = 0
+        self._last_seq = 0
+        self._owed = 0
+        self._retiring = False
+        self._left = False
+        self._page = Page.create()
+        self._free_slots = list(range(SLOTS - 1, -1, -1))
+        self._loop = Loop()
+        self._deadlines = Deadlines()
+        self._wakeup = self._watch_children()
+        self._control = Control(self._deadlines, lambda kid: signal_group(kid.pid, signal.SIGKILL), self._stuck)
+        self._logs = Logs(
+            self._loop,
+            self._deadlines,
+            self._known,
+            self._boot.output_dir,
+            self._boot.max_job_bytes,
+            lambda kid, done: self._link.put(channel.Grown(kid, done)),
+            lambda kid: self._reaper.output_done(kid),
+        )
+        self._reaper = Reaper(self._deadlines, self._control, self._logs, self._known, self._wait_for_child, self._ended)
+        self._link = Link(self._loop, booted.listener, self._greet, self._message, self._lost)
+
+    # -- the loop ------------------------------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Until it is retired and has nothing left, or is left alone with nothing to tell."""
+        while not self._finished():
+            self._loop.run_once(self._timeout_s())
+            for key in self._deadlines.due(boot_now()):
+                self._expire(*key)  # type: ignore[misc]
+            if self._owed:
+                self._make_one()
+            self._tell_exits()
+        self._logs.close()
+
+    def _timeout_s(self) -> float | None:
+        if self._owed:
+            return 0.0
+        at = self._deadlines.next_at()
+        return None if at is None else max(0.0, at - boot_now())
+
+    def _expire(self, what: str, number: int) -> None:
+        if what == SWEEP:
+            self._reaper.sweep_again()
+        elif what == OUTPUT:
+            self._reaper.output_done(number)
+        elif what == WRITER:
+            self._logs.restart()
+        elif what == LONELY:
+            self._left = not self._link.connected
+        elif number in self._kids:
+            self._control.expire(what, self._kids[number])
+
+    def _finished(self) -> bool:
+        if self._left and not self._exits and all(kid.start is None for kid in self._kids.values()):
+            return True  # children without an attempt die with this process
+        return self._retiring and not self._kids and not len(self._logs)
+
+    # -- the supervisor ------------------------------------------------------------------------------------------------
+
+    def _greet(self) -> None:
+        """Tell a supervisor everything."""
+        self._deadlines.drop((LONELY, 0))
+        self._left = False
+        self._owed = 0
+        started = limits.start_time(self._pid)
+        welcome = channel.Welcome(channel.ADOPTION_VERSION, self._boot.uuid, self._pid, started, limits.boot_id())
+        self._link.put(welcome, (self._page.fd,))
+        kids = list(self._kids.values())
+        for first in range(0, len(kids), channel.KIDS_PER_MESSAGE):
+            batch = kids[first : first + channel.KIDS_PER_MESSAGE]
+            self._link.put(channel.Kids([_listed(kid) for kid in batch]), tuple(kid.sock.fileno() for kid in batch))
+        self._untold = list(self._exits.values())
+        self._tell_exits()
+        self._link.put(channel.Ready(self._warnings))
+
+    def _lost(self) -> None:
+        self._deadlines.set((LONELY, 0), boot_now() + LONELY_S)
+
+    def _message(self, message: Any) -> None:
+        match message:
+            case channel.Prepare():
+                self._prepare(message.count)
+            case channel.Ack():
+                self._acknowledged(message.seqs)
+            case channel.Retire():
+                self._retire()
+            case channel.Follow():
+                self._logs.follow(message.kid, message.size)
+            case channel.Start() | channel.Kill() | channel.Discard():
+                if (kid := self._kids.get(message.kid)) is not None:
+                    self._of_kid(message, kid)
+
+    def _of_kid(self, message: channel.Start | channel.Kill | channel.Discard, kid: Kid) -> None:
+        match message:
+            case channel.Start():
+                if kid.start is None and kid.pipes:
+                    self._control.bind(kid, message)
+                    self._logs.bind(kid.id, kid.pipes, message.output_name)
+                    kid.pipes = ()
+            case channel.Kill():
+                if kid.start is not None:
+                    self._control.stop(kid, message.kind, message.grace_s, message.reason)
+            case channel.Discard():
+                if kid.start is None:
+                    self._control.slay(kid)
+
+    def _prepare(self, count: int) -> None:
+        if self._retiring:
+            self._link.put(channel.PrepareFailed(count, "this zygote is retiring"))
+        else:
+            self._owed += count
+
+    def _retire(self) -> None:
+        self._retiring = True
+        if self._owed:
+            self._link.put(channel.PrepareFailed(self._owed, "this zygote is retiring"))
+            self._owed = 0
+        for kid in self._kids.values():
+            if kid.start is None:
+                self._control.slay(kid)
+
+    # -- making children -----------------------------------------------------------------------------------------------
+
+    def _make_one(self) -> None:
+        try:
+            kid = self._fork()
+        except OSError as error:
+            self._link.put(channel.PrepareFailed(self._owed, f"cannot make a child: {error.strerror} (errno {error.errno})"))
+            self._owed = 0
+            return
+        self._owed -= 1
+        self._kids[kid.id] = kid
+        self._reaper.add(kid)
+        self._link.put(channel.Made(kid.id, kid.pid, kid.pid_started, kid.slot_index), (kid.sock.fileno(),))
+
+    def _fork(self) -> Kid:
+        """A child that waits for its attempt.
+
+        Raises:
+            OSError: there is no room for it.
+        """
+        if not self._free_slots:
+            raise OSError(0, f"there are {SLOTS} already")
+        opened: list[int] = []
+        ours: socket.socket | None = None
+        try:
+            ours, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            opened.append(its.detach())
+            for _ in range(3):
+                opened += os.pipe()
+            slot = self._page.slot(self._free_slots[-1])
+            slot.clear()
+            pid = os.fork()
+        except OSError:
+            channel.close_all(opened)
+            if ours is not None:
+                ours.close()
+            raise
+        if pid == 0:
+            pipes = (opened[2], opened[4], opened[6])
+            child.run_forked(self._boot, self._pid, opened[0], pipes, slot, self._open_files, self._oom_score)
+        channel.close_all([opened[0], *opened[2::2]])
+        self._last_kid += 1
+        kid = Kid(self._last_kid, pid, limits.start_time(pid), ours, self._free_slots.pop(), slot)
+        kid.pipes = (opened[1], opened[3], opened[5])
+        return kid
+
+    # -- their ends ----------------------------------------------------------------------------------------------------
+
+    def _watch_children(self) -> int:
+        """A descriptor that is readable when some child has ended."""
+        read, write = os.pipe()
+        os.set_blocking(read, False)
+        os.set_blocking(write, False)
+        signal.signal(signal.SIGCHLD, _nothing)
+        signal.set_wakeup_fd(write, warn_on_full_buffer=False)
+        self._loop.watch(read, self._children_ended)
+        return read
+
+    def _children_ended(self, events: int) -> None:
+        self._forget_signals()
+        self._link.drain()  # first: a child that has ended may have been bound just before
+        self._reaper.observe()
+
+    def _wait_for_child(self) -> None:
+        self._forget_signals()
+        select.select([self._wakeup], [], [], CHILD_WAIT_MS / 1000)
+
+    def _forget_signals(self) -> None:
+        try:
+            os.read(self._wakeup, 4096)
+        except BlockingIOError:
+            pass
+
+    def _stuck(self, kid: Kid) -> None:
+        self._reaper.stuck(kid)
+
+    def _ended(self, kid: Kid, gone: channel.Gone) -> None:
+        channel.close_all(kid.pipes)
+        kid.pipes = ()
+        if kid.start is not None and kid.slot.has_scratch():
+            remove(self._boot.scratch_root, kid.start.job_id, kid.start.attempt, self._known)
+        self._last_seq += 1
+        gone = gone._replace(seq=self._last_seq)
+        self._exits[gone.seq] = gone
+        self._untold.append(gone)
+
+    def _tell_exits(self) -> None:
+        while self._untold:
+            batch = self._untold[: channel.EXITS_PER_MESSAGE]
+            del self._untold[: channel.EXITS_PER_MESSAGE]
+            self._link.put(channel.Exits([list(gone) for gone in batch]))
+
+    def _acknowledged(self, seqs: list[int]) -> None:
+        for seq in seqs:
+            gone = self._exits.pop(seq, None)
+            if gone is not None:
+                kid = self._kids.pop(gone.kid)
+                kid.sock.close()
+                self._free_slots.append(kid.slot_index)
+
+
+def _listed(kid: Kid) -> list[int]:
+    job_id, attempt = (kid.start.job_id, kid.start.attempt) if kid.start is not None else (0, 0)
+    return [kid.id, kid.pid, kid.pid_started, kid.slot_index, job_id, attempt]
+
+
+def _nothing(number: int, frame: object) -> None:
+    """The byte in the wakeup pipe is all that is wanted."""
+
+
+def main() -> None:
+    Zygote(boot()).run()
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,172 @@
+"""A real supervisor in a directory of its own, and ways to watch and hurt it. Also used by the benchmarks."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import psutil
+
+from jobyard import Client
+
+T = TypeVar("T")
+
+
+def wait_for(what: str, look: Callable[[], T], seconds: float = 20.0) -> T:
+    """Look until the answer is true; the last answer is in the failure."""
+    deadline = time.monotonic() + seconds
+    while True:
+        found = look()
+        if found:
+            return found
+        if time.monotonic() > deadline:
+            raise AssertionError(f"{what}: not within {seconds:g} s; last seen: {found!r}")
+        time.sleep(0.01)
+
+
+class Yard:
+    """A config, a module of jobs, and at most one supervisor."""
+
+    def __init__(self, directory: Path, jobs: str | Path, config: str = "") -> None:
+        self.directory = directory
+        if isinstance(jobs, Path):
+            shutil.copy(jobs, directory / "jobs.py")
+        else:
+            (directory / "jobs.py").write_text(jobs)
+        self.config = directory / "jobyard.toml"
+        self.config.write_text('allow = ["jobs:*"]\n' + config)
+        self.process: subprocess.Popen[bytes] | None = None
+        self._clients: list[Client] = []
+
+    # -- the supervisor ------------------------------------------------------------------------------------------------
+
+    def start(self, *arguments: str, **popen: Any) -> dict[str, Any]:
+        """Start it and wait until it is ready, or has said why not; gives what it said."""
+        read, write = os.pipe()
+        command = [
+            sys.executable,
+            "-P",
+            "-m",
+            "jobyard.supervisor",
+            "--config",
+            str(self.config),
+            "--ready-fd",
+            str(write),
+        ]
+        with (self.directory / "supervisor.out").open("ab") as log:
+            self.process = subprocess.Popen(
+                [*command, *arguments],
+                pass_fds=[write],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=self.directory,
+                **popen,
+            )
+        os.close(write)
+        with open(read, "rb") as ready:
+            line = ready.readline()
+        if not line:
+            raise AssertionError(f"the supervisor said nothing:\n{self.log}")
+        said: dict[str, Any] = json.loads(line)
+        return said
+
+    @property
+    def pid(self) -> int:
+        assert self.process is not None
+        return self.process.pid
+
+    @property
+    def log(self) -> str:
+        return (self.directory / "supervisor.out").read_text(errors="replace")
+
+    def kill(self) -> None:
+        """kill -9."""
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait()
+
+    def restart(self) -> None:
+        self.kill()
+        said = self.start()
+        assert "pid" in said, said
+
+    def stop(self) -> int:
+        """SIGTERM; gives the exit code."""
+        assert self.process is not None
+        self.process.terminate()
+        return self.process.wait(30)
+
+    def client(self, **options: Any) -> Client:
+        client = Client(config=str(self.config), **{"timeout": 20.0, **options})
+        self._clients.append(client)
+        return client
+
+    def close(self) -> None:
+        """End everything that this yard started, whatever state it is in."""
+        for client in self._clients:
+            client.close()
+        if self.process is not None and self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(20)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+        for process in self.left():
+            with contextlib.suppress(psutil.Error):
+                process.kill()
+
+    # -- what is there -------------------------------------------------------------------------------------------------
+
+    def left(self) -> list[psutil.Process]:
+        """Processes of this yard other than the supervisor: found by their directory."""
+        found = []
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error):
+                if process.pid != os.getpid() and process.cwd() == str(self.directory):
+                    found.append(process)
+        return found
+
+    def zygotes(self) -> list[int]:
+        return [pool.pid for pool in self.client().status().pools if pool.pid is not None]
+
+    def path(self, name: str) -> Path:
+        return self.directory / name
+
+
+def read_ledger(path: Path) -> list[tuple[str, str, int]]:
+    """Lines of ``ident what nanoseconds`` that jobs appended."""
+    if not path.exists():
+        return []
+    lines = [line.split() for line in path.read_text().splitlines()]
+    return [(ident, what, int(at)) for ident, what, at in lines]
+
+
+def overlaps(ledger: list[tuple[str, str, int]], killed_at: list[int]) -> list[str]:
+    """Jobs of which a second attempt began while the first one's end is neither in the ledger nor explained by a kill."""
+    open_since: dict[str, int] = {}
+    found = []
+    for ident, what, at in sorted(ledger, key=lambda one: one[2]):
+        if what == "begin":
+            since = open_since.get(ident)
+            if since is not None and not any(since <= kill <= at for kill in killed_at):
+                found.append(ident)
+            open_since[ident] = at
+        else:
+            open_since.pop(ident, None)
+    return found
+
+
+def stop_process(pid: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)

@@ -1,0 +1,202 @@
+"""``run`` and ``logs``: following a job's output, against a recorded supervisor."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jobyard.protocol import messages
+from jobyard.protocol.errors import (
+    SupervisorUnavailable,
+)
+from jobyard.protocol.job import ErrorInfo
+
+NOON = 1_790_856_000.0
+Run = Callable[..., Any]
+
+
+# -- run ---------------------------------------------------------------------------------------------------------------
+
+
+def chunk(offset: int, data: bytes, stream: str = "stdout") -> messages.LogChunk:
+    return messages.LogChunk(offset, stream, NOON, data)
+
+
+def output(supervisor: Any, *replies: messages.LogReply) -> None:
+    """Answers requests for output one after the other."""
+    waiting = list(replies)
+    supervisor.answers[messages.Logs] = lambda request: waiting.pop(0)
+
+
+def test_run_prints_the_output_of_every_attempt_and_ends_as_the_job(
+    jobctl: Run, accepting: Any, job: Run, attempt: Run
+) -> None:
+    first = attempt(1, outcome="error", error=ErrorInfo("builtins.OSError", "busy"))
+    states = [
+        job(42, state="scheduled", attempt=1, attempts=[first]),
+        job(42, state="succeeded", attempt=2, attempts=[first, attempt(2, outcome="ok")]),
+    ]
+    accepting.answers[messages.Get] = lambda request: messages.Jobs([states.pop(0)])
+    output(
+        accepting,
+        messages.LogReply(1, [chunk(0, b"one\n")], 4, ended=False),
+        messages.LogReply(1, [chunk(4, b"oops\n", "stderr")], 9, ended=False),
+        messages.LogReply(1, [], 9, ended=True),
+        messages.LogReply(2, [chunk(0, b"two\n")], 4, ended=True),
+    )
+    ended = jobctl("run", "jobs:hello")
+    assert (ended.code, ended.out, ended.err) == (0, "one\ntwo\n", "oops\n")
+    assert [(one.attempt, one.offset, one.follow) for one in accepting.asked(messages.Logs)] == [
+        (1, 0, True),
+        (1, 4, True),
+        (1, 9, True),
+        (2, 0, True),
+    ]
+    timeouts = [
+        timeout
+        for one, timeout in zip(accepting.requests, accepting.timeouts, strict=True)
+        if type(one) is messages.Logs
+    ]
+    assert timeouts == [math.inf] * 4
+
+
+@pytest.mark.parametrize(
+    "fields, last, code, text",
+    [
+        (
+            {"state": "failed"},
+            {"outcome": "error", "error": ErrorInfo("builtins.ValueError", "no")},
+            1,
+            "failed: ValueError: no",
+        ),
+        ({"state": "failed"}, {"outcome": "timeout"}, 124, "failed: ran into its timeout"),
+        ({"state": "failed"}, {"outcome": "exited", "exit_code": 3}, 1, "exit code 3"),
+        ({"state": "cancelled", "reason": "by ann"}, {"outcome": "cancelled"}, 1, "cancelled: by ann"),
+    ],
+)
+def test_run_of_a_job_that_does_not_succeed_says_why(
+    jobctl: Run,
+    accepting: Any,
+    job: Run,
+    attempt: Run,
+    fields: dict[str, Any],
+    last: dict[str, Any],
+    code: int,
+    text: str,
+) -> None:
+    accepting.jobs = [job(42, attempt=1, attempts=[attempt(1, **last)], **fields)]
+    output(accepting, messages.LogReply(1, [], 0, ended=True))
+    ended = jobctl("run", "jobs:hello")
+    assert (ended.code, ended.out) == (code, "")
+    assert ended.err.startswith("job 42 ")
+    assert text in ended.err
+    assert ended.err.endswith("try: jobctl show 42\n")
+
+
+def test_run_of_a_job_that_never_started_ends_when_it_is_cancelled(jobctl: Run, accepting: Any, job: Run) -> None:
+    accepting.jobs = [job(42, state="cancelled", attempt=0)]
+    output(accepting, messages.LogReply(1, [], 0, ended=True))
+    ended = jobctl("run", "jobs:hello")
+    assert (ended.code, ended.err) == (1, "job 42 cancelled\ntry: jobctl show 42\n")
+
+
+def test_an_interrupted_run_leaves_the_job_and_says_how_to_go_on(jobctl: Run, accepting: Any) -> None:
+    accepting.answers[messages.Logs] = KeyboardInterrupt()
+    ended = jobctl("run", "jobs:hello")
+    assert (ended.code, ended.out) == (130, "")
+    assert "detached: job 42 goes on" in ended.err
+    assert not accepting.asked(messages.Cancel)
+
+
+def test_run_ends_with_its_own_code_when_the_supervisor_stops(jobctl: Run, accepting: Any) -> None:
+    accepting.answers[messages.Logs] = SupervisorUnavailable("the supervisor stops")
+    ended = jobctl("run", "jobs:hello")
+    assert ended.code == 7
+    assert "job 42" in ended.err
+
+
+def test_run_as_json_prints_the_job_alone_on_stdout(jobctl: Run, accepting: Any, job: Run, attempt: Run) -> None:
+    accepting.jobs = [job(42, state="succeeded", attempt=1, attempts=[attempt(outcome="ok")], result={"n": 1})]
+    output(accepting, messages.LogReply(1, [chunk(0, b"words\n")], 6, ended=True))
+    ended = jobctl("run", "jobs:hello", "--json")
+    assert ended.json["jobs"][0]["result"] == {"n": 1}
+    assert ended.err == "words\n"
+
+
+# -- logs --------------------------------------------------------------------------------------------------------------
+
+
+def test_logs_read_on_until_there_is_no_more(jobctl: Run, supervisor: Any) -> None:
+    output(
+        supervisor,
+        messages.LogReply(2, [chunk(0, b"a\n")], 2, ended=False),
+        messages.LogReply(2, [chunk(2, b"b\n", "logging")], 4, ended=False),
+        messages.LogReply(2, [], 4, ended=False, dropped_bytes=1234),
+    )
+    ended = jobctl("logs", "42")
+    assert (ended.code, ended.out) == (0, "a\nb\n")
+    assert ended.err.startswith("1,234 bytes in the middle were over the limit")
+    assert [(one.attempt, one.offset, one.follow) for one in supervisor.asked(messages.Logs)] == [
+        (None, 0, False),
+        (2, 2, False),
+        (2, 4, False),
+    ]
+
+
+def test_logs_of_one_stream_leave_the_others_out(jobctl: Run, supervisor: Any) -> None:
+    output(
+        supervisor,
+        messages.LogReply(1, [chunk(0, b"a\n"), chunk(2, b"b\n", "stderr"), chunk(4, b"c\n")], 6, ended=True),
+    )
+    assert jobctl("logs", "42", "--stream", "stderr").out == "b\n"
+
+
+def test_a_character_cut_between_two_chunks_is_put_together(jobctl: Run, supervisor: Any) -> None:
+    data = "Grüße\n".encode()
+    output(
+        supervisor,
+        messages.LogReply(1, [chunk(0, data[:3]), chunk(3, b"-", "stderr"), chunk(4, data[3:])], 9, ended=True),
+    )
+    assert jobctl("logs", "42").out == "Gr-üße\n"
+
+
+def test_logs_show_control_characters_unless_raw(jobctl: Run, supervisor: Any) -> None:
+    reply = messages.LogReply(1, [chunk(0, b"\x1b[31m\xff\r\n")], 9, ended=True)
+    output(supervisor, reply, reply)
+    assert jobctl("logs", "42").out == "\\x1b[31m\\xff\n"
+
+
+def test_logs_as_json_have_streams_and_times(jobctl: Run, supervisor: Any) -> None:
+    output(supervisor, messages.LogReply(1, [chunk(0, b"a\n")], 2, ended=True, path="/l/42.1.log"))
+    document = jobctl("logs", "42", "--json").json
+    assert document["path"] == "/l/42.1.log"
+    assert document["chunks"] == [
+        {"at": "2026-10-01T12:00:00.000000Z", "stream": "stdout", "offset_bytes": 0, "text": "a\n"}
+    ]
+
+
+def test_following_logs_begins_with_the_present_attempt(jobctl: Run, supervisor: Any, job: Run) -> None:
+    supervisor.jobs = [job(42, state="succeeded", attempt=3)]
+    output(supervisor, messages.LogReply(3, [chunk(0, b"a\n")], 2, ended=True))
+    assert jobctl("logs", "-f", "42").out == "a\n"
+    assert [one.attempt for one in supervisor.asked(messages.Logs)] == [3]
+
+
+@pytest.mark.parametrize("argv", [["40,41"], ["x"], ["42", "--attempt", "0"], ["42", "--attempt", "x"], []])
+def test_logs_of_what_is_not_one_job_are_a_usage_error(jobctl: Run, argv: list[str]) -> None:
+    ended = jobctl("logs", *argv)
+    assert (ended.code, ended.out) == (2, "")
+
+
+def test_raw_output_is_passed_on_byte_by_byte(
+    supervisor: Any, capfdbinary: pytest.CaptureFixture[bytes], tmp_path: Path
+) -> None:
+    from jobyard.client.cli.main import main
+
+    data = bytes(range(256))
+    output(supervisor, messages.LogReply(1, [chunk(0, data[:100]), chunk(100, data[100:])], 256, ended=True))
+    assert main(["logs", "42", "--raw"], connect=lambda context: supervisor) == 0
+    assert capfdbinary.readouterr().out == data

@@ -1,0 +1,444 @@
+"""What a config file turns into, and what is said of one that is wrong."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from jobyard.conf.loader import NoConfig, find_config, load
+from jobyard.conf.settings import JobSettings, PoolSettings, QueueSettings, Settings
+from jobyard.protocol.errors import InvalidConfig
+
+DURATION_WANTED = (
+    '\'soon\' is not a duration (give a number of seconds, a timedelta, or text such as "90s", "15m", "1h30m", "2d")'
+)
+
+
+def test_allow_alone_is_a_complete_file(read: Any, tmp_path: Path) -> None:
+    loaded = read('allow = ["jobs:*"]')
+    assert loaded.settings == Settings(file=tmp_path / "jobyard.toml", allow=("jobs:*",))
+    assert loaded.warnings == []
+
+
+def test_every_section_is_read(read: Any) -> None:
+    found = read(
+        """
+        namespace = ["app.jobs", "lib"]
+        allow = ["app:*", "lib.x:Class.run"]
+        [supervisor]
+        state_dir = "state"
+        [defaults]
+        timeout = "1h30m"
+        retry = { delay = [1, "1m"], on = ["ValueError"] }
+        [queues.mail]
+        concurrency = 3
+        pool = "slow"
+        paused = true
+        priority = "high"
+        [pools.slow]
+        env = { A = "1", "B" = "" }
+        memory_max = "1GiB"
+        path = ["src", "lib"]
+        [jobs.Email]
+        target = "app.mail:Send"
+        methods = ["send", "check"]
+        queue = "mail"
+        retries = 0
+        [limits]
+        argument_bytes = "2MiB"
+        """
+    ).settings
+    assert found.namespace == ("app.jobs", "lib")
+    assert found.supervisor.state_dir == "state"
+    assert found.defaults["timeout"] == 5400.0
+    assert found.defaults["retry"] == Settings(file=Path()).defaults["retry"] | {
+        "delay": [1.0, 60.0],
+        "on": ["ValueError"],
+    }
+    assert found.queues["mail"] == QueueSettings(concurrency=3, pool="slow", paused=True, options={"priority": 10})
+    assert found.pools["slow"] == PoolSettings(env={"A": "1", "B": ""}, memory_max_bytes=1 << 30, path=("src", "lib"))
+    options = {"queue": "mail", "retry": {"max_attempts": 1}}
+    assert found.jobs == {"Email": JobSettings(target="app.mail:Send", methods=("send", "check"), options=options)}
+    assert found.limits.argument_bytes == 2 << 20
+    assert "default" in found.queues
+    assert "default" in found.pools
+
+
+def test_all_problems_are_told_at_once_in_the_order_of_the_file(problems: Any) -> None:
+    assert problems(
+        'allow = ["app:*"]\n'
+        "[defaults]\n"
+        "retires = 1\n"
+        'timeout = "soon"\n'
+        "[queues.mail]\n"
+        'pool = "fats"\n'
+        '  concurrency = "8"\n'
+        "[pools.fast]\n"
+        "[pools.fast.env]\n"
+        "PORT = 8080\n"
+        "[quues.x]\n"
+    ) == [
+        "jobyard.toml:3:1: error: there is no key defaults.retires (did you mean 'retries'?)",
+        f"jobyard.toml:4:1: error: defaults.timeout: {DURATION_WANTED}",
+        "jobyard.toml:6:1: error: queues.mail.pool: there is no pool 'fats' (did you mean 'fast'?)",
+        "jobyard.toml:7:3: error: queues.mail.concurrency: '8' is not a whole number from 1 to 100,000, nor \"none\"",
+        "jobyard.toml:10:1: error: pools.fast.env.PORT: 8080 is not text (put it in quotes)",
+        "jobyard.toml:11:2: error: there is no section [quues] (did you mean 'queues'?)",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (
+            '[supervisor]\nallow = ["a:*"]',
+            "2:1: error: allow belongs at the top of the file (move it above the first section)",
+        ),
+        (
+            "[logging]\nnamespace = 'a'",
+            "2:1: error: namespace belongs at the top of the file (move it above the first section)",
+        ),
+        (
+            "timeout = 5",
+            "1:1: error: there is no key timeout (timeout belongs in [defaults] or [queues.NAME] or [jobs.NAME])",
+        ),
+        ("supervisor = 5", "1:1: error: supervisor is a section: write [supervisor] and its keys below"),
+        ("[[queues]]\nname = 'x'", "1:3: error: queues is a section: write [queues] and its keys below"),
+        ("queues.mail = 5", "1:8: error: queues.mail is a section: write [queues.mail] and its keys below"),
+        ("allow = 'a:*'", "1:1: error: allow: 'a:*' is not a list (write allow = [\"app.jobs:*\"])"),
+        ("allow = [\n'a:*',\n'a.b']", "3:1: error: allow: 'a.b' is not something that can be allowed"),
+        ("allow = ['a:*', 7]", "1:17: error: allow: 7 is not something that can be allowed"),
+        ("namespace = 'a b'", "1:1: error: namespace: 'a b' is not the name of a module"),
+        ("[defaults]\nqueue = 'x'", "2:1: error: defaults.queue: there is no queue 'x' (declare it with [queues.x])"),
+        ("[defaults]\nretry = 3", "2:1: error: defaults.retry is a section"),
+        ("[defaults]\nretry = { delay = -1 }", "2:11: error: defaults.retry.delay: -1 is not a duration"),
+        ("[defaults]\nretry.delay = 1\nretries = 2", "3:1: error: defaults: both retry and retries are given"),
+        ("[queues.a]\nqueue = 'default'", "2:1: error: there is no key queues.a.queue"),
+        ("[queues.'a b']", "1:9: error: queues: 'a b' is not a name"),
+        ("[pools.a.env]\n'A-B' = '1'", "2:1: error: pools.a.env: 'A-B' is not the name of an environment variable"),
+        ("[jobs.A]\nretries = 1", "1:7: error: jobs.A has no target"),
+        ("[jobs.A]\ntarget = 'a.b.C'", "2:1: error: jobs.A.target: 'a.b.C' is not a target"),
+        ("[jobs.A]\ntarget = 'a:*'", "2:1: error: jobs.A.target: 'a:*' is not a target"),
+        (
+            "[jobs.A]\ntarget = 'a:B.c'\nmethods = ['d']",
+            "3:1: error: jobs.A: the target 'a:B.c' names a method already",
+        ),
+        ("[jobs.A]\ntarget='a:f'\n[jobs.a]\ntarget='a:g'", "3:7: error: jobs.a and jobs.A differ in case only"),
+        ("[jobs.A]\ntarget='a:f'\nqueue='b'", "3:1: error: jobs.A.queue: there is no queue 'b'"),
+        ("[logging]\nlevel = 'inof'", "2:1: error: logging.level: 'inof' is not one of"),
+        ("[limits]\nargument_bytes = '1 elephant'", "2:1: error: limits.argument_bytes: '1 elephant' is not a size"),
+        ("[limits]\nlosses = true", "2:1: error: limits.losses: true is not a whole number from 1 to 1,000"),
+        ("[pools.default]\nconcurrency = 0", "2:1: error: pools.default.concurrency: 0 is not a whole number"),
+        ("[pools.default]\npreload = 'a'", "2:1: error: pools.default.preload: 'a' is not a list"),
+        ("env = 'production'", "1:1: error: env is a section"),
+        ("[env]\nproduction = 1", "2:1: error: env.production: 1 is not a section"),
+        ("a = 1\na = 2", "2:6: error: not valid TOML: cannot overwrite a value"),
+        ("a = 1 b = 2", "1:7: error: not valid TOML: expected newline or end of document after a statement"),
+        ("allow = [", "1:10: error: not valid TOML: "),
+        ("", '1:1: error: nothing may run: there is no allow line and no [jobs.NAME] (begin with allow = ["jobs:*"])'),
+        ("allow = []", "1:1: error: nothing may run"),
+    ],
+)
+def test_mistake_is_told_with_its_place(problems: Any, text: str, expected: str) -> None:
+    found = problems(text)
+    assert any(line.startswith(f"jobyard.toml:{expected}") for line in found), found
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[dashboard]\nport = 1",
+        "[history]\nretention = '1d'",
+        "[logging]\nformat = 'json'",
+        "[pools.default]\nuser = 'www'",
+        "[pools.default]\nisolation = 'reuse'",
+        "[pools.default]\nslot_env = ['A']",
+        "[pools.default]\nmax_jobs_per_child = 5",
+        "[supervisor]\ntransport = 'tcp'",
+        "[supervisor]\nclients = ['www']",
+        "[journal]\ndurability = 'memory'",
+        "[defaults]\nkeep = '1d'",
+        "[defaults]\ndurability = 'memory'",
+        "[output]\nkeep = '1d'",
+        "[output]\ntotal = '1GiB'",
+        "[jobs.A]\ntarget = 'a:f'\nredact = ['token']",
+        "[jobs.A]\ntarget = 'a:f'\ntags = { a = 'b' }",
+    ],
+)
+def test_what_this_version_does_not_do_is_refused(problems: Any, text: str) -> None:
+    (found,) = problems('allow = ["app:*"]\n' + text)
+    assert "not in this version" in found
+
+
+def test_keys_of_later_versions_are_never_suggested(problems: Any) -> None:
+    (found,) = problems('allow = ["a:*"]\n[pools.default]\nusr = 1')
+    assert "user" not in found.replace("usr", "")
+
+
+def test_only_the_unreadable_file_is_reported_and_not_what_it_would_declare(problems: Any, tmp_path: Path) -> None:
+    (tmp_path / "jobyard.d").mkdir()
+    (tmp_path / "jobyard.d" / "a.toml").write_text("[queues.mail\n")
+    found = problems('allow = ["a:*"]\n[defaults]\nqueue = "mail"\n')
+    assert [line.partition(" error: ")[0] for line in found] == ["jobyard.d/a.toml:1:13:"]
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        (b"\x00\x01\x02\xff", "jobyard.toml:1:4: error: is not UTF-8: byte 0xff"),
+        (b"a = 1\nb = '\xe9'\n", "jobyard.toml:2:6: error: is not UTF-8: byte 0xe9; save it as UTF-8"),
+        ("allow = 1".encode("utf-16"), "jobyard.toml:1:1: error: is UTF-16; save it as UTF-8"),
+        (b"#" * (1 << 20) + b"#", "jobyard.toml: error: is over 1,048,576 bytes"),
+        (b"\x7fELF\x00", "jobyard.toml:1:1: error: not valid TOML"),
+        (b"a = " + b"[" * 100_000, "jobyard.toml:1:1: error: not valid TOML: nested too deeply"),
+    ],
+)
+def test_file_that_is_no_text_is_refused(tmp_path: Path, data: bytes, expected: str) -> None:
+    path = tmp_path / "jobyard.toml"
+    path.write_bytes(data)
+    with pytest.raises(InvalidConfig) as caught:
+        load(path, environ={})
+    (found,) = caught.value.details["problems"]
+    assert found.replace(f"{tmp_path}/", "").startswith(expected)
+
+
+def test_byte_order_mark_of_utf8_is_no_problem(tmp_path: Path) -> None:
+    path = tmp_path / "jobyard.toml"
+    path.write_bytes(b'\xef\xbb\xbfallow = ["a:*"]\r\n[queues.x]\r\n')
+    loaded = load(path, environ={})
+    assert "x" in loaded.settings.queues
+    assert loaded.origins["queues.x.pool"] == "default"
+    assert loaded.origins["allow"] == f"{path}:1"
+
+
+def test_directory_pipe_and_missing_file_are_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for name, expected in (
+        (".", "is a directory"),
+        ("pipe", "is not a file"),
+        ("gone", "cannot be read: No such file"),
+    ):
+        with pytest.raises(InvalidConfig, match=expected):
+            load(tmp_path / name, environ={})
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
+def test_unreadable_file_says_why(config: Any) -> None:
+    path = config("")
+    path.chmod(0)
+    with pytest.raises(InvalidConfig, match="cannot be read: Permission denied"):
+        load(path, environ={})
+
+
+def test_config_that_anyone_may_write_is_warned_of(config: Any) -> None:
+    path = config('allow = ["a:*"]')
+    path.chmod(0o666)
+    assert "every user of this machine may change it" in load(path, environ={}).warnings[0]
+
+
+# -- layers ------------------------------------------------------------------------------------------------------------
+
+
+def test_later_layers_win_and_each_value_knows_where_it_is_from(tmp_path: Path, read: Any) -> None:
+    (tmp_path / "jobyard.d").mkdir()
+    (tmp_path / "jobyard.d" / "20-b.toml").write_text("[queues.mail]\nconcurrency = 3\n")
+    (tmp_path / "jobyard.d" / "10-a.toml").write_text("[queues.mail]\nconcurrency = 2\npriority = 5\n")
+    (tmp_path / "jobyard.d" / "notes.txt").write_text("not ours")
+    (tmp_path / "jobyard.d" / ".hidden.toml").write_text("not ours")
+    text = """
+[queues.mail]
+concurrency = 1
+[queues.other]
+[env.production.queues.mail]
+concurrency = 4
+grace = 1
+[env.production.logging]
+level = "warning"
+"""
+    assert read(text).settings.queues["mail"].concurrency == 3
+    production = read(text, env="production")
+    assert production.settings.env == "production"
+    assert production.settings.queues["mail"] == QueueSettings(concurrency=4, options={"priority": 5, "grace": 1.0})
+    assert production.settings.logging.level == "warning"
+    assert production.origins["queues.mail.concurrency"] == f"{tmp_path}/jobyard.toml:7"
+    assert production.origins["queues.mail.priority"] == f"{tmp_path}/jobyard.d/10-a.toml:3"
+    environ = {"JOBYARD_ENV": "production", "JOBYARD__QUEUES__MAIL__CONCURRENCY": "5"}
+    by_variable = read(text, environ=environ)
+    assert by_variable.settings.queues["mail"].concurrency == 5
+    assert by_variable.origins["queues.mail.concurrency"] == "environment JOBYARD__QUEUES__MAIL__CONCURRENCY"
+    by_flag = read(text, environ=environ, sets=["queues.mail.concurrency=6"])
+    assert by_flag.settings.queues["mail"].concurrency == 6
+    assert by_flag.origins["queues.mail.concurrency"] == "--set"
+    assert by_flag.origins["queues.mail.paused"] == "default"
+
+
+def test_allow_lines_of_files_add_up_and_a_flag_replaces_them(tmp_path: Path, read: Any) -> None:
+    (tmp_path / "jobyard.d").mkdir()
+    (tmp_path / "jobyard.d" / "a.toml").write_text('allow = ["b:*"]')
+    text = 'allow = ["a:*"]\n[env.local]\nallow = ["c:*"]\n'
+    assert read(text).settings.allow == ("a:*", "b:*", "c:*")
+    assert read(text, env="other").settings.allow == ("a:*", "b:*")
+    assert read(text, sets=['allow=["z:*"]']).settings.allow == ("z:*",)
+
+
+def test_overlay_that_is_not_chosen_still_has_to_be_right(problems: Any) -> None:
+    assert problems('allow = ["a:*"]\n[env.production.logging]\nlevle = "info"\n') == [
+        "jobyard.toml:3:1: error: there is no key logging.levle (did you mean 'level'?)"
+    ]
+
+
+def test_unknown_environment_is_a_warning_when_there_are_overlays(read: Any) -> None:
+    assert "did you mean 'production'?" in read("[env.production.logging]\nlevel='info'", env="prodution").warnings[0]
+    assert read("[env.production.logging]\nlevel='info'").warnings == []
+    assert read("", env="staging").warnings == []
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "get", "expected"),
+    [
+        ("JOBYARD__QUEUES__MAIL__CONCURRENCY", "8", lambda s: s.queues["Mail"].concurrency, 8),
+        ("JOBYARD__QUEUES__MAIL__CONCURRENCY", "none", lambda s: s.queues["Mail"].concurrency, None),
+        ("jobyard__queues__mail__paused", "true", lambda s: s.queues["Mail"].paused, True),
+        ("JOBYARD__QUEUES__FRESH__PRIORITY", "high", lambda s: s.queues["fresh"].options, {"priority": 10}),
+        ("JOBYARD__QUEUES__TWO_WORDS__PAUSED", "true", lambda s: s.queues["two-words"].paused, True),
+        ("JOBYARD__DEFAULTS__TIMEOUT", "15m", lambda s: s.defaults["timeout"], 900.0),
+        ("JOBYARD__DEFAULTS__TIMEOUT", "15", lambda s: s.defaults["timeout"], 15.0),
+        ("JOBYARD__DEFAULTS__TIMEOUT", "none", lambda s: s.defaults["timeout"], None),
+        ("JOBYARD__DEFAULTS__RETRIES", "4", lambda s: s.defaults["retry"]["max_attempts"], 5),
+        ("JOBYARD__DEFAULTS__RETRY__DELAY", "[1, '2m']", lambda s: s.defaults["retry"]["delay"], [1.0, 120.0]),
+        ("JOBYARD__DEFAULTS__RETRY__DELAY", "1, 2m", lambda s: s.defaults["retry"]["delay"], [1.0, 120.0]),
+        ("JOBYARD__DEFAULTS__RETRY", "{ max_attempts = 7 }", lambda s: s.defaults["retry"]["max_attempts"], 7),
+        ("JOBYARD__ALLOW", '["a:*", "b:*"]', lambda s: s.allow, ("a:*", "b:*")),
+        ("JOBYARD__ALLOW", "a:*, b:*", lambda s: s.allow, ("a:*", "b:*")),
+        ("JOBYARD__NAMESPACE", "app", lambda s: s.namespace, ("app",)),
+        ("JOBYARD__POOLS__DEFAULT__ENV__MY__Port", "080", lambda s: s.pools["default"].env, {"MY__Port": "080"}),
+        ("JOBYARD__LIMITS__RESULT_BYTES", "2MiB", lambda s: s.limits.result_bytes, 2 << 20),
+        ("JOBYARD__SUPERVISOR__STATE_DIR", '"a b"', lambda s: s.supervisor.state_dir, "a b"),
+        ("JOBYARD__SUPERVISOR__STATE_DIR", "12", lambda s: s.supervisor.state_dir, "12"),
+    ],
+)
+def test_variable_is_read_as_its_key_wants(read: Any, name: str, value: str, get: Any, expected: Any) -> None:
+    text = "[queues.Mail]\nconcurrency = 1\n[queues.two-words]\n"
+    assert get(read(text, environ={name: value, "JOBYARD_SOCKET": "/x"}).settings) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        (
+            "JOBYARD__QUEUES__MAIL__CONCURENCY",
+            "8",
+            "there is no key queues.mail.concurency (did you mean 'concurrency'?)",
+        ),
+        ("JOBYARD__DEFAULTS__TIMEOUT", "soon", "defaults.timeout: 'soon' is not a duration"),
+        ("JOBYARD__LIMITS__LOSSES", "3\nx = 1", "limits.losses: '3\\nx = 1' is not a whole number"),
+        ("JOBYARD__SUPERVISOR", "x", "supervisor is a section"),
+        ("JOBYARD__", "x", 'there is no key ""'),
+        ("JOBYARD__ENV__PRODUCTION__LOGGING__LEVEL", "info", "env: overlays stand in files only"),
+        ("JOBYARD__ALLOW__X", "1", "allow: a table is not a list"),
+        ("JOBYARD__QUEUES__A B__PAUSED", "true", "queues: 'a b' is not a name"),
+    ],
+)
+def test_wrong_variable_is_named(problems: Any, name: str, value: str, expected: str) -> None:
+    (found,) = problems('allow = ["a:*"]', environ={name: value})
+    assert found.startswith(f"environment {name}: error: {expected}")
+
+
+@pytest.mark.parametrize("override", ["", "=", "a b=1", "queues.mail.concurrency", "a..b=1", "a\nb=1", "[x]=1"])
+def test_flag_that_is_no_assignment_is_refused(problems: Any, override: str) -> None:
+    (found,) = problems('allow = ["a:*"]', sets=[override])
+    assert "is not KEY.PATH=VALUE" in found
+    assert "\n" not in found
+
+
+def test_flag_takes_quoted_keys_and_values_with_equals_signs(read: Any) -> None:
+    found = read("", sets=['pools."a.b".env.URL=x=y', "queues.q.pool=a.b"]).settings
+    assert found.pools["a.b"].env == {"URL": "x=y"}
+    assert found.queues["q"].pool == "a.b"
+
+
+def test_bad_name_of_an_environment_is_refused(problems: Any) -> None:
+    assert problems('allow = ["a:*"]', env="a b")[0].startswith("--env: error: 'a b' is not a name")
+    assert problems('allow = ["a:*"]', environ={"JOBYARD_ENV": "../x"})[0].startswith("environment JOBYARD_ENV: error:")
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(
+    st.sampled_from(
+        ["allow", "queues.a", "pools.default.env", "defaults.retry.delay", "jobs.A.target", "limits.losses", "x"]
+    ),
+    st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=20),
+)
+def test_no_text_of_a_flag_gets_past_the_checks_with_another_error(config: Any, key: str, value: str) -> None:
+    try:
+        load(config('allow = ["a:*"]'), environ={}, overrides=[f"{key}={value}"])
+    except InvalidConfig as error:
+        found = error.details["problems"]
+    else:
+        found = []
+    assert all(": error: " in line and "\n" not in line for line in found)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=200)
+@given(st.binary(max_size=60))
+def test_no_bytes_in_the_file_give_another_error(tmp_path: Path, data: bytes) -> None:
+    path = tmp_path / "jobyard.toml"
+    path.write_bytes(data)
+    with pytest.raises(InvalidConfig):
+        load(path, environ={})
+
+
+# -- finding -----------------------------------------------------------------------------------------------------------
+
+
+def test_config_is_searched_in_order(tmp_path: Path) -> None:
+    below = tmp_path / "project" / "src" / "deep"
+    below.mkdir(parents=True)
+    home = tmp_path / "home"
+    places = {
+        "xdg": home / "xdg" / "jobyard" / "jobyard.toml",
+        "upward": tmp_path / "project" / "jobyard.toml",
+        "variable": tmp_path / "variable.toml",
+        "explicit": tmp_path / "explicit.toml",
+    }
+    environ = {"XDG_CONFIG_HOME": str(home / "xdg")}
+    for path in places.values():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("")
+    assert find_config("../../../explicit.toml", below, environ) == places["explicit"]
+    environ["JOBYARD_CONFIG"] = str(places["variable"])
+    assert find_config(None, below, environ) == places["variable"]
+    del environ["JOBYARD_CONFIG"]
+    assert find_config(None, below, environ) == places["upward"]
+    places["upward"].unlink()
+    assert find_config(None, below, environ) == places["xdg"]
+    assert find_config("~/xdg/jobyard/jobyard.toml", below, {"HOME": str(home)}) == places["xdg"]
+
+
+def test_no_config_anywhere_names_the_directory_and_the_next_command(tmp_path: Path) -> None:
+    with pytest.raises(NoConfig) as caught:
+        find_config(None, tmp_path, {"HOME": str(tmp_path / "home")})
+    assert f"no jobyard.toml in {tmp_path} or above" in caught.value.message
+    assert caught.value.hint == "jobctl init"
+    assert caught.value.details["tried"][0] == str(tmp_path / "jobyard.toml")
+    assert isinstance(caught.value, InvalidConfig)
+
+
+@pytest.mark.parametrize(("explicit", "environ"), [("gone.toml", {}), (None, {"JOBYARD_CONFIG": "gone.toml"})])
+def test_config_that_was_asked_for_is_not_replaced_by_another(tmp_path: Path, explicit: Any, environ: Any) -> None:
+    (tmp_path / "jobyard.toml").write_text("")
+    with pytest.raises(InvalidConfig, match=r"gone\.toml: there is no such file"):
+        find_config(explicit, tmp_path, environ)
+
+
+def test_link_to_a_config_is_followed_so_that_all_agree_on_its_directory(tmp_path: Path) -> None:
+    real = tmp_path / "real"
+    real.mkdir()
+    (real / "jobyard.toml").write_text('allow = ["a:*"]')
+    (tmp_path / "jobyard.toml").symlink_to(real / "jobyard.toml")
+    assert find_config(None, tmp_path, {}) == real / "jobyard.toml"
+    assert load(tmp_path / "jobyard.toml", environ={}).settings.directory == real
