@@ -16,7 +16,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests" / "integration"))
 
-from yard import Yard  # noqa: E402
+from yard import Yard
 
 JOBS = """
 def nothing(*args):

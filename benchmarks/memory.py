@@ -1,4 +1,4 @@
-"""Many queued small jobs: the supervisor's memory, and how long a start with them takes. Targets for 100,000: 150 MB, 10 s."""
+"""Many queued small jobs: memory, and how long a start with them takes. For 100,000: at most 150 MB and 10 s."""
 
 from __future__ import annotations
 

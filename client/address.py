@@ -14,10 +14,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..protocol.errors import BadArguments, JobyardError, SupervisorUnavailable
+from ..protocol.errors import BadArguments, SupervisorUnavailable
 
 SOCKET_VARIABLE = "JOBYARD_SOCKET"
-_PATH_BYTES_MAX = 107  # of sockaddr_un on Linux, less its final zero
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,9 +84,7 @@ def _from_config(config: str | None, environ: Mapping[str, str]) -> Target:
 
     try:
         file = loader.find_config(config, Path.cwd(), environ)
-    except JobyardError as error:
-        if config is not None:
-            raise
+    except loader.NoConfig as error:
         tried = ["socket=: not given", f"{SOCKET_VARIABLE}: not set", f"config: {error.message}"]
         raise SupervisorUnavailable(
             "no supervisor to talk to; tried " + "; ".join(tried),
@@ -102,10 +99,4 @@ def _path(address: str, source: str) -> str:
     path = address.removeprefix("ipc://")
     if "://" in path or not path or "\0" in path:
         raise BadArguments(f"{source} {address!r} is not the path of a socket", hint="give a path, or ipc:///path")
-    path = os.path.abspath(path)
-    if len(os.fsencode(path)) > _PATH_BYTES_MAX:
-        raise BadArguments(
-            f"{source} {address!r} is longer than the {_PATH_BYTES_MAX} bytes that a socket's path may have",
-            hint="use a shorter directory",
-        )
-    return path
+    return os.path.abspath(path)

@@ -9,10 +9,11 @@ happens while no request is under way: a connection that was lost meanwhile is m
 
 from __future__ import annotations
 
+import errno
 import math
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -106,21 +107,17 @@ class Link:
         return self.result(self.start(request, timeout))
 
     def start(self, request: Request, timeout: float) -> str:
-        """Send a request without waiting; its id."""
+        """Send a request, waiting for nothing but a connection; its id."""
         self._follow_wire()  # it may have been lost while nobody looked
         request_id, frame = self._session.request(request, time.monotonic(), timeout)
         if frame is not None:
             self._send([frame])
+        self._turn_until(request_id, lambda: self._session.online)
         return request_id
 
     def result(self, request_id: str) -> Any:
         """The reply to a request that was started; raises as ``call``."""
-        try:
-            while request_id not in self._done:
-                self._turn()
-        except BaseException:  # an interrupt: the caller is gone, and so is its interest
-            self.forget(request_id)
-            raise
+        self._turn_until(request_id, lambda: False)
         outcome = self._done.pop(request_id)
         if isinstance(outcome, JobyardError):
             raise outcome
@@ -143,6 +140,14 @@ class Link:
             self._wire.close()
             self._wire = None
 
+    def _turn_until(self, request_id: str, enough: Callable[[], bool]) -> None:
+        try:
+            while request_id not in self._done and not enough():
+                self._turn()
+        except BaseException:  # an interrupt, say: nobody will ask for the answer
+            self.forget(request_id)
+            raise
+
     def _turn(self) -> None:
         """Wait for one thing to happen and deal with it."""
         if self._wire is None:
@@ -160,10 +165,11 @@ class Link:
         try:
             self._wire = _Wire(self._links.context, self._links.target.endpoint)
         except zmq.ZMQError as error:
-            raise SupervisorUnavailable(
-                f"cannot open a connection to {self._links.target.path}: {error}",
-                hint="raise the limit of open files (ulimit -n), or use fewer threads",
-            ) from None
+            path = self._links.target.path
+            hint = "raise the limit of open files (ulimit -n), or use fewer threads"
+            if error.errno == errno.ENAMETOOLONG:
+                hint = f"{len(path)} characters are too many for a socket: use a shorter directory"
+            raise SupervisorUnavailable(f"cannot open a connection to {path}: {error}", hint=hint) from None
 
     def _receive(self) -> None:
         if self._wire is not None:

@@ -52,7 +52,6 @@ def parse_options(
     Raises:
         BadArguments: names the option and what is wrong with it.
     """
-    present = {
-        name: value for name, value in given.items() if value is not None or table.get(name) is parsers.duration_or_none
-    }
+    kept = (None, parsers.duration_or_none)  # an unknown option is kept too, to be refused
+    present = {name: value for name, value in given.items() if value is not None or table.get(name) in kept}
     return parsers.parse(table, present)

@@ -84,8 +84,8 @@ def _checked(module: str, name: str) -> str:
             f"{name} is defined in the program that was started (or in a notebook), so no other process can import it",
             hint=f"put it in a module that the config allows and import it from there, {_BY_NAME}",
         )
-    if not module:
-        raise NotImportable(f"{name} does not say which module it is from", hint=_BY_NAME.removeprefix("or "))
+    if not module or not name:
+        raise NotImportable(f"{name or module} does not say which module it is from", hint=_BY_NAME.removeprefix("or "))
     return f"{module}:{name}"
 
 

@@ -62,6 +62,10 @@ class Session:
         self._given_up: dict[str, Request] = {}
         self._count = 0
 
+    @property
+    def online(self) -> bool:
+        return self._online
+
     def request(self, request: Request, now: float, timeout: float) -> tuple[str, bytes | None]:
         """Begin a request; its id, and the frame to send now, if any (while offline, ``connected`` will give it).
 

@@ -74,7 +74,8 @@ def task(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
 
 
 def _marked(function: Any, options: dict[str, Any]) -> Any:
-    if not callable(function) or isinstance(function, type | staticmethod | classmethod):
+    is_function = callable(function) and hasattr(function, "__dict__") and hasattr(function, "__qualname__")
+    if not is_function or isinstance(function, type | staticmethod | classmethod):
         raise BadArguments(
             f"@task is for functions, not for {function!r}",
             hint='write @task or @task(queue="mail"), directly above def (below @staticmethod)',

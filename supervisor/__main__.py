@@ -12,14 +12,13 @@ import logging
 import os
 import resource
 import sys
-import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from ..conf.loader import Loaded, find_config, load
 from ..conf.paths import Paths, paths_for, secure_directories
-from ..protocol.errors import JobyardError
+from ..protocol.errors import JobyardError, StorageUnavailable
 from . import clock, logs
 from .compaction import Compaction
 from .core.machine import Machine
@@ -27,7 +26,6 @@ from .core.records import BadRecord
 from .core.transitions import IllegalRecord
 from .driver import Driver
 from .executors.base import Executor, PoolSpec
-from .executors.spawn import SpawnExecutor
 from .executors.zygote.executor import ZygoteExecutor
 from .journal.lock import AlreadyLocked, DirectoryLock
 from .office import Office
@@ -49,16 +47,15 @@ def main(arguments: list[str] | None = None) -> int:
         return _run(options, announce)
     except AlreadyLocked as error:
         return announce.failed(error, EXIT_REFUSED)
+    except StorageUnavailable as error:
+        return announce.failed(error, EXIT_JOURNAL)
     except JobyardError as error:
         return announce.failed(error, EXIT_USAGE)
     except (BadRecord, IllegalRecord) as error:
         return announce.failed(_journal_error(str(error)), EXIT_JOURNAL)
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
-        code = (
-            EXIT_JOURNAL if type(error) is not OSError and type(error).__module__.startswith("jobyard") else EXIT_USAGE
-        )
-        return announce.failed(JobyardError(f"{where}{error.strerror or error}"), code)
+        return announce.failed(JobyardError(f"{where}{error.strerror or error}"), EXIT_USAGE)
 
 
 def _run(options: argparse.Namespace, announce: _Announcer) -> int:
@@ -90,10 +87,10 @@ def _compose(read: Callable[[], Loaded], loaded: Loaded, paths: Paths, dev: bool
     beginning = machine.begin(now, clock.boot_id())
 
     def make(spec: PoolSpec) -> Executor:
-        name = uuid.uuid4().hex
         if spec.start == "spawn":
-            return SpawnExecutor(spec, name)
-        return ZygoteExecutor(spec, name, generation=recovered.state.generation)
+            
+            return SpawnExecutor(spec)
+        return ZygoteExecutor(spec, generation=recovered.state.generation, salt=str(paths.journal_dir))
 
     socket = RequestSocket(str(paths.socket))
     office = Office(read, loaded, paths, dev, lambda: announce.ready(paths))

@@ -1,7 +1,7 @@
 """The archivist: a process beside the supervisor that turns sealed segments into a snapshot and ends.
 
-``python -m jobyard.supervisor.archivist DIRECTORY UPTO`` prints one line of JSON: what was done (exit code 0), or under
-``error`` why it was not (exit code 1). It writes one new file and removes nothing.
+``python -m jobyard.supervisor.archivist DIRECTORY UPTO`` prints one line of JSON: what was done (exit code 0), or on
+stderr why it was not (exit code 1). It writes one new file and removes nothing.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         print(json.dumps(archive(arguments.directory, arguments.upto)))
     except JobyardError as error:
-        print(json.dumps({"error": error.to_wire()}))
+        print(json.dumps({"error": error.to_wire()}), file=sys.stderr)
         return 1
     return 0
 

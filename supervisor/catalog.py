@@ -22,7 +22,7 @@ from .pools import pool_allows
 from .signatures import check_arguments
 
 _SHOWN_CHARS = 200
-_SUGGESTIONS_MAX = 2_000
+_SUGGESTIONS_MAX = 500  # looking for the nearest of more would hold up the loop
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +92,8 @@ class Catalog:
     def _refusal(self, text: str) -> NotAllowed:
         if len(text) > _SHOWN_CHARS:
             return NotAllowed(f"{text[:_SHOWN_CHARS]!r}... is longer than any name that is allowed")
-        for ref in self._meant(text):
-            if any(refs.allowed(patterns, ref) for patterns in self._allows.values()):
+        for ref in filter(self._is_allowed, self._meant(text)):
+            if ref == text or self._trouble(ref):
                 return self._unusable(ref, f"{ref} is allowed, but")
         spellings = sorted(set(self._names.spellings()))[:_SUGGESTIONS_MAX]
         close = options.nearest(text, spellings)
@@ -112,19 +112,27 @@ class Catalog:
                 f"{'.'.join(words[:at])}:{'.'.join(words[at:])}" for at in (len(words) - 1, len(words) - 2) if at > 0
             )
 
+    def _is_allowed(self, ref: str) -> bool:
+        return refs.is_ref(ref) and any(refs.allowed(patterns, ref) for patterns in self._allows.values())
+
     def _unusable(self, ref: str, so_far: str) -> NotAllowed:
         """Why something that the config allows is not in the catalogue."""
+        trouble = self._trouble(ref)
+        if trouble:
+            return NotAllowed(f"{so_far} {trouble}", hint="jobctl catalog")
         module, _, name = ref.partition(":")
-        for problem in self.problems:
-            if problem.what == ref or refs.matches(problem.what, ref):
-                why = problem.why.replace(f"{module} failed to import", "its module failed to import")
-                return NotAllowed(f"{so_far} {why}", hint="jobctl catalog")
-        whole_pool = next((problem.why for problem in self.problems if problem.what.startswith("pool ")), None)
-        if whole_pool:
-            return NotAllowed(f"{so_far} the catalogue of its pool is missing: {whole_pool}", hint="jobctl catalog")
         close = options.nearest(ref, [known for known in self._pools if known.startswith(f"{module}:")])
         hint = f"did you mean {close!r}?" if close else "jobctl catalog"
         return NotAllowed(f"{so_far} {module} has no public function {name!r}", hint=hint)
+
+    def _trouble(self, ref: str) -> str | None:
+        """What went wrong with the module or the pool of ``ref``, if something did."""
+        module = ref.partition(":")[0]
+        for problem in self.problems:
+            if refs.matches(problem.what, ref):
+                return problem.why.replace(f"{module} failed to import", "its module failed to import")
+        pools = (problem.why for problem in self.problems if problem.what == f"pool {problem.pool}")
+        return next((f"the catalogue of its pool is missing: {why}" for why in pools), None)
 
     # -- options -------------------------------------------------------------------------------------------------------
 

@@ -251,7 +251,7 @@ class _Run:
                 said = json.loads(line)
             except ValueError:
                 said = None  # not ours
-            if not isinstance(said, dict):
+            if not isinstance(said, dict) or self.outcome is not None:
                 continue
             if "entries" in said:
                 self.outcome = said

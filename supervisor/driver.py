@@ -218,7 +218,7 @@ class Driver:
                 self._notify(effect)
             case f.Stopped():
                 self._stopped_at = clock.now().boot
-                self.sites.stopping = True
+                self.sites.retire_all()
             case _:
                 self.sites.perform(effect)
 

@@ -66,6 +66,14 @@ class Sites:
     def wake_at(self) -> float | None:
         return min((site.restart_at for site in self.pools.values() if site.restart_at is not None), default=None)
 
+    def retire_all(self) -> None:
+        """The end: every executor finishes what it has, and none takes its place."""
+        self.stopping = True
+        for site in self.pools.values():
+            site.restart_at = None
+        for executor in self.executors.values():
+            executor.retire()
+
     def close(self) -> None:
         for executor in list(self.executors.values()):
             executor.close()

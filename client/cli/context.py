@@ -58,6 +58,17 @@ class Context:
         return self._connection.request(request, timeout=timeout)
 
     @property
+    def config_file(self) -> Path:
+        """The config file.
+
+        Raises:
+            InvalidConfig: there is none.
+        """
+        from ...conf import loader
+
+        return loader.find_config(self.args.config, self.cwd, self.environ)
+
+    @property
     def loaded(self) -> Loaded:
         """The config.
 
@@ -67,8 +78,9 @@ class Context:
         if self._loaded is None:
             from ...conf import loader
 
-            path = loader.find_config(self.args.config, self.cwd, self.environ)
-            self._loaded = loader.load(path, environ=self.environ, env_name=self.args.env, overrides=self.args.set)
+            self._loaded = loader.load(
+                self.config_file, environ=self.environ, env_name=self.args.env, overrides=self.args.set
+            )
         return self._loaded
 
     @property
@@ -100,4 +112,6 @@ def connect_to_supervisor(context: Context) -> Connection:
         return Client(socket=args.socket)
     if context.environ.get("JOBYARD_SOCKET") and not args.config:
         return Client()
-    return Client(socket=context.paths.socket)
+    if args.env or args.set:  # they may move the socket
+        return Client(socket=context.paths.socket)
+    return Client(config=context.config_file)

@@ -9,21 +9,21 @@ from . import documents, views
 from .context import Context
 
 
-def print_jobs(context: Context, infos: Sequence[JobInfo]) -> None:
-    """One table, one JSON document, one JSON line per job, or their ids."""
+def print_jobs(context: Context, infos: Sequence[JobInfo], *, more: bool = False) -> None:
+    """One table, one JSON document, one JSON line per job, or their ids; ``more`` says that others match."""
     out, form = context.out, context.args.output
     if form == "text":
         now = context.now()
         out.table(views.JOB_COLUMNS, [views.job_row(info, now) for info in infos])
     else:
-        print_as_data(context, infos)
+        print_as_data(context, infos, more=more)
 
 
-def print_as_data(context: Context, infos: Sequence[JobInfo]) -> None:
+def print_as_data(context: Context, infos: Sequence[JobInfo], *, more: bool = False) -> None:
     """The forms for programs."""
     out, form = context.out, context.args.output
     if form == "json":
-        out.document(documents.JOBS, {"jobs": [documents.job(info) for info in infos]})
+        out.document(documents.JOBS, {"jobs": [documents.job(info) for info in infos], "more": more})
     elif form == "jsonl":
         for info in infos:
             out.json_line(documents.job(info))

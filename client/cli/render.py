@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from io import TextIOWrapper
 from types import MappingProxyType
-from typing import Any, NamedTuple, TextIO
+from typing import Any, Literal, NamedTuple, TextIO
 
 from ...protocol.errors import JobyardError
 
@@ -53,6 +53,10 @@ def indent(text: str, by: str = "    ") -> str:
     return "\n".join(by + line if line else line for line in text.splitlines())
 
 
+def counted(count: int, noun: str) -> str:
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
 def duration(seconds: float | None) -> str:
     if seconds is None:
         return "-"
@@ -87,6 +91,12 @@ def moment(at: float | None) -> str:
     return "-" if at is None else datetime.fromtimestamp(at).strftime("%Y-%m-%d %H:%M:%S")
 
 
+def short_moment(at: float, now: float) -> str:
+    """Time of day for today, else the date; for tables, where room is scarce."""
+    text, today = moment(at), moment(now)
+    return text[11:] if text[:10] == today[:10] else text[:10]
+
+
 class Column(NamedTuple):
     """``styles`` gives the rich style of a cell by its text, for terminals."""
 
@@ -115,6 +125,10 @@ class Output:
         self.form = form
         self.color = color == "always" or (color == "auto" and self.terminal and not self._no_color)
 
+    @property
+    def for_programs(self) -> bool:
+        return self.form in ("json", "jsonl")
+
     def flush(self) -> None:
         self.stdout.flush()
         self.stderr.flush()
@@ -134,9 +148,10 @@ class Output:
         self.stdout.write(clean_lines(text) + "\n")
 
     def say(self, text: str) -> None:
-        """Talk for people; programs read stdout."""
-        self.stderr.write(clean_lines(text) + "\n")
-        self.stderr.flush()
+        """Talk for people; with ``--json`` stderr is for an error alone."""
+        if not self.for_programs:
+            self.stderr.write(clean_lines(text) + "\n")
+            self.stderr.flush()
 
     def document(self, schema: str, body: dict[str, Any]) -> None:
         """The one JSON value that a command prints."""
@@ -159,9 +174,9 @@ class Output:
         from rich.text import Text
 
         table = Table(box=None, pad_edge=False, header_style="bold" if self.color else None)
-        for column in columns[:-1]:
-            table.add_column(column.title, justify="right" if column.right else "left", no_wrap=True)
-        table.add_column(columns[-1].title, overflow="fold")
+        for column in columns:  # only the last one gives way when the terminal is narrow
+            side: Literal["left", "right"] = "right" if column.right else "left"
+            table.add_column(column.title, justify=side, no_wrap=column is not columns[-1], overflow="fold")
         for row in rows:
             table.add_row(
                 *(Text(cell, style=column.styles.get(cell, "")) for column, cell in zip(columns, row, strict=True))
@@ -170,7 +185,7 @@ class Output:
 
     def error(self, error: JobyardError) -> None:
         """``error:`` and what is wrong, then ``try:`` and one thing to do; as one JSON line with ``--json``."""
-        if self.form in ("json", "jsonl"):
+        if self.for_programs:
             self.stderr.write(json.dumps({"error": plain_error(error)}) + "\n")
         else:
             self.stderr.write(error_text(error) + "\n")

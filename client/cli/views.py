@@ -8,7 +8,7 @@ from ...protocol import messages, states
 from ...protocol.errors import ProtocolError
 from ...protocol.job import AttemptInfo, ErrorInfo, JobInfo
 from . import documents
-from .render import Column, duration, indent, moment, plain_table, size
+from .render import Column, counted, duration, indent, moment, plain_table, short_moment, size
 
 VALUE_CHARS_MAX = 2000  # of an argument or a result; --json has all of it
 NOTE_CHARS_MAX = 100
@@ -50,7 +50,7 @@ def job_row(info: JobInfo, now: float) -> list[str]:
         info.ref,
         info.queue,
         f"{info.attempt}/{info.max_attempts}",
-        moment(info.created_at),
+        short_moment(info.created_at, now),
         took(info.started_at, info.finished_at, now),
         _shorten(note(info, now), NOTE_CHARS_MAX),
     ]
@@ -115,7 +115,11 @@ def job_details(info: JobInfo, now: float) -> str:
         ("finished", moment(info.finished_at) if info.finished_at else ""),
         ("took", took(info.started_at, info.finished_at, now) if info.started_at else ""),
         ("expires", moment(info.expires_at) if info.expires_at else ""),
-        ("attempts", f"{info.attempt} of {info.max_attempts}" + (f", lost {info.losses} times" if info.losses else "")),
+        (
+            "attempts",
+            f"{info.attempt} of {info.max_attempts}"
+            + (f", lost {counted(info.losses, 'time')}" if info.losses else ""),
+        ),
         ("limits", _limits(info)),
         ("key", info.key or ""),
         ("tags", ", ".join(f"{key}={value}" for key, value in info.tags.items())),
@@ -229,7 +233,7 @@ def status_head(reply: messages.SupervisorStatus, now: float) -> str:
             "jobs",
             ", ".join(f"{reply.counts[name]} {name}" for name in states.STATES if reply.counts.get(name)) or "none",
         ),
-        ("refused", f"{reply.refused} submits" if reply.refused else ""),
+        ("refused", counted(reply.refused, "request") if reply.refused else ""),
         ("storage", "" if reply.durable else "the journal cannot be written: nothing new is accepted"),
     ]
     return "\n".join(f"{label:<12}{_one_line(value)}" for label, value in facts if value)
@@ -241,7 +245,9 @@ def queue_row(queue: messages.QueueStatus) -> list[str]:
 
 
 def pool_row(pool: messages.PoolStatus) -> list[str]:
-    problem = pool.problem or (f"{pool.retiring} older zygotes end with their jobs" if pool.retiring else "")
+    problem = pool.problem or (
+        f"{counted(pool.retiring, 'older zygote')} left with running jobs" if pool.retiring else ""
+    )
     return [
         pool.name,
         pool.state,

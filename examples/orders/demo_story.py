@@ -122,8 +122,10 @@ class Story:
 
     def _pids(self, job: Job[Any]) -> list[int]:
         """The processes that the present attempt of the stubborn job has written down."""
-        last = job.info().last_attempt
-        note = self._directory / PIDS_GLOB.replace("*", str(last.pid if last else None))
+        info = job.info()
+        if info.state != "running" or info.last_attempt is None:
+            return []
+        note = self._directory / PIDS_GLOB.replace("*", str(info.last_attempt.pid))
         return [int(line.split()[0]) for line in note.read_text(encoding="ascii").splitlines()] if note.exists() else []
 
     def _watch_until(self, watch: Watch, enough: Callable[[list[JobInfo]], bool]) -> None:

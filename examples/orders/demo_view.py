@@ -21,6 +21,13 @@ from rich.table import Table
 MIB = 1 << 20
 QUIET_S = 2.0  # between two lines where there is no terminal
 COLUMNS = ("job", "id", "state", "attempts", "how it ended", "wall s", "peak MiB", "CPU s")
+PLACES = (
+    ("every job", "jobs.csv"),
+    ("invoices", "invoices"),
+    ("mails", "mails"),
+    ("jobs' output", ".jobyard/output"),
+    ("jobyard's log", ".jobyard/background_jobs.log"),
+)
 STYLES = {"succeeded": "green", "failed": "red", "cancelled": "yellow"}
 
 
@@ -56,7 +63,7 @@ class Watch:
     def tick(self) -> None:
         """All kinds have been shown; where there is no terminal, a line now and then."""
         if not self._console.is_terminal and time.monotonic() - self._said_at >= QUIET_S:
-            self.say("  ".join(self._done.values()))
+            self.say("  ".join(self._done[name] for name in self._totals if name in self._done))
 
     def say(self, text: str) -> None:
         """One line above the bars."""
@@ -81,11 +88,8 @@ def show_end(
         f"{len(infos)} jobs: {_counts(states)}; {sum(len(info.attempts) for info in infos)} attempts; "
         f"{sum(map(_cpu_s, infos)):.1f} s of CPU"
     )
-    for what, where in (("every job", "jobs.csv"), ("invoices", "invoices"), ("mails", "mails"), ("state", ".jobyard")):
-        console.print(f"{what + ':':10} {directory / where}", markup=False)
-    logs = {Path(attempt.log).parent for info in infos for attempt in info.attempts if attempt.log}
-    for log in sorted(logs)[:1]:
-        console.print(f"{'output:':10} {log}", markup=False)
+    for what, where in PLACES:
+        console.print(f"{what + ':':14} {directory / where}", markup=False)
     console.print()
     for check in checks:
         mark = "[red]NOT[/red]" if check.problem else "[green]ok [/green]"

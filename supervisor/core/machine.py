@@ -237,7 +237,6 @@ class Machine:
         self.pools.empty(turn)
         if not self.state.children and not self._stopped:
             self._stopped = True
-            self.pools.retire(turn)
             turn.durable(Stopped())
 
     def _prune(self, turn: Turn) -> None:

@@ -112,11 +112,6 @@ class Pools:
         for pool in self._pools.values():
             self._empty(turn, pool)
 
-    def retire(self, turn: Turn) -> None:
-        for pool in self._pools.values():
-            if pool.zygote is not None:
-                turn.durable(Retire(pool.name, pool.zygote))
-
     def _empty(self, turn: Turn, pool: Pool) -> None:
         while pool.free:
             attempts.discard(turn, pool.free.popleft())

@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ...protocol.errors import StorageUnavailable
 from . import segment
-from .disk import Disk, NewFile, write_file
+from .disk import NO_SPACE, Disk, NewFile, write_file
 from .files import TORN_KEPT, remove_covered, torn_path
 from .reader import JournalReader
 from .reserve import Reserve
@@ -34,10 +35,19 @@ class Recovery(JournalReader):
         """Make what was read durable in a new file, keep a torn tail aside, and open the journal for more.
 
         Raises:
-            OSError: the disk refuses. Nothing is lost; the next start tries again.
+            StorageUnavailable: the disk refuses. Nothing is lost; the next start tries again.
         """
         if not self._exhausted:
             raise RuntimeError("groups() was not read to its end")
+        try:
+            return self._start(self._make_durable())
+        except OSError as error:
+            raise StorageUnavailable(
+                f"the journal in {self.directory} cannot be written: {error.strerror or error}",
+                hint="free some space on that disk" if error.errno in NO_SPACE else "",
+            ) from None
+
+    def _make_durable(self) -> Writer:
         self.disk.make_directory(self.directory)
         for name in self.files.temporary:
             self.disk.unlink(self.directory / name)
@@ -48,7 +58,7 @@ class Recovery(JournalReader):
         remove_covered(self.disk, self.directory, self.covered, self.files.segments, self.files.snapshots)
         reserve.ensure()
         snapshots = {self.covered: self.snapshot_size} if self.covered else {}
-        return self._start(Writer(self.disk, self.directory, self._segment_bytes, reserve, tip, self.sealed, snapshots))
+        return Writer(self.disk, self.directory, self._segment_bytes, reserve, tip, self.sealed, snapshots)
 
     def _keep_torn(self, reserve: Reserve, end: SegmentReader) -> None:
         tail = end.tail()

@@ -15,7 +15,7 @@ from threading import Lock
 from typing import Any
 
 from . import frames, segment, snapshot
-from .disk import NO_SPACE, Disk, write_all
+from .disk import Disk, write_all
 from .files import listing, remove_covered, snapshot_path
 from .reserve import Reserve
 
@@ -73,15 +73,16 @@ class Writer:
             self.rotate()
         frame = frames.encode(frames.GROUP, tip.group, tip.salt, frames.pack_group(count, packed))
         tip.group += 1  # even if it fails: nobody can know how much of it is on disk
-        try:
-            write_all(self._disk, tip.fd, frame, tip.size)
-        except OSError as error:
-            if error.errno not in NO_SPACE:
-                raise
-            self._disk.truncate(tip.fd, tip.size)
-            self.reserve.release()
-            write_all(self._disk, tip.fd, frame, tip.size)
+        self.reserve.retrying(lambda: self._put(frame))
         tip.size += len(frame)
+
+    def _put(self, frame: bytes) -> None:
+        try:
+            write_all(self._disk, self._tip.fd, frame, self._tip.size)
+        except OSError:
+            with contextlib.suppress(OSError):  # what stays is overwritten, or found as a torn tail
+                self._disk.truncate(self._tip.fd, self._tip.size)
+            raise
 
     def sync(self) -> None:
         """Raises: OSError: it is not known what of the last group is on disk."""

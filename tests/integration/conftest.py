@@ -8,7 +8,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from yard import Yard
+from yard import Yard, wait_for
 
 JOBS = Path(__file__).parent / "jobs_app.py"
 
@@ -32,7 +32,7 @@ def make_yard(tmp_path: Path) -> Iterator[Callable[..., Yard]]:
     for yard in made:
         yard.close()
     for yard in made:
-        assert not yard.left(), f"processes left: {[process.cmdline() for process in yard.left()]}"
+        wait_for("no process of the yard to be left", lambda: not yard.left(), 5)
 
 
 @pytest.fixture

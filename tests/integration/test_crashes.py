@@ -9,11 +9,10 @@ import threading
 import time
 from collections.abc import Callable
 
-import pytest
-from yard import Yard, overlaps, read_ledger, wait_for
-
 import jobyard
+import pytest
 from jobyard import Retry
+from yard import Yard, overlaps, read_ledger, wait_for
 
 FAST = "[pools.default]\nconcurrency = 4\n[limits]\nlosses = 1000\n"
 
@@ -145,7 +144,7 @@ def test_stop_now_ends_a_running_job_which_runs_again_later(make_yard: Callable[
     client, path = yard.client(), yard.path("ledger")
     job = client.submit("jobs:ledger", str(path), "0", 1.0)
     wait_for("the job runs", lambda: read_ledger(path))
-    client.stop("now")
+    client.stop(now=True)
     assert yard.process is not None
     assert yard.process.wait(20) == 0
     yard.start()

@@ -8,11 +8,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import pytest
-from yard import Yard, wait_for
-
 import jobyard
+import pytest
 from jobyard import Retry
+from yard import Yard, wait_for
 
 
 def test_function_runs_and_its_result_comes_back(yard: Yard) -> None:
@@ -55,7 +54,7 @@ def test_failed_job_says_why(yard: Yard) -> None:
     job = yard.client().options(retries=0).submit("jobs:fail", "this went wrong")
     with pytest.raises(jobyard.JobFailed) as caught:
         job.result(timeout=20)
-    assert caught.value.type == "builtins.ValueError"
+    assert caught.value.type == "ValueError"
     assert "this went wrong" in caught.value.message
     assert "jobs.py" in caught.value.traceback
     assert caught.value.attempts == 1

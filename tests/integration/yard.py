@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import psutil
-
 from jobyard import Client
 
 T = TypeVar("T")
@@ -153,7 +152,7 @@ def read_ledger(path: Path) -> list[tuple[str, str, int]]:
 
 
 def overlaps(ledger: list[tuple[str, str, int]], killed_at: list[int]) -> list[str]:
-    """Jobs of which a second attempt began while the first one's end is neither in the ledger nor explained by a kill."""
+    """Jobs of which a second attempt began before the first one ended, with no kill between to explain it."""
     open_since: dict[str, int] = {}
     found = []
     for ident, what, at in sorted(ledger, key=lambda one: one[2]):

@@ -12,6 +12,7 @@ from ..confirm import confirm
 from ..context import FOREVER, Context
 from ..joblist import print_ids
 from ..parsing import add_filters, add_ids, add_output
+from ..render import counted
 
 _EXAMPLES = """A running job is first asked to stop, then killed with everything that it has started.
 The command returns when the wish is stored; with --wait when the jobs are gone.
@@ -41,7 +42,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
     else:
         ids = [info.id for info in selection.infos(context, args, unfinished=True)]
         if ids:
-            confirm(context, f"cancel {len(ids)} jobs")
+            confirm(context, f"cancel {counted(len(ids), 'job')}")
     done = _cancel(context, ids, grace_s, args.reason)
     if args.wait and done.cancelled:
         context.request(messages.Wait(done.cancelled), timeout=FOREVER)

@@ -13,6 +13,7 @@ from .. import documents, exits
 from ..context import Context
 from ..guard_lock import guarded
 from ..processes import Process
+from ..render import counted
 
 _EXAMPLES = """Returns when the supervisor is gone. With --now running jobs are stopped and queued again,
 which counts as no attempt.
@@ -40,7 +41,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
     with Process(status.pid) as supervisor:
         running = _ask(context, "now" if args.now else "wait")
         if running and not args.now:
-            context.out.say(f"waiting for {running} running jobs")
+            context.out.say(f"waiting for {counted(running, 'running job')}")
         _await_end(supervisor, deadline)
     _stop_guard(context, Path(status.state_dir), deadline, None)
     return _gone(context, status.pid)
@@ -66,7 +67,7 @@ def _stop_guard(
     owner = guarded(state_dir)
     if owner is None or not owner.guard:
         if unavailable is not None:
-            raise SupervisorUnavailable(f"nothing to stop: {unavailable.message}", hint="jobctl up") from None
+            raise SupervisorUnavailable(f"nothing to stop: {unavailable.message}") from None
         return
     with Process(owner.guard) as guard:
         guard.stop()

@@ -43,7 +43,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
     if not infos and args.output == "text":
         context.out.say("no jobs")
     else:
-        print_jobs(context, infos)
+        print_jobs(context, infos, more=more)
     if more:
         context.out.say(f"the {len(infos)} newest; --all shows every one")
     return exits.OK

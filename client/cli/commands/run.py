@@ -42,7 +42,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
             hint=f"jobctl up -d && jobctl show {job_id}",
         ) from None
     if args.output == "json":
-        out.document(documents.JOBS, {"jobs": [documents.job(info)]})
+        out.document(documents.JOBS, {"jobs": [documents.job(info)], "more": False})
     _say_end(context, info)
     return exits.for_job(info)
 

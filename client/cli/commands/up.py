@@ -90,6 +90,9 @@ def _detached(context: Context, command: list[str], state_dir: Path, timeout_s: 
         os.close(theirs)
     try:
         said = _first_line(ours, timeout_s)
+    except WaitTimeout:
+        _leave(child)
+        raise
     finally:
         os.close(ours)
     if "error" in said:
@@ -100,7 +103,7 @@ def _detached(context: Context, command: list[str], state_dir: Path, timeout_s: 
         raise SupervisorUnavailable(
             f"the supervisor ended before it was ready (exit code {code}): {_tail(output)}", hint=f"less {output}"
         )
-    child.returncode = exits.OK  # it stays when we go: nobody is to wait for it
+    _leave(child)
     _print_ready(context, said, output)
     return exits.OK
 
@@ -121,6 +124,11 @@ def _start_guard(command: list[str], state_dir: Path, output: Path, ready_fd: in
         )
     finally:
         os.close(fd)
+
+
+def _leave(child: subprocess.Popen[bytes]) -> None:
+    """The guard stays when this process goes; without a return code Popen would warn that nobody waited for it."""
+    child.returncode = exits.OK
 
 
 def _first_line(fd: int, timeout_s: float) -> dict[str, Any]:

@@ -88,7 +88,9 @@ def _confine() -> int:
     limits.no_core_files()
     os.umask(0o077)
     if not os.path.exists(f"/proc/self/task/{os.getpid()}/children"):
-        raise CannotStart("this kernel does not list the children of a process", hint='use start = "spawn" for this pool')
+        raise CannotStart(
+            "this kernel does not list the children of a process", hint='use start = "spawn" for this pool'
+        )
     return limits.raise_open_files()
 
 

@@ -11,6 +11,7 @@ import os
 import socket
 from array import array
 from collections import deque
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from ....protocol import codec
@@ -26,7 +27,7 @@ EXITS_PER_MESSAGE = 200
 _MEMFD_FLAGS = getattr(os, "MFD_CLOEXEC", 0)
 
 
-# -- at start, by anonymous file -----------------------------------------------------------------------------------------
+# -- at start, by anonymous file ---------------------------------------------------------------------------------------
 
 
 class Boot(NamedTuple):
@@ -53,7 +54,7 @@ class Boot(NamedTuple):
     max_job_bytes: int
 
 
-# -- supervisor to zygote ------------------------------------------------------------------------------------------------
+# -- supervisor to zygote ----------------------------------------------------------------------------------------------
 
 
 class Hello(NamedTuple):
@@ -65,7 +66,7 @@ class Hello(NamedTuple):
 
 
 class Prepare(NamedTuple):
-    count: int
+    wanted: int
 
 
 class Start(NamedTuple):
@@ -105,7 +106,7 @@ class Retire(NamedTuple):
     """Take no new work; end after the last exit is acknowledged."""
 
 
-# -- zygote to supervisor ------------------------------------------------------------------------------------------------
+# -- zygote to supervisor ----------------------------------------------------------------------------------------------
 
 
 class Welcome(NamedTuple):
@@ -146,7 +147,7 @@ class Made(NamedTuple):
 
 
 class PrepareFailed(NamedTuple):
-    count: int
+    failed: int
     why: str
 
 
@@ -177,7 +178,7 @@ class Grown(NamedTuple):
     done: bool
 
 
-# -- zygote and log writer -----------------------------------------------------------------------------------------------
+# -- zygote and log writer ---------------------------------------------------------------------------------------------
 
 
 class Open(NamedTuple):
@@ -203,7 +204,7 @@ class Done(NamedTuple):
     kid: int
 
 
-# -- to and from the child -----------------------------------------------------------------------------------------------
+# -- to and from the child ---------------------------------------------------------------------------------------------
 
 
 class Go(NamedTuple):
@@ -238,13 +239,13 @@ class Poke(NamedTuple):
 
 
 class End(NamedTuple):
-    """The child's last message. ``error`` is ``[type, message, traceback, kinds]``, ``usage`` the fields of ``Usage``."""
+    """The child's last. ``error`` is ``[type, message, traceback, kinds]``, ``usage`` has the fields of ``Usage``."""
 
     kind: str
     result: bytes | None
     error: list[Any] | None
     delay_s: float | None
-    count: bool
+    counted: bool
     usage: list[Any] | None
 
 
@@ -298,7 +299,7 @@ def decode(data: bytes, known: Kinds) -> Any:
         raise ProtocolError(f"a {parts[0]} message with {len(parts) - 1} fields") from None
 
 
-# -- packets -------------------------------------------------------------------------------------------------------------
+# -- packets -----------------------------------------------------------------------------------------------------------
 
 
 def send(sock: socket.socket, data: bytes, fds: tuple[int, ...] = (), wait: bool = False) -> bool:
@@ -400,25 +401,25 @@ def content(data: bytes, fds: list[int]) -> bytes:
 class Outbox:
     """Packets for one socket that never block their sender; they leave in order.
 
-    ``fds`` beside a waiting packet must stay open until it is gone, or be given away with ``own=True``.
+    ``fds`` beside a waiting packet must stay open until it is gone. ``then`` is called when it has left.
     """
 
     __slots__ = ("_sock", "_waiting")
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
-        self._waiting: deque[tuple[bytes, tuple[int, ...], bool]] = deque()
+        self._waiting: deque[tuple[bytes, tuple[int, ...], Callable[[], None] | None]] = deque()
 
     def __bool__(self) -> bool:
         return bool(self._waiting)
 
-    def put(self, message: Message, fds: tuple[int, ...] = (), own: bool = False) -> None:
+    def put(self, message: Message, fds: tuple[int, ...] = (), then: Callable[[], None] | None = None) -> None:
         """Send, or keep until there is room.
 
         Raises:
             OSError: the other side is gone.
         """
-        self._waiting.append((encode(message), fds, own))
+        self._waiting.append((encode(message), fds, then))
         if len(self._waiting) == 1:
             self.flush()
 
@@ -429,16 +430,13 @@ class Outbox:
             OSError: the other side is gone.
         """
         while self._waiting:
-            data, fds, own = self._waiting[0]
+            data, fds, then = self._waiting[0]
             if not send(self._sock, data, fds):
                 return
             self._waiting.popleft()
-            if own:
-                close_all(fds)
+            if then is not None:
+                then()
 
     def clear(self) -> None:
         """Drop what waits."""
-        while self._waiting:
-            _, fds, own = self._waiting.popleft()
-            if own:
-                close_all(fds)
+        self._waiting.clear()

@@ -28,7 +28,7 @@ from ....protocol.errors import (
     SoftTimeout,
     TooLarge,
 )
-from . import channel, failure, joblog, limits, target
+from . import channel, failure, joblog, limits, scratch, target
 from .channel import Boot, End, Go, Stop
 from .control import SOFT
 from .page import Slot
@@ -97,8 +97,8 @@ class Child:
         self._slot.set_base(self._base)
         if go.output is not None:
             _redirect(go.output)
-        scratch = os.path.join(self._boot.scratch_root, f"{go.job_id}.{go.attempt}")
-        self._job = RunningJob(go, self._slot, scratch, self._poke)
+        directory = scratch.path(self._boot.scratch_root, go.job_id, go.attempt)
+        self._job = RunningJob(go, self._slot, directory, self._poke)
         CURRENT.set(self._job)
         joblog.install()
         if problem is not None:
@@ -195,7 +195,7 @@ class Child:
                 delay_s = duration(error.delay)
             except Exception as bad:
                 return self._end("error", error=bad, message=f"RetryLater(delay={error.delay!r:.200}): {bad}")
-        return self._end("retry_later", error=error, delay_s=delay_s, count=bool(error.count))
+        return self._end("retry_later", error=error, delay_s=delay_s, counted=bool(error.count))
 
     def _end(
         self,
@@ -205,10 +205,10 @@ class Child:
         error: BaseException | None = None,
         message: str | None = None,
         delay_s: float | None = None,
-        count: bool = False,
+        counted: bool = False,
     ) -> End:
         info = None if error is None else failure.describe(error, self._boot.traceback_bytes, message)
-        return End(kind, result, info, delay_s, count, self._usage())
+        return End(kind, result, info, delay_s, counted, self._usage())
 
     def _usage(self) -> list[Any]:
         own, below = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)

@@ -48,7 +48,7 @@ def children_of(pid: int) -> list[int]:
 
 
 class OwnChildren:
-    """The children of this process, which has one thread; its descriptor stays open because it is asked at every exit."""
+    """The children of this process, which has one thread; asked at every exit, so its descriptor stays open."""
 
     def __init__(self) -> None:
         pid = os.getpid()
@@ -63,7 +63,9 @@ class OwnChildren:
         return [int(pid) for pid in data.split()]
 
 
-def sweep(children: Callable[[], list[int]], known: Container[int], pause: Callable[[], None], limit_s: float) -> list[int]:
+def sweep(
+    children: Callable[[], list[int]], known: Container[int], pause: Callable[[], None], limit_s: float
+) -> list[int]:
     """Kill and reap every child that is not ``known``; returns those that are left after ``limit_s`` seconds.
 
     Args:

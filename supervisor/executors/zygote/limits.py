@@ -124,3 +124,8 @@ def peak_memory() -> int:
         os.close(fd)
     start = data.find(b"VmHWM:")
     return int(data[start + 6 :].split(None, 1)[0]) * 1024 if start >= 0 else 0
+
+
+def open_files() -> int:
+    """The soft limit of open files."""
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]

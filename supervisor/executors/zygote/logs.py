@@ -197,4 +197,3 @@ def _has_data(fds: tuple[int, ...]) -> bool:
     for fd in fds:
         poll.register(fd, select.POLLIN)
     return any(events & select.POLLIN for _, events in poll.poll(0))
-

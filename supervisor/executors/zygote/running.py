@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -52,9 +52,9 @@ class RunningJob:
     @property
     def deadline(self) -> datetime | None:
         """When this attempt times out, in UTC; None if it may run for ever."""
-        from datetime import datetime, timezone
+        from datetime import UTC, datetime
 
-        return None if self._ends_at is None else datetime.fromtimestamp(self._ends_at, timezone.utc)
+        return None if self._ends_at is None else datetime.fromtimestamp(self._ends_at, UTC)
 
     @property
     def scratch(self) -> Path:
@@ -75,13 +75,14 @@ class RunningJob:
         Raises:
             BadArguments: ``done`` or ``total`` is not a number.
         """
-        self._slot.note(Noted(_number("done", done), None if total is None else _number("total", total), str(text), time.time()))
+        whole = None if total is None else _number("total", total)
+        self._slot.note(Noted(_number("done", done), whole, str(text), time.time()))
         self.heartbeat()
         self._poke()
 
     def track(self, items: Iterable[T], text: str = "") -> Iterator[T]:
         """The same items, with progress told after each and a look whether to stop."""
-        total = len(items) if hasattr(items, "__len__") else None
+        total = len(items) if isinstance(items, Sized) else None
         self.progress(0, total, text)
         for done, item in enumerate(items, 1):
             self.check_cancelled()

@@ -1,4 +1,4 @@
-"""The scratch directories of attempts: where they lie, and their removal by a process of its own, however large they are."""
+"""The scratch directories of attempts: where they lie, and their removal, which has a process of its own."""
 
 from __future__ import annotations
 
@@ -22,6 +22,5 @@ def remove(root: str, job_id: int, attempt: int, known: set[int]) -> None:
         import shutil
 
         shutil.rmtree(path(root, job_id, attempt), ignore_errors=True)
-        os.rmdir(root)
     finally:
         os._exit(0)

@@ -43,19 +43,17 @@ class Wire:
         self._open = True
         loop.watch(sock.fileno(), self._ready)
 
-    def put(self, message: Message, fds: tuple[int, ...] = (), own: bool = False) -> None:
-        """Send as soon as there is room. ``own``: the descriptors are closed after sending."""
+    def put(self, message: Message, fds: tuple[int, ...] = (), then: Callable[[], None] | None = None) -> None:
+        """Send as soon as there is room; ``then`` is called once it was sent."""
         if not self._open:
-            if own:
-                channel.close_all(fds)
             return
         waited = bool(self._outbox)
         try:
-            self._outbox.put(message, fds, own)
+            self._outbox.put(message, fds, then)
         except OSError:
             self._end()
             return
-        if self._outbox and not waited:
+        if self._open and self._outbox and not waited:
             self._loop.change(self.sock.fileno(), READ | WRITE)
 
     def drain(self) -> None:

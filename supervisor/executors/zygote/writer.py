@@ -1,8 +1,8 @@
 """The log writer: moves what jobs print from their pipes to their files, for all children of one zygote.
 
-Owns the files of the running attempts. A byte goes from pipe to file within the kernel, so a writer that is killed takes
-none with it, and the next one goes on where the file ends. A job never waits for the disk: what the disk refuses is
-read, counted and dropped. Neither lines nor encodings are known here.
+Owns the files of the running attempts. A byte goes from pipe to file within the kernel, so a writer that is killed
+takes none with it, and the next one goes on where the file ends. A job never waits for the disk: what the disk refuses
+is read, counted and dropped. Neither lines nor encodings are known here.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import time
 from typing import NoReturn
 
 from . import channel, logfile
-from .loop import Loop
+from .loop import Handler, Loop
 from .wire import Wire
 
 CHUNK_BYTES = 64 * 1024
@@ -226,7 +226,10 @@ class Writer:
             output.resume()
         stream = self._streams[message.kid] = Stream(message.kid, output)
         for index, pipe in enumerate(pipes):
-            self._loop.watch(pipe, lambda events, pipe=pipe, index=index: self._readable(stream, pipe, index))
+            self._loop.watch(pipe, self._reader(stream, pipe, index))
+
+    def _reader(self, stream: Stream, pipe: int, index: int) -> Handler:
+        return lambda events: self._readable(stream, pipe, index)
 
     def _watch(self, message: channel.Watch) -> None:
         stream = self._streams.get(message.kid)

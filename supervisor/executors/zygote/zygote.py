@@ -63,8 +63,11 @@ class Zygote:
             lambda kid, done: self._link.put(channel.Grown(kid, done)),
             lambda kid: self._reaper.output_done(kid),
         )
-        self._reaper = Reaper(self._deadlines, self._control, self._logs, self._known, self._wait_for_child, self._ended)
+        self._reaper = Reaper(
+            self._deadlines, self._control, self._logs, self._known, self._wait_for_child, self._ended
+        )
         self._link = Link(self._loop, booted.listener, self._greet, self._message, self._lost)
+        self._lost()
 
     # -- the loop ------------------------------------------------------------------------------------------------------
 
@@ -88,6 +91,7 @@ class Zygote:
     def _expire(self, what: str, number: int) -> None:
         if what == SWEEP:
             self._reaper.sweep_again()
+            self._children_ended(0)  # those that ended while it waited
         elif what == OUTPUT:
             self._reaper.output_done(number)
         elif what == WRITER:
@@ -126,7 +130,7 @@ class Zygote:
     def _message(self, message: Any) -> None:
         match message:
             case channel.Prepare():
-                self._prepare(message.count)
+                self._prepare(message.wanted)
             case channel.Ack():
                 self._acknowledged(message.seqs)
             case channel.Retire():
@@ -172,7 +176,8 @@ class Zygote:
         try:
             kid = self._fork()
         except OSError as error:
-            self._link.put(channel.PrepareFailed(self._owed, f"cannot make a child: {error.strerror} (errno {error.errno})"))
+            why = f"cannot make a child: {error.strerror} (errno {error.errno})"
+            self._link.put(channel.PrepareFailed(self._owed, why))
             self._owed = 0
             return
         self._owed -= 1

@@ -106,21 +106,21 @@ def test_a_refused_submit_ends_with_the_reason_and_its_code(
 
 def test_list_prints_a_table_newest_first(jobctl: Run, supervisor: Any, job: Run, attempt: Run) -> None:
     supervisor.jobs = [
-        job(7, state="succeeded", attempt=1, started_at=NOON, finished_at=NOON + 0.25),
+        job(7, state="succeeded", attempt=1, created_at=NOON - 86_400, started_at=NOON, finished_at=NOON + 0.25),
         job(8, state="running", queue="mail", attempt=1, started_at=NOON),
     ]
     ended = jobctl("list")
     assert ended.out == (
-        "ID  STATE      JOB         QUEUE    TRY  CREATED                 TOOK  NOTE\n"
-        " 8  running    jobs:hello  mail     1/3  2026-10-01 12:00:00   1m 00s\n"
-        " 7  succeeded  jobs:hello  default  1/3  2026-10-01 12:00:00  0.250 s\n"
+        "ID  STATE      JOB         QUEUE    TRY  CREATED        TOOK  NOTE\n"
+        " 8  running    jobs:hello  mail     1/3  12:00:00     1m 00s\n"
+        " 7  succeeded  jobs:hello  default  1/3  2026-09-30  0.250 s\n"
     )
 
 
 def test_list_of_nothing_says_so_and_prints_no_data(jobctl: Run) -> None:
     ended = jobctl("list")
     assert (ended.code, ended.out, ended.err) == (0, "", "no jobs\n")
-    assert jobctl("list", "--json").json == {"schema": "jobctl.jobs/1", "jobs": []}
+    assert jobctl("list", "--json").json == {"schema": "jobctl.jobs/1", "jobs": [], "more": False}
 
 
 def test_list_in_the_forms_for_programs(jobctl: Run, supervisor: Any, job: Run) -> None:
@@ -291,7 +291,7 @@ def test_cancel_by_filter_asks_on_a_terminal(
     supervisor.jobs = [job(7)]
     supervisor.answers[messages.Cancel] = lambda request: messages.Cancelled(request.ids)
     ended = jobctl("cancel", "--all")
-    assert "cancel 1 jobs? [y/N] " in ended.err
+    assert "cancel 1 job? [y/N] " in ended.err
     assert bool(supervisor.asked(messages.Cancel)) is cancelled
     assert ended.code == (0 if cancelled else 2)
 

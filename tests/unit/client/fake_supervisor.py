@@ -52,7 +52,7 @@ def failed_info(job_id: int = 1, message: str = "no such month") -> JobInfo:
 class FakeSupervisor:
     """A ROUTER in a thread. Every request is kept in ``requests`` and answered by ``answer``.
 
-    ``stop`` and ``start`` make it go away and come back on the same path; jobs it accepted are kept, as a journal would.
+    ``stop`` and ``start`` make it go away and come back on the same path; its jobs are kept, as by a journal.
     """
 
     def __init__(self, path: Path) -> None:
@@ -147,11 +147,11 @@ class FakeSupervisor:
             reply = self.answer(request)
         except JobyardError as error:
             reply = error
-        if reply is not None:
-            data = reply if isinstance(reply, bytes) else messages.pack_reply(request_id, reply)
-            self._router.send_multipart([route, data])
         with self._changed:
             self.requests.append(request)
             self.ids.append(request_id)
             self.routes.append(route)
             self._changed.notify_all()
+        if reply is not None:
+            data = reply if isinstance(reply, bytes) else messages.pack_reply(request_id, reply)
+            self._router.send_multipart([route, data])

@@ -9,7 +9,6 @@ import subprocess
 import sys
 import textwrap
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -234,11 +233,17 @@ def test_listener_that_speaks_another_protocol_is_told(tmp_path: Path) -> None:
             client.ping()
 
 
-@pytest.mark.parametrize("address", ["tcp://127.0.0.1:5000", "", "ipc://", "a\0b", "/x" * 60])
+@pytest.mark.parametrize("address", ["tcp://127.0.0.1:5000", "", "ipc://", "a\0b"])
 def test_address_that_cannot_be_one_is_refused(address: str) -> None:
     with Client(socket=address) as client, pytest.raises(BadArguments) as caught:
         client.ping()
     assert repr(address) in caught.value.message and caught.value.hint
+
+
+def test_path_that_is_too_long_for_a_socket_is_told(tmp_path: Path) -> None:
+    with Client(socket=tmp_path / ("x" * 110)) as client, pytest.raises(SupervisorUnavailable) as caught:
+        client.ping()
+    assert "x" * 110 in caught.value.message and "shorter" in caught.value.hint
 
 
 @pytest.mark.parametrize("timeout", [0, -1, "soon", float("nan"), True, None])
@@ -265,7 +270,7 @@ def test_without_socket_or_config_every_place_is_listed(tmp_path: Path, monkeypa
     assert "jobctl init" in caught.value.hint
 
 
-# -- answers that do not come, or are wrong -----------------------------------------------------------------------------
+# -- answers that do not come, or are wrong ----------------------------------------------------------------------------
 
 
 def test_submit_without_an_answer_has_an_unknown_outcome(supervisor: FakeSupervisor) -> None:
@@ -380,7 +385,7 @@ def test_wait_for_a_result_outlives_restarts(client: Client, supervisor: FakeSup
     assert {type(request) for request in supervisor.requests[1:]} == {messages.Wait}
 
 
-def test_wait_for_a_supervisor_that_does_not_come_back_ends(supervisor: FakeSupervisor, in_thread: InThread) -> None:
+def test_wait_for_a_supervisor_that_does_not_return_ends(supervisor: FakeSupervisor, in_thread: InThread) -> None:
     with Client(socket=supervisor.path, timeout=0.3) as client:
         job = client.submit("m:f")
         supervisor.answer = never
@@ -441,9 +446,9 @@ def test_connections_are_reused(client: Client, supervisor: FakeSupervisor) -> N
     assert len(set(supervisor.routes)) == 1
 
 
-def run_python(code: str, *args: str) -> str:
+def run_python(code: str, *args: str, warnings: str = "error") -> str:
     script = textwrap.dedent(code)
-    command = [sys.executable, "-W", "error", "-c", script, *args]
+    command = [sys.executable, "-W", warnings, "-c", script, *args]
     done = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE_S, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     return done.stdout
@@ -473,6 +478,7 @@ def test_client_works_on_both_sides_of_a_fork(supervisor: FakeSupervisor) -> Non
         print("ok")
         """,
         str(supervisor.path),
+        warnings="ignore::ResourceWarning",  # what a child inherits and never touches, pyzmq reports as unclosed
     )
     assert out == "ok\n"
     refs = [request.jobs[0].ref for request in supervisor.requests]
@@ -587,20 +593,17 @@ def descriptors() -> int:
     return len(os.listdir("/proc/self/fd"))
 
 
-def test_close_gives_everything_back_and_a_later_request_connects_anew(supervisor: FakeSupervisor) -> None:
-    supervisor.wait_for(0)
+def test_close_gives_everything_back_and_a_later_request_connects_anew(tmp_path: Path) -> None:
     before = descriptors()
-    client = Client(socket=supervisor.path, timeout=DEADLINE_S)
-    client.submit("m:f")
-    assert descriptors() > before
-    client.close()
-    client.close()
-    deadline = time.monotonic() + DEADLINE_S
-    while descriptors() > before:  # the supervisor's end is closed by its own thread
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    assert client.submit("m:f").id == 2
-    client.close()
+    fake = FakeSupervisor(tmp_path / "s.sock")
+    fake.start()
+    client = Client(socket=fake.path, timeout=DEADLINE_S)
+    for number in (1, 2):
+        assert client.submit("m:f").id == number
+        client.close()
+        client.close()
+    fake.stop()
+    assert descriptors() == before
 
 
 def test_close_lets_another_thread_finish(client: Client, supervisor: FakeSupervisor, in_thread: InThread) -> None:

@@ -133,7 +133,7 @@ def test_last_page_shows_table_places_and_every_expectation(tmp_path):
     infos = [
         job("succeeded", attempt(peak=3 * MIB), job_id=1),
         job("succeeded", attempt(1, "error"), attempt(2, peak=5 * MIB), job_id=2),
-        job("failed", attempt(outcome="timeout", log="/state/output/3.log"), job_id=3),
+        job("failed", attempt(outcome="timeout"), job_id=3),
     ]
     console = Console(file=io.StringIO(), width=150, soft_wrap=True)
     checks = [Check("this holds"), Check("this does [not]", "3 missing")]
@@ -147,7 +147,7 @@ def test_last_page_shows_table_places_and_every_expectation(tmp_path):
         "3 jobs: 2 succeeded, 1 failed; 4 attempts",
     ):
         assert part in page
-    for part in (str(tmp_path / "jobs.csv"), "/state/output", "ok  this holds", "NOT this does [not]: 3 missing"):
+    for part in (str(tmp_path / "jobs.csv"), ".jobyard/output", "ok  this holds", "NOT this does [not]: 3 missing"):
         assert part in page
     with (tmp_path / "jobs.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import select
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,8 @@ from jobyard.supervisor.journal.replay import replay
 from simdisk import SimDisk
 
 HOME = Path("/journal")
+PATIENCE_S = 20.0
+ROOMY = JournalSettings()
 SMALL = JournalSettings(segment_bytes=300, group_bytes_max=1000)
 
 
@@ -67,6 +71,23 @@ def contents(recovery: Recovery, lenient: bool = False) -> list[int]:
 def started(disk: Disk | None = None, directory: Path = HOME, settings: JournalSettings = SMALL) -> Journal:
     """A journal for which nothing happens but by ``flush``."""
     recovery = opened(disk, directory, settings)
+    contents(recovery)
+    return recovery.begin()
+
+
+def wait_synced(journal: Journal, ticket: int) -> None:
+    poll = select.poll()
+    poll.register(journal.fileno(), select.POLLIN)
+    deadline = time.monotonic() + PATIENCE_S
+    while journal.synced < ticket and journal.failed is None:
+        left = deadline - time.monotonic()
+        assert left > 0 and poll.poll(left * 1000), f"synced {journal.synced}, waited for {ticket}"
+        journal.collect()
+
+
+def begun(directory: Path, disk: Disk | None = None, settings: JournalSettings = ROOMY) -> Journal:
+    """A journal on a real disk, with its thread."""
+    recovery = Journal.open(directory, settings, disk=disk)
     contents(recovery)
     return recovery.begin()
 

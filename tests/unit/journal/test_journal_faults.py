@@ -10,6 +10,7 @@ import errno
 import random
 
 import pytest
+from jobyard.protocol.errors import StorageUnavailable
 from jobyard.supervisor.journal.compact import compact
 from jobyard.supervisor.journal.errors import JournalDamaged
 from jobyard.supervisor.journal.journal import Journal
@@ -48,7 +49,9 @@ class Driver:
                 self.check(read)
                 self.memory = read
                 self._journal = recovery.begin()
-            except OSError:
+            except JournalDamaged:
+                raise
+            except (OSError, StorageUnavailable):
                 self.disk.process_loss()
                 self.disk.fail_from = None
                 continue

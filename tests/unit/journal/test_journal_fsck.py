@@ -173,6 +173,10 @@ def test_repair_goes_on_behind_a_sealed_segment_that_was_cut() -> None:
     assert numbers_after_repair({**THREE, SECOND: THREE[SECOND][:cut]}) == [*range(1, 13), *range(19, 28)]
 
 
+def test_repair_drops_groups_that_another_file_holds_already() -> None:
+    assert numbers_after_repair({**THREE, SECOND: THREE["0000000001.segment"]}) == [*range(1, 10), *range(19, 28)]
+
+
 def test_repair_drops_a_group_that_holds_no_records() -> None:
     head = frames.decode(memoryview(THREE[SECOND]), 0)
     assert head
@@ -197,6 +201,32 @@ def test_repair_does_without_the_first_or_last_frame_of_a_snapshot(index: int) -
 
 def test_repair_goes_on_without_a_snapshot_of_which_nothing_is_left() -> None:
     assert numbers_after_repair({**COMPACTED, SNAPSHOT: b"nothing"}) == list(range(26, 41))
+
+
+def test_repair_drops_chunks_that_are_no_values() -> None:
+    parts = frames_of(COMPACTED[SNAPSHOT])
+    head = frames.decode(memoryview(parts[0]), 0)
+    assert head
+    senseless = frames.encode(frames.CHUNK, 2, head.salt, b"\xc1")
+    files = {**COMPACTED, SNAPSHOT: b"".join([parts[0], parts[1], senseless, parts[3][:-1] + b"?", parts[4]])}
+    assert numbers_after_repair(files) == [*range(1, 11), *range(26, 41)]
+
+
+def test_repair_gives_up_a_snapshot_that_nothing_says_the_place_of() -> None:
+    files = broken(broken(COMPACTED, SNAPSHOT, 0), SECOND, 0)
+    assert numbers_after_repair(files) == list(range(26, 41))
+
+
+def test_repair_stops_at_a_group_of_a_newer_version() -> None:
+    parts = frames_of(THREE[LAST])
+    last = frames.decode(memoryview(parts[3]), 0)
+    assert last
+    newer = frames.encode(last.kind, last.number, last.salt, bytes(last.payload), version=2)
+    disk = disk_with({**broken(THREE, SECOND, 1), LAST: b"".join([*parts[:3], newer])})
+    report = fsck.repair(HOME, disk)
+    assert report.verdict is Verdict.UNREADABLE
+    assert "version 2" in " ".join(report.problems)
+    assert bytes(disk.names[HOME / LAST].data) == b"".join([*parts[:3], newer])
 
 
 def test_repair_says_what_is_lost() -> None:

@@ -16,7 +16,7 @@ from jobyard.supervisor import archivist
 from jobyard.supervisor.core.records import QueueSet, from_wire, to_wire
 from jobyard.supervisor.core.state import State
 from jobyard.supervisor.core.transitions import IllegalRecord
-from jobyard.supervisor.journal import snapshot
+from jobyard.supervisor.journal import frames, snapshot
 from jobyard.supervisor.journal.compact import Compacted, compact
 from jobyard.supervisor.journal.disk import Disk
 from jobyard.supervisor.journal.errors import JournalDamaged
@@ -114,6 +114,14 @@ def written_with_another_salt() -> bytes:
     disk = SimDisk(seed=10)
     snapshot.write(disk, HOME, 5, 17, CHUNKS)
     return files_of(disk)[NAME]
+
+
+def test_a_chunk_with_a_right_checksum_that_is_no_value_is_refused() -> None:
+    first, _, *rest = frames_of(written([1]))
+    head = frames.decode(memoryview(first), 0)
+    assert head
+    with pytest.raises(JournalDamaged, match="chunk 1 is not a value"):
+        read(first + frames.encode(frames.CHUNK, 1, head.salt, b"\xc1") + b"".join(rest))
 
 
 def test_a_claimed_length_beyond_the_file_is_not_allocated() -> None:
@@ -236,7 +244,7 @@ def test_the_archivist_says_in_one_line_what_went_wrong(tmp_path: Path, capsys: 
     journal = started(Disk(), tmp_path)
     journal.close()
     assert archivist.main([str(tmp_path), "1"]) == 1
-    [line] = capsys.readouterr().out.splitlines()
+    [line] = capsys.readouterr().err.splitlines()
     error = json.loads(line)["error"]
     assert error["code"] == "wrong_state"
     assert "segment 1 cannot be compacted" in error["message"]
@@ -250,7 +258,7 @@ def test_the_archivist_reports_a_record_that_no_state_accepts(
     journal.seal()
     journal.close()
     assert archivist.main([str(tmp_path), "1"]) == 1
-    error = json.loads(capsys.readouterr().out)["error"]
+    error = json.loads(capsys.readouterr().err)["error"]
     assert error["code"] == "storage_unavailable"
     assert "segment 1 cannot be compacted" in error["message"]
 

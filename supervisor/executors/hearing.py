@@ -1,0 +1,144 @@
+"""What a child says to its supervisor: word of progress, and its end.
+
+Owns the reading of one child's socket. The end is only looked at, never taken out: it stays in the kernel until it is
+safe in the journal and the socket is closed, so a supervisor that dies in between finds it again. What arrives was
+written by a process that runs somebody else's code, and is checked as such.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+
+from ...protocol.errors import JobyardError
+from ...protocol.job import ErrorInfo, Progress, Usage
+from ..core.events import Child, End, Progressed
+from .zygote import channel
+from .zygote.control import boot_now
+from .zygote.deadlines import Deadlines
+from .zygote.loop import ONCE, READ, Loop
+from .zygote.page import Slot
+
+HEAR = "hear"  # key of the deadline at which a child that told progress is listened to again
+PROGRESS_S = 0.1
+END_KINDS = frozenset({"ok", "error", "give_up", "retry_later", "final", "stopped"})
+
+
+class Ear:
+    """Listens to one child; closes ``sock`` in the end.
+
+    A child that tells of progress is not listened to for a while: its newest progress lies in its slot, so that
+    whatever it says meanwhile, the last word is read.
+    """
+
+    def __init__(
+        self,
+        loop: Loop,
+        deadlines: Deadlines,
+        child: Child,
+        sock: socket.socket,
+        slot: Slot,
+        progressed: Callable[[Progressed], None],
+        up: Callable[[], None],
+    ) -> None:
+        self.sock = sock
+        self.slot = slot
+        self.end: End | None = None
+        self._loop = loop
+        self._deadlines = deadlines
+        self._child = child
+        self._progressed = progressed
+        self._up = up
+        loop.watch(sock.fileno(), self._readable, READ | ONCE)
+
+    def again(self) -> None:
+        """Listen again."""
+        self._loop.change(self.sock.fileno(), READ | ONCE)
+
+    def drain(self) -> End | None:
+        """Read all that is there; returns the child's end if it told one."""
+        self._read()
+        return self.end
+
+    def close(self) -> None:
+        self._deadlines.drop((HEAR, self._child.kid))
+        self._loop.forget(self.sock.fileno())
+        self.sock.close()
+
+    def _readable(self, events: int) -> None:
+        poked = self._read()
+        if self.end is not None or events & ~(READ | ONCE):
+            return  # nothing more will come
+        if poked:
+            self._deadlines.set((HEAR, self._child.kid), boot_now() + PROGRESS_S)
+        else:
+            self.again()
+
+    def _read(self) -> bool:
+        """True if there was word of progress."""
+        poked = False
+        while self.end is None:
+            try:
+                data, fds = channel.receive(self.sock, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+            except OSError:
+                break
+            if not data:
+                break
+            message = _understand(data, fds)
+            channel.close_all(fds)
+            if isinstance(message, channel.End):
+                self.end = _end(message)
+                if self.end is not None:
+                    break
+            self.sock.recv(1, socket.MSG_DONTWAIT)
+            if isinstance(message, channel.Up):
+                self._up()
+            poked = poked or isinstance(message, channel.Poke)
+        if poked and (noted := self.slot.noted()) is not None:
+            self._progressed(Progressed(self._child, Progress(noted.done, noted.total, noted.text, noted.at)))
+        return poked
+
+
+def _understand(data: bytes, fds: list[int]) -> channel.Message | None:
+    try:
+        message: channel.Message = channel.decode(channel.content(data, fds), channel.FROM_CHILD)
+    except JobyardError:  # not ours: the job wrote into its socket
+        return None
+    return message
+
+
+def _end(said: channel.End) -> End | None:
+    """The end in a message, if everything in it is of its type."""
+    fine = (
+        said.kind in END_KINDS
+        and isinstance(said.result, bytes | None)
+        and (said.kind != "ok" or said.result is not None)
+        and isinstance(said.delay_s, float | int | None)
+        and isinstance(said.counted, bool)
+    )
+    if not fine:
+        return None
+    try:
+        return End(said.kind, said.result, _error(said.error), said.delay_s, said.counted, _usage(said.usage))
+    except (TypeError, ValueError):
+        return None
+
+
+def _error(parts: object) -> ErrorInfo | None:
+    if parts is None:
+        return None
+    if not isinstance(parts, list):
+        raise TypeError
+    kind, message, traceback, kinds = parts
+    if not isinstance(kinds, list) or not all(isinstance(text, str) for text in (kind, message, traceback, *kinds)):
+        raise TypeError
+    return ErrorInfo(kind, message, traceback, tuple(kinds))
+
+
+def _usage(parts: object) -> Usage | None:
+    if parts is None:
+        return None
+    if not isinstance(parts, list):
+        raise TypeError
+    user, system, peak, base, approximate = parts
+    return Usage(float(user), float(system), int(peak), int(base), bool(approximate))

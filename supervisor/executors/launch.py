@@ -1,0 +1,100 @@
+"""Starting a process of ours with a pool's interpreter, and telling it what it must know.
+
+Owns the system call and the descriptors that cross it. Nothing secret is on the command line: the pool's description
+goes through an anonymous file.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sys
+from dataclasses import dataclass
+
+from .base import PoolSpec
+from .zygote import channel
+from .zygote.channel import Boot
+
+_FIRST_FREE_FD = 10  # above every number that a started process is given
+_ERROR_TAIL_BYTES = 4096
+_ERROR_LINES = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Launched:
+    """A process that was started, its pidfd, and the anonymous file behind its stderr; the caller closes both."""
+
+    pid: int
+    pidfd: int
+    errors: int
+
+
+def boot_message(spec: PoolSpec, uuid: str) -> Boot:
+    return Boot(
+        uuid=uuid,
+        cwd=spec.cwd,
+        path=spec.path,
+        allow=spec.allow,
+        output_dir=spec.output_dir,
+        scratch_root=scratch_root(spec, uuid),
+        preload=spec.preload,
+        setup=spec.setup,
+        child_setup=spec.child_setup,
+        nofile=spec.nofile,
+        nproc=spec.nproc,
+        nice=spec.nice,
+        memory_max_bytes=spec.memory_max_bytes,
+        result_bytes=spec.result_bytes,
+        traceback_bytes=spec.traceback_bytes,
+        max_job_bytes=spec.max_job_bytes,
+    )
+
+
+def scratch_root(spec: PoolSpec, uuid: str) -> str:
+    """Where the scratch directories of this executor's attempts lie."""
+    return os.path.join(spec.env.get("TMPDIR") or "/tmp", f"jobyard-{uuid[:16]}")
+
+
+def launch(
+    spec: PoolSpec, boot: Boot, module: str, arguments: list[str], mark: dict[str, str], fds: list[int]
+) -> Launched:
+    """Start ``module`` in a session of its own, with ``boot`` on its stdin and ``fds`` as descriptors 3, 4...
+
+    Raises:
+        OSError: there is no such interpreter, or no room for a process.
+        ValueError: a name or value of the pool's environment cannot be passed on.
+    """
+    opened: list[int] = []
+    errors = os.memfd_create("jobyard-errors", os.MFD_CLOEXEC)
+    fcntl.fcntl(errors, fcntl.F_SETFL, os.O_APPEND)
+    try:
+        stdin = channel.file_of(channel.encode(boot), "jobyard-boot")
+        opened.append(stdin)
+        actions: list[tuple[int, ...] | tuple[int, int, str, int, int]] = []
+        for number, fd in [(0, stdin), (2, errors), *enumerate(fds, 3)]:
+            opened.append(fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, _FIRST_FREE_FD))
+            actions.append((os.POSIX_SPAWN_DUP2, opened[-1], number))
+        actions.append((os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0))
+        command = [spec.python, "-P", "-m", module, *arguments]
+        pid = os.posix_spawn(spec.python, command, {**spec.env, **mark}, file_actions=actions, setsid=True)
+        return Launched(pid, os.pidfd_open(pid), errors)
+    except BaseException:
+        os.close(errors)
+        raise
+    finally:
+        channel.close_all(opened)
+
+
+def last_errors(errors: int) -> str:
+    """The last lines that the process wrote to its stderr."""
+    size = os.fstat(errors).st_size
+    data = os.pread(errors, _ERROR_TAIL_BYTES, max(0, size - _ERROR_TAIL_BYTES))
+    return "\n".join(data.decode("utf-8", "replace").strip().splitlines()[-_ERROR_LINES:])
+
+
+def cannot_start(spec: PoolSpec, error: Exception) -> str:
+    """Why ``launch`` failed, for people."""
+    what = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    if isinstance(error, FileNotFoundError | PermissionError | NotADirectoryError):
+        return f"cannot run the pool's interpreter {spec.python!r}: {what}; try: python = {sys.executable!r}"
+    return f"cannot start a process of pool {spec.name}: {what}"

@@ -1,0 +1,314 @@
+"""The executor port without fork: a fresh interpreter for each child, watched by the supervisor itself.
+
+Owns its children from exec to exit, deadlines included, so they end with the supervisor. For systems on which a process
+must not fork, and for pools that want nothing shared. Slower, and the last of a tree can only be found by its
+environment; otherwise its children behave as those of a zygote do.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import time
+import uuid
+
+from ...protocol.errors import JobyardError
+from ...protocol.job import Usage
+from .. import output
+from ..clock import Timer
+from ..core.effects import Order
+from ..core.events import Child, ChildExited, ChildReady, Exit, LogGrown, PrepareFailed, ZygoteGone, ZygoteUp
+from .base import Caps, ExecutorEvent, PoolSpec
+from .growth import Growth
+from .hearing import HEAR, Ear
+from .launch import Launched, boot_message, cannot_start, last_errors, launch, scratch_root
+from .mailbox import Mailbox
+from .orders import send_go, start_message
+from .zygote import logfile, scratch
+from .zygote.channel import Gone
+from .zygote.control import Control, Kid, boot_now
+from .zygote.deadlines import Deadlines
+from .zygote.fence import MARK, fence, kill_marked
+from .zygote.kill import freeze_and_kill, signal_group, tree
+from .zygote.limits import boot_id, start_time
+from .zygote.loop import Loop
+from .zygote.page import SLOTS, Page
+from .zygote.reaper import gone
+
+MODULE = "jobyard.supervisor.executors.spawn_child"
+CHILD_MARK = "JOBYARD_CHILD"  # environment variable that tells one child's processes from another's
+
+
+class _Spawned:
+    """A child as this executor sees it."""
+
+    __slots__ = ("child", "ear", "exited", "kid", "launched", "up", "watched_size")
+
+    def __init__(self, child: Child, kid: Kid, launched: Launched) -> None:
+        self.child = child
+        self.kid = kid
+        self.launched = launched
+        self.ear: Ear | None = None
+        self.up = False
+        self.exited = False
+        self.watched_size: int | None = None
+
+
+class SpawnExecutor:
+    """Children of one pool. ``generation`` and ``salt`` are of no use here: nobody takes these children over."""
+
+    caps = Caps(survives_supervisor=False, splits_streams=False)
+
+    def __init__(self, spec: PoolSpec, *, generation: int, salt: str) -> None:
+        self.pool = spec.name
+        self.uuid = uuid.uuid4().hex
+        self._spec = spec
+        self._boot = boot_message(spec, self.uuid)
+        self._loop = Loop()
+        self._fd = self._loop.fileno()
+        self._mailbox = Mailbox(self._loop)
+        self._deadlines = Deadlines()
+        self._timer = Timer()
+        timer = self._timer.fileno()
+        assert timer is not None
+        self._loop.watch(timer, self._time_passed)
+        self._control = Control(self._deadlines, lambda kid: freeze_and_kill([kid.pid]), self._stuck)
+        self._growth = Growth(self._loop, self._files_grew)
+        self._page = Page.create()
+        self._free_slots = list(range(SLOTS - 1, -1, -1))
+        self._kids: dict[int, _Spawned] = {}
+        self._last_kid = 0
+        self._retiring = False
+        self._gone = False
+        self._closed = False
+
+    # -- the port ------------------------------------------------------------------------------------------------------
+
+    def fileno(self) -> int:
+        return self._fd
+
+    def start(self) -> None:
+        if os.access(self._spec.python, os.X_OK):
+            pid = os.getpid()
+            self._mailbox.post(ZygoteUp(self.pool, self.uuid, pid, start_time(pid), boot_id()))
+        else:
+            self._gone = True
+            why = cannot_start(self._spec, FileNotFoundError(2, "no such program"))
+            self._mailbox.post(ZygoteGone(self.pool, self.uuid, True, why))
+
+    def prepare(self, count: int) -> None:
+        for made in range(count):
+            try:
+                if self._retiring:
+                    raise OSError(0, "it is retiring")
+                self._spawn()
+            except (OSError, ValueError, JobyardError) as error:
+                why = cannot_start(self._spec, error)
+                self._mailbox.post(PrepareFailed(self.pool, self.uuid, count - made, why))
+                return
+
+    def go(self, child: Child, order: Order) -> None:
+        spawned = self._kids.get(child.kid)
+        if spawned is None or spawned.ear is None or spawned.kid.start is not None or spawned.exited:
+            return
+        self._control.bind(spawned.kid, start_message(child.kid, order))
+        path = str(output.path(self._spec.output_dir, order.job_id, order.attempt))
+        try:
+            send_go(spawned.ear.sock, order, path)
+        except (OSError, JobyardError) as error:
+            self.kill(child, "stop", 0.0, f"its arguments cannot be handed over: {error}")
+        self._set_timer()
+
+    def discard(self, child: Child) -> None:
+        spawned = self._kids.get(child.kid)
+        if spawned is not None and spawned.kid.start is None and not spawned.exited:
+            self._control.slay(spawned.kid)
+            self._set_timer()
+
+    def kill(self, child: Child, kind: str, grace_s: float, reason: str | None) -> None:
+        spawned = self._kids.get(child.kid)
+        if spawned is not None and spawned.kid.start is not None and not spawned.exited:
+            self._control.stop(spawned.kid, kind, grace_s, reason)
+            self._set_timer()
+
+    def ack(self, child: Child, seq: int) -> None:
+        spawned = self._kids.get(child.kid)
+        if spawned is not None and spawned.exited:
+            self._forget(spawned)
+            self._retired()
+
+    def follow(self, child: Child, size: int) -> None:
+        spawned = self._kids.get(child.kid)
+        if spawned is None or spawned.exited or spawned.kid.start is None:
+            self._mailbox.post(LogGrown(child, done=True))
+            return
+        spawned.watched_size = size
+        path = os.path.join(self._spec.output_dir, spawned.kid.start.output_name)
+        try:
+            self._growth.watch(os.path.dirname(path))
+        except OSError:  # no word of growth then, only of the end
+            return
+        self._files_grew()
+
+    def retire(self) -> None:
+        self._retiring = True
+        for spawned in self._kids.values():
+            self.discard(spawned.child)
+        self._retired()
+
+    def close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        for spawned in self._kids.values():
+            if not spawned.exited:
+                freeze_and_kill([spawned.kid.pid])
+        fence(self.uuid, 0, 0, boot_id(), [(one.kid.pid, one.kid.pid_started) for one in self._kids.values()])
+        for spawned in list(self._kids.values()):
+            if not spawned.exited:
+                self._release(spawned)
+                os.waitpid(spawned.kid.pid, os.WNOHANG)
+            self._forget(spawned)
+        shutil.rmtree(scratch_root(self._spec, self.uuid), ignore_errors=True)
+        self._page.close()
+        self._growth.close()
+        self._timer.close()
+        self._mailbox.close()
+        self._loop.close()
+
+    def events(self) -> list[ExecutorEvent]:
+        if not self._closed:
+            self._loop.run_once(0)
+            self._set_timer()  # an ear may have set a deadline
+        return self._mailbox.take()
+
+    # -- children ------------------------------------------------------------------------------------------------------
+
+    def _spawn(self) -> None:
+        """Start a child.
+
+        Raises:
+            OSError: there is no room for it.
+            ValueError: its environment cannot be passed on.
+        """
+        if not self._free_slots:
+            raise OSError(0, f"there are {SLOTS} already")
+        number, slot_index = self._last_kid + 1, self._free_slots[-1]
+        slot = self._page.slot(slot_index)
+        slot.clear()
+        mark = {MARK: self.uuid, CHILD_MARK: self._mark(number)}
+        ours, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+        try:
+            arguments = [str(os.getpid()), str(slot_index)]
+            fds = [its.fileno(), null, self._page.fd]
+            launched = launch(self._spec, self._boot, MODULE, arguments, mark, fds)
+        except BaseException:
+            ours.close()
+            raise
+        finally:
+            its.close()
+            os.close(null)
+        self._last_kid = number
+        self._free_slots.pop()
+        kid = Kid(number, launched.pid, start_time(launched.pid), ours, slot_index, slot)
+        child = Child(self.pool, self.uuid, number, kid.pid, kid.pid_started)
+        spawned = self._kids[number] = _Spawned(child, kid, launched)
+        spawned.ear = Ear(
+            self._loop, self._deadlines, child, ours, slot, self._mailbox.put, lambda: self._came_up(spawned)
+        )
+        self._loop.watch(launched.pidfd, lambda events: self._ended(spawned))
+
+    def _mark(self, number: int) -> str:
+        return f"{self.uuid}.{number}"
+
+    def _came_up(self, spawned: _Spawned) -> None:
+        if not spawned.up:
+            spawned.up = True
+            self._mailbox.put(ChildReady(spawned.child))
+            if self._retiring:
+                self._control.slay(spawned.kid)
+
+    def _ended(self, spawned: _Spawned) -> None:
+        """Its process is dead and not yet reaped, so its group cannot be anybody else's."""
+        kid = spawned.kid
+        signal_group(kid.pid, signal.SIGKILL)
+        left = kill_marked(f"{CHILD_MARK}={self._mark(kid.id)}")
+        _, status, usage = os.wait4(kid.pid, 0)
+        self._report(spawned, gone(kid, os.waitstatus_to_exitcode(status), usage, time.time(), len(left)))
+
+    def _stuck(self, kid: Kid) -> None:
+        """It outlives SIGKILL: its slot is freed, and it is reaped by whoever comes after this process."""
+        self._report(self._kids[kid.id], gone(kid, None, None, time.time(), len(tree([kid.pid]))))
+
+    def _report(self, spawned: _Spawned, gone: Gone) -> None:
+        errors = last_errors(spawned.launched.errors) if not spawned.up else ""
+        self._release(spawned)
+        spawned.exited = True
+        if not spawned.up:
+            why = f"a child of pool {self.pool} ended before it was ready\n{errors}".rstrip()
+            self._mailbox.put(PrepareFailed(self.pool, self.uuid, 1, why))
+            self._forget(spawned)
+            self._retired()
+            return
+        usage = Usage(gone.cpu_user_s, gone.cpu_system_s, gone.peak_bytes, gone.base_bytes, True)
+        exit = Exit(gone.at, gone.exit_code, gone.signal, gone.killed, usage, gone.survivors)
+        end = spawned.ear.drain() if spawned.ear is not None else None
+        self._mailbox.put(ChildExited(spawned.child, spawned.kid.id, exit, end))
+        if spawned.watched_size is not None:
+            self._mailbox.put(LogGrown(spawned.child, done=True))
+
+    def _release(self, spawned: _Spawned) -> None:
+        """Let go of the process; what it said can still be read."""
+        kid = spawned.kid
+        self._control.release(kid)
+        self._loop.forget(spawned.launched.pidfd)
+        os.close(spawned.launched.pidfd)
+        os.close(spawned.launched.errors)
+        if kid.start is not None and kid.slot.has_scratch():
+            root = self._boot.scratch_root
+            shutil.rmtree(scratch.path(root, kid.start.job_id, kid.start.attempt), ignore_errors=True)
+
+    def _forget(self, spawned: _Spawned) -> None:
+        del self._kids[spawned.kid.id]
+        self._free_slots.append(spawned.kid.slot_index)
+        if spawned.ear is not None:
+            spawned.ear.close()
+
+    def _retired(self) -> None:
+        if self._retiring and not self._kids and not self._gone:
+            self._gone = True
+            self._mailbox.post(ZygoteGone(self.pool, self.uuid, True, ""))
+
+    # -- time and growth -----------------------------------------------------------------------------------------------
+
+    def _time_passed(self, events: int) -> None:
+        self._timer.clear()
+        for what, number in self._deadlines.due(boot_now()):  # type: ignore[misc]
+            spawned = self._kids.get(number)
+            if spawned is None or spawned.ear is None:
+                continue
+            if what == HEAR:
+                spawned.ear.again()
+            elif not spawned.exited:
+                self._control.expire(what, spawned.kid)
+        self._set_timer()
+
+    def _set_timer(self) -> None:
+        self._timer.set(self._deadlines.next_at())
+
+    def _files_grew(self) -> None:
+        for spawned in self._kids.values():
+            start = spawned.kid.start
+            if spawned.watched_size is None or start is None:
+                continue
+            path = logfile.data_file(os.path.join(self._spec.output_dir, start.output_name), logfile.HEAD)
+            try:
+                grown = os.stat(path).st_size > spawned.watched_size
+            except FileNotFoundError:
+                continue
+            if grown:
+                spawned.watched_size = None
+                self._mailbox.post(LogGrown(spawned.child))

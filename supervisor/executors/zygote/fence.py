@@ -1,0 +1,126 @@
+"""Making sure that a zygote and everything it ever started are dead, also when nobody is left to ask.
+
+Owns the proof. It rests on three things: the zygote's identity (pid, start time, boot), the identities of its children,
+and a mark in the environment that everything below them inherits. A file that is missing proves nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import time
+from collections.abc import Iterable
+
+from .kill import freeze_and_kill
+from .limits import boot_id, start_time
+
+MARK = "JOBYARD_ZYGOTE"  # environment variable with the zygote's uuid
+LIMIT_S = 2.0
+_CLEAN_PASSES = 2  # a tree that forks all the time can slip through one
+_DEATH_S = 0.1
+
+
+def fence(uuid: str, pid: int, pid_started: int, boot: str, children: Iterable[tuple[int, int]] = ()) -> bool:
+    """Kill a zygote and all that is left of it, within ``LIMIT_S`` seconds; True if nothing is left.
+
+    Args:
+        pid, pid_started, boot: the zygote's process, its start in clock ticks since boot, and the boot's id.
+        children: pid and start of processes that it is known to have forked.
+    """
+    if boot != boot_id():
+        return True
+    until = time.monotonic() + LIMIT_S
+    _kill_zygote(pid, pid_started)
+    known = [(pid, pid_started), *children]
+    clean = 0
+    while clean < _CLEAN_PASSES:
+        living = [pid for pid, started in known if pid > 0 and started and _alive(pid, started)]
+        found = set(living) | set(marked(f"{MARK}={uuid}"))
+        found.discard(os.getpid())
+        if not found:
+            clean += 1
+            continue
+        if time.monotonic() >= until:
+            return False
+        clean = 0
+        _kill_and_wait(found, min(until, time.monotonic() + _DEATH_S))
+    return True
+
+
+def marked(mark: str) -> list[int]:
+    """The processes that have this variable in their environment, as far as this user may look."""
+    wanted, found = mark.encode(), []
+    for name in os.listdir("/proc"):
+        if not name.isdecimal():
+            continue
+        try:
+            with open(f"/proc/{name}/environ", "rb") as file:
+                if wanted in file.read().split(b"\0"):
+                    found.append(int(name))
+        except OSError:  # gone, or somebody else's
+            continue
+    return found
+
+
+def kill_marked(mark: str) -> list[int]:
+    """Kill every process with this mark until none is left; returns those that are left after ``LIMIT_S`` seconds."""
+    until = time.monotonic() + LIMIT_S
+    while found := set(marked(mark)):
+        if time.monotonic() >= until:
+            return list(found)
+        _kill_and_wait(found, min(until, time.monotonic() + _DEATH_S))
+    return []
+
+
+def _kill_zygote(pid: int, pid_started: int) -> None:
+    """Stop it first, so that nothing below it can get away while the tree is killed."""
+    if pid <= 0 or pid == os.getpid():
+        return
+    try:
+        process = os.pidfd_open(pid)
+    except OSError:
+        return
+    try:
+        if start_time(pid) == pid_started:
+            signal.pidfd_send_signal(process, signal.SIGSTOP)
+            freeze_and_kill([pid])
+    except OSError:
+        pass  # it has ended meanwhile
+    finally:
+        os.close(process)
+
+
+def _alive(pid: int, started: int) -> bool:
+    """Whether the process that started then is there, and not just waiting to be reaped."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            data = file.read()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    fields = data[data.rindex(b")") + 2 :].split()
+    return int(fields[19]) == started and fields[0] not in (b"Z", b"X")
+
+
+def _kill_and_wait(pids: Iterable[int], until: float) -> None:
+    waiting: dict[int, int] = {}
+    for pid in pids:
+        try:
+            process = os.pidfd_open(pid)
+        except OSError:
+            continue
+        waiting[process] = pid
+        try:
+            signal.pidfd_send_signal(process, signal.SIGKILL)
+        except OSError:
+            continue
+    poll = select.poll()
+    for process in waiting:
+        poll.register(process, select.POLLIN)
+    while waiting and (left_s := until - time.monotonic()) > 0:
+        for process, _ in poll.poll(left_s * 1000):
+            poll.unregister(process)
+            os.close(process)
+            del waiting[process]
+    for process in waiting:
+        os.close(process)
