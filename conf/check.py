@@ -6,6 +6,7 @@ layers come from (``sources.py``) nor what the settings mean together (``build.p
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -99,7 +100,7 @@ def dotted(path: KeyPath) -> str:
 
 
 def _quoted(part: str) -> str:
-    return part if part and all(char.isalnum() or char in "_-" for char in part) else f'"{part}"'
+    return part if part and all(char.isalnum() or char in "_-" for char in part) else json.dumps(part)
 
 
 def check(layer: Layer, problems: Problems) -> Items:
@@ -153,7 +154,7 @@ def _unknown(node: Node, key: str, value: object, path: KeyPath) -> tuple[str, s
     if path and "" in homes and callable(schema.TOP.get(key)):
         return f"{key} belongs at the top of the file", "move it above the first section"
     what = (
-        f"there is no section [{key}]"
+        f"there is no section [{dotted((key,))}]"
         if not path and isinstance(value, dict)
         else f"there is no key {dotted((*path, key))}"
     )

@@ -56,15 +56,15 @@ def find_config(explicit: str | None, cwd: Path, environ: Mapping[str, str]) -> 
     for name, given in (("--config", explicit), ("JOBYARD_CONFIG", environ.get("JOBYARD_CONFIG"))):
         if given:
             path = cwd / expand_home(given, environ)
-            if not path.exists():
+            if not os.path.exists(path):
                 raise _invalid([f"{name} {given}: there is no such file"], hint="give the path of a jobyard.toml")
-            return path.resolve()
+            return Path(os.path.realpath(path))
     places = [directory / CONFIG_NAME for directory in (cwd, *cwd.parents)]
     home = environ.get("XDG_CONFIG_HOME") or expand_home("~/.config", environ)
     places += [Path(home, "jobyard", CONFIG_NAME), SYSTEM_CONFIG]
     for path in places:
         if os.path.lexists(path):
-            return path.resolve()
+            return Path(os.path.realpath(path))
     raise NoConfig(
         f"no {CONFIG_NAME} in {cwd} or above, nor {places[-2]} or {places[-1]}",
         hint="jobctl init",

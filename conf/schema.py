@@ -68,8 +68,7 @@ _JOB: dict[str, Node] = {
     "target": kinds.target,
     "methods": kinds.list_of(kinds.method, 'methods = ["send"]'),
     "redact": kinds.none_of("redact is not in this version: arguments are shown in full"),
-    "tags": not_yet("tags of an alias"),
-    "durability": _DURABILITY,
+    **{name: not_yet(f"{name} for an alias") for name in options.CALL_OPTIONS},
 }
 
 _LIMITS: dict[str, Node] = {

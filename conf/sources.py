@@ -9,13 +9,15 @@ import os
 import re
 import stat
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import tomli
 
+from ..protocol.ids import is_name
 from . import schema
-from .check import Items, Layer, Problems, Text, Where
+from .check import Items, Layer, Problems, Text, Where, dotted
 from .kinds import show
 from .locate import KeyPath, locate
 from .schema import Named, Node
@@ -116,25 +118,25 @@ class Files:
             self.whole = False
             self.problems.add(Where(order, error.line, error.column, str(path)), error.message)
             return
-        positions = locate(text)
         overlays = values.pop("env", {})
-        layer = Layer(str(path), order, values, positions, adds=True)
+        layer = Layer(str(path), order, values, locate(text), adds=True)
         self._plain.append(layer)
-        if not isinstance(overlays, dict):
+        if isinstance(overlays, dict):
+            self._add_overlays(layer, overlays)
+        else:
             self.problems.add(
                 layer.where(("env",)), "env is a section", "overlays are [env.NAME] and [env.NAME.SECTION]"
             )
-            return
+
+    def _add_overlays(self, file: Layer, overlays: dict[str, Any]) -> None:
         for name, below in overlays.items():
             base: KeyPath = ("env", name)
-            if not isinstance(below, dict):
-                where = Layer(str(path), order, {}, positions).where(base)
-                self.problems.add(
-                    where, f"env.{name}: {show(below)} is not a section", f"write [env.{name}] and keys below"
-                )
-                continue
-            self.overlays.add(name)
-            self._overlays.append((name, Layer(str(path), order, below, positions, base, adds=True)))
+            if is_name(name) and isinstance(below, dict):
+                self.overlays.add(name)
+                self._overlays.append((name, replace(file, values=below, base=base)))
+            else:
+                message = f"{dotted(base)} is not a section with a name"
+                self.problems.add(file.where(base), message, "overlays are [env.NAME] and [env.NAME.SECTION]")
 
     def layers(self, env_name: str) -> tuple[list[Layer], list[Layer]]:
         """Layers in force, and overlays that are not but still have to be right."""
@@ -148,7 +150,8 @@ def variables(environ: Mapping[str, str], known: Items, order: int) -> list[Laye
     for name in sorted(environ):
         if name.upper().startswith(VARIABLE_PREFIX):
             path = _spell(name[len(VARIABLE_PREFIX) :].split("__"), known)
-            layers.append(Layer(f"environment {name}", order, _nest(path, Text(environ[name]))))
+            place = f"environment {name.encode(errors='backslashreplace').decode()}"
+            layers.append(Layer(place, order, _nest(path, Text(environ[name]))))
     return layers
 
 

@@ -12,6 +12,7 @@ Imported by every job process, so it pulls in nothing but msgpack until a value 
 from __future__ import annotations
 
 import importlib
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -28,8 +29,17 @@ VALUE_DEPTH_MAX = 200
 
 
 def pack(message: Any) -> bytes:
-    """An envelope of plain values as bytes."""
-    data: bytes = msgpack.packb(message)
+    """An envelope of plain values as bytes.
+
+    Raises:
+        ProtocolError: not plain values.
+        TooLarge: longer than a message may be.
+    """
+    try:
+        # Text that is no text, such as some file names, must not keep an error from being told.
+        data: bytes = msgpack.packb(message, unicode_errors="backslashreplace")
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ProtocolError(f"a message cannot be packed: {error}") from None
     if len(data) > MESSAGE_BYTES_MAX:
         raise TooLarge(f"a message of {len(data):,} bytes is over the limit of {MESSAGE_BYTES_MAX:,}")
     return data
@@ -91,11 +101,7 @@ def pack_value(value: Any) -> bytes:
     Raises:
         NotSerializable: says where in the value, and what to send instead.
     """
-    try:
-        data: bytes = msgpack.packb(_encode(value, "value", 0))
-    except (ValueError, UnicodeEncodeError) as error:
-        raise NotSerializable(f"the value cannot be packed: {error}") from None
-    return data
+    return _pack_encoded("the value", lambda: _encode(value, "value", 0))
 
 
 def unpack_value(data: bytes) -> Any:
@@ -105,22 +111,21 @@ def unpack_value(data: bytes) -> Any:
         ProtocolError: ``data`` was not made by ``pack_value``.
     """
     try:
-        return msgpack.unpackb(data, raw=False, strict_map_key=False, ext_hook=_decode_ext)
+        return _decode(_unpacked(data), 0)
     except ProtocolError:
         raise
-    except Exception as error:
+    except Exception as error:  # msgpack and the constructors of the types raise whatever they like
         raise ProtocolError(f"not a valid value: {type(error).__name__}: {error}") from None
 
 
 def pack_arguments(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
     """Positional and named arguments as one payload; an error names the argument that cannot be sent."""
-    named = {name: _encode(item, f"argument {name}", 1) for name, item in kwargs.items()}
-    listed = [_encode(item, f"argument {index}", 1) for index, item in enumerate(args, 1)]
-    try:
-        data: bytes = msgpack.packb([listed, named])
-    except (ValueError, UnicodeEncodeError) as error:
-        raise NotSerializable(f"the arguments cannot be packed: {error}") from None
-    return data
+
+    def encoded() -> list[Any]:
+        named = {name: _encode(item, f"argument {name}", 1) for name, item in kwargs.items()}
+        return [[_encode(item, f"argument {index}", 1) for index, item in enumerate(args, 1)], named]
+
+    return _pack_encoded("the arguments", encoded)
 
 
 def unpack_arguments(payload: bytes) -> tuple[list[Any], dict[str, Any]]:
@@ -129,6 +134,14 @@ def unpack_arguments(payload: bytes) -> tuple[list[Any], dict[str, Any]]:
     if not (isinstance(value, list) and len(value) == 2 and isinstance(value[0], list) and isinstance(value[1], dict)):
         raise ProtocolError("not a payload of arguments")
     return value[0], value[1]
+
+
+def _pack_encoded(what: str, encoded: Callable[[], Any]) -> bytes:
+    try:
+        data: bytes = msgpack.packb(encoded())
+    except (ValueError, RecursionError) as error:
+        raise NotSerializable(f"{what} cannot be packed: {error}") from None
+    return data
 
 
 def _encode(value: Any, where: str, depth: int) -> Any:
@@ -162,7 +175,8 @@ def _encode_dict(value: dict[Any, Any], where: str, depth: int) -> dict[Any, Any
         if type(key) is int and not _INT64_MIN <= key <= _UINT64_MAX:
             raise NotSerializable(f"{where} has a key of more than 64 bits", hint="use text keys")
         if type(key) is not str and type(key) is not int:
-            raise NotSerializable(f"{where} has the key {key!r}, a {type(key).__name__}", hint="use str or int keys")
+            shown = f"the key {key!r}" if type(key) in _PLAIN else "a key"
+            raise NotSerializable(f"{where} has {shown} of type {_spoken(type(key))}", hint="use str or int keys")
         encoded[key] = item if type(item) in _PLAIN else _encode(item, f"{where}[{key!r}]", depth + 1)
     return encoded
 
@@ -172,19 +186,47 @@ def _encode_other(value: Any, kind: type, where: str) -> Any:
     codec = _TYPES.get(tag)
     if codec is None or _class(tag) is not kind:
         raise NotSerializable(f"{where} is a {_spoken(kind)}, which cannot be sent", hint=_hint(kind))
-    return msgpack.ExtType(_OTHER, msgpack.packb([tag, codec[0](value)]))
+    try:
+        stored = codec[0](value)
+    except NotSerializable as error:
+        raise NotSerializable(f"{where}: {error.message}", hint=error.hint) from None
+    return msgpack.ExtType(_OTHER, msgpack.packb([tag, stored]))
 
 
-def _decode_ext(code: int, data: bytes) -> Any:
+def _unpacked(data: bytes) -> Any:
+    # Extensions stay bytes here and are decoded by _decode: a hook that unpacks again would nest msgpack's large C frames,
+    # and a few hundred of them overflow the stack.
+    return msgpack.unpackb(data, raw=False, strict_map_key=False)
+
+
+def _decode(value: Any, depth: int) -> Any:
+    kind = type(value)
+    if kind in _PLAIN or kind is int:
+        return value
+    if depth > VALUE_DEPTH_MAX + 2:  # arguments are two levels inside their payload
+        raise ProtocolError(f"not a valid value: nested deeper than {VALUE_DEPTH_MAX}")
+    if kind is list:
+        return [item if type(item) in _PLAIN else _decode(item, depth + 1) for item in value]
+    if kind is dict:
+        if not all(type(key) is str or type(key) is int for key in value):
+            raise ProtocolError("not a valid value: a key that is neither text nor a number")
+        return {key: item if type(item) in _PLAIN else _decode(item, depth + 1) for key, item in value.items()}
+    if kind is msgpack.ExtType:
+        return _decode_ext(value.code, value.data, depth)
+    raise ProtocolError(f"not a valid value: a {kind.__name__}")
+
+
+def _decode_ext(code: int, data: bytes, depth: int) -> Any:
     if code == _BIGINT:
         return int.from_bytes(data, "big", signed=True)
-    items = msgpack.unpackb(data, raw=False, strict_map_key=False, ext_hook=_decode_ext)
-    if code == _TUPLE:
-        return tuple(items)
-    if code == _SET:
-        return set(items)
-    if code == _OTHER and isinstance(items, list) and len(items) == 2 and items[0] in _TYPES:
-        return _TYPES[items[0]][1](items[1])
+    items = _unpacked(data)
+    if type(items) is list:
+        if code == _TUPLE:
+            return tuple([_decode(item, depth + 1) for item in items])
+        if code == _SET:
+            return {_decode(item, depth + 1) for item in items}
+        if code == _OTHER and len(items) == 2 and items[0] in _TYPES:
+            return _TYPES[items[0]][1](items[1])
     raise ProtocolError(f"not a valid value: extension type {code}")
 
 
@@ -275,6 +317,21 @@ def _date(stored: Any) -> Any:
     return datetime.date.fromisoformat(stored)
 
 
+def _path_text(value: Any) -> str | bytes:
+    text = str(value)
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # a file name need not be text
+        return os.fsencode(text)
+    return text
+
+
+def _path(stored: Any) -> Any:
+    import pathlib
+
+    return pathlib.Path(os.fsdecode(stored))
+
+
 _PATHS = ("pathlib.PosixPath", "pathlib.WindowsPath", "pathlib._local.PosixPath", "pathlib._local.WindowsPath")
 
 _TYPES: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
@@ -284,5 +341,5 @@ _TYPES: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
     "datetime.timedelta": (lambda value: [value.days, value.seconds, value.microseconds], _timedelta),
     "decimal.Decimal": (str, _build("decimal.Decimal")),
     "uuid.UUID": (lambda value: value.hex, _build("uuid.UUID")),
-    **{path: (str, _build("pathlib.Path")) for path in _PATHS},
+    **dict.fromkeys(_PATHS, (_path_text, _path)),
 }

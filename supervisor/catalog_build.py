@@ -25,6 +25,7 @@ from .executors.base import PoolSpec
 T = TypeVar("T")
 
 IMPORT_TIMEOUT_S = 60.0
+_BEGIN_TIMEOUT_S = 60.0  # for the interpreter to start
 _REPORT_BYTES_MAX = 16 << 20
 _STDERR_BYTES_KEPT = 8 << 10
 _READ_BYTES, _READS_MAX = 1 << 16, 16  # a pipe holds one such read
@@ -147,7 +148,8 @@ class _Run:
         self.setup: str | None = None
         self.outcome: dict[str, Any] | None = None
         self.stderr = b""
-        self.deadline = clock.now().boot + timeout_s
+        self.deadline = clock.now().boot + _BEGIN_TIMEOUT_S
+        self._limit_s = _BEGIN_TIMEOUT_S
         self._timeout_s = timeout_s
         self._why: str | None = None
         self._report = b""
@@ -185,7 +187,7 @@ class _Run:
             return True
         if clock.now().boot >= self.deadline:
             number = signal.SIGKILL if self._why else signal.SIGABRT  # the latter makes it say where it is
-            self._stop(self._why or f"it took over {self._timeout_s:g} s", number)
+            self._stop(self._why or f"it took over {self._limit_s:g} s", number)
         elif self.outcome is not None:
             self._stop("it did not end", signal.SIGKILL)
         elif len(self._report) > _REPORT_BYTES_MAX:
@@ -257,7 +259,8 @@ class _Run:
                 self.outcome = said
             elif "module" in said or "setup" in said:
                 self.module, self.setup = said.get("module"), said.get("setup")
-                self.deadline = clock.now().boot + self._timeout_s
+                self._limit_s = self._timeout_s
+                self.deadline = clock.now().boot + self._limit_s
 
 
 def _request(spec: PoolSpec, skip: dict[str, str]) -> bytes:

@@ -242,7 +242,7 @@ def _describe(ref: str, module: ModuleType, owner: Any, name: str) -> Found:
     code = getattr(inner, "__code__", None)
     return {
         "ref": ref,
-        "parameters": _parameters(target, bound=owner is not module and _needs_self(owner, name)),
+        "parameters": describe_parameters(target, bound=owner is not module and _needs_self(owner, name)),
         "doc": _text((inspect.getdoc(target) or "").strip().partition("\n")[0], _DOC_CHARS),
         "file": _text(code.co_filename, _WHY_CHARS) if code else None,
         "line": code.co_firstlineno if code else None,
@@ -280,7 +280,7 @@ def _is_required(parameter: inspect.Parameter) -> bool:
     return not variadic and parameter.default is inspect.Parameter.empty
 
 
-def _parameters(target: Any, *, bound: bool) -> list[Found]:
+def describe_parameters(target: Any, *, bound: bool) -> list[Found]:
     """What may be passed; a callable that does not tell takes anything."""
     try:
         parameters = list(inspect.signature(target).parameters.values())

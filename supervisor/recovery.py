@@ -14,8 +14,10 @@ from ..conf.settings import JournalSettings
 from .core import events as e
 from .core import records as r
 from .core.state import State
+from .core.transitions import IllegalRecord
 from .executors.zygote.fence import fence
 from .journal.journal import Journal
+from .journal.replay import replay
 
 log = logging.getLogger("jobyard")
 
@@ -34,11 +36,9 @@ def recover(directory: Path, settings: JournalSettings, kept_attempts: int) -> R
     """
     recovery = Journal.open(directory, settings)
     state = State(kept_attempts)
-    for chunk in recovery.snapshot() or ():
-        state.load(chunk)
-    for group in recovery.groups():
-        for wire in group:
-            state.apply(r.from_wire(wire))
+    replayed = replay(recovery, recovery.groups(), state, r.from_wire, IllegalRecord)
+    if replayed.skipped:
+        log.error("journal: it was repaired; %d records that rest on lost ones are left out", replayed.skipped)
     journal = recovery.begin()
     for note in recovery.notes:
         log.warning("journal: %s", note)

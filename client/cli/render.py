@@ -150,6 +150,7 @@ class Output:
     def say(self, text: str) -> None:
         """Talk for people; with ``--json`` stderr is for an error alone."""
         if not self.for_programs:
+            self.stdout.flush()  # so that both together, in one file, are in order
             self.stderr.write(clean_lines(text) + "\n")
             self.stderr.flush()
 

@@ -16,7 +16,6 @@ import uuid
 
 from ...protocol.errors import JobyardError
 from ...protocol.job import Usage
-from .. import output
 from ..clock import Timer
 from ..core.effects import Order
 from ..core.events import Child, ChildExited, ChildReady, Exit, LogGrown, PrepareFailed, ZygoteGone, ZygoteUp
@@ -113,10 +112,11 @@ class SpawnExecutor:
         spawned = self._kids.get(child.kid)
         if spawned is None or spawned.ear is None or spawned.kid.start is not None or spawned.exited:
             return
-        self._control.bind(spawned.kid, start_message(child.kid, order))
-        path = str(output.path(self._spec.output_dir, order.job_id, order.attempt))
+        start = start_message(child.kid, order)
+        self._control.bind(spawned.kid, start)
+        output = logfile.data_file(os.path.join(self._spec.output_dir, start.output_name), logfile.HEAD)
         try:
-            send_go(spawned.ear.sock, order, path)
+            send_go(spawned.ear.sock, order, output)
         except (OSError, JobyardError) as error:
             self.kill(child, "stop", 0.0, f"its arguments cannot be handed over: {error}")
         self._set_timer()
@@ -286,7 +286,7 @@ class SpawnExecutor:
 
     def _time_passed(self, events: int) -> None:
         self._timer.clear()
-        for what, number in self._deadlines.due(boot_now()):  # type: ignore[misc]
+        for what, number in self._deadlines.due(boot_now()):
             spawned = self._kids.get(number)
             if spawned is None or spawned.ear is None:
                 continue

@@ -49,6 +49,7 @@ class Recovery(JournalReader):
 
     def _make_durable(self) -> Writer:
         self.disk.make_directory(self.directory)
+        self.disk.sync_directory(self.directory.parent)
         for name in self.files.temporary:
             self.disk.unlink(self.directory / name)
         reserve = Reserve(self.disk, self.directory)

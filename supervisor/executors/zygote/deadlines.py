@@ -6,7 +6,8 @@ Owns their order. Knows no clock: moments are boot times in seconds that the cal
 from __future__ import annotations
 
 import heapq
-from collections.abc import Hashable
+
+Key = tuple[str, int]  # what is due, and for which child
 
 
 class Deadlines:
@@ -15,11 +16,11 @@ class Deadlines:
     __slots__ = ("_at", "_heap", "_order")
 
     def __init__(self) -> None:
-        self._at: dict[Hashable, float] = {}
-        self._heap: list[tuple[float, int, Hashable]] = []
+        self._at: dict[Key, float] = {}
+        self._heap: list[tuple[float, int, Key]] = []
         self._order = 0
 
-    def set(self, key: Hashable, at: float) -> None:
+    def set(self, key: Key, at: float) -> None:
         self._at[key] = at
         self._order += 1
         heapq.heappush(self._heap, (at, self._order, key))
@@ -27,11 +28,11 @@ class Deadlines:
             self._heap = [(due, index, key) for index, (key, due) in enumerate(self._at.items())]
             heapq.heapify(self._heap)
 
-    def drop(self, key: Hashable) -> None:
+    def drop(self, key: Key) -> None:
         """Forget ``key``; nothing happens if it is not set."""
         self._at.pop(key, None)
 
-    def get(self, key: Hashable) -> float | None:
+    def get(self, key: Key) -> float | None:
         return self._at.get(key)
 
     def next_at(self) -> float | None:
@@ -43,7 +44,7 @@ class Deadlines:
             heapq.heappop(self._heap)
         return None
 
-    def due(self, now: float) -> list[Hashable]:
+    def due(self, now: float) -> list[Key]:
         """Take the keys whose moment has come, in order."""
         found = []
         while (at := self.next_at()) is not None and at <= now:

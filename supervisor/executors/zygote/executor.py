@@ -270,8 +270,8 @@ class ZygoteExecutor:
 
     def _time_passed(self, events: int) -> None:
         self._timer.clear()
-        for key in self._deadlines.due(boot_now()):
-            kid = self._kids.get(key[1])  # type: ignore[index]
+        for _, number in self._deadlines.due(boot_now()):
+            kid = self._kids.get(number)
             if kid is not None and kid.ear is not None:
                 kid.ear.again()
         self._set_timer()

@@ -76,7 +76,7 @@ class Zygote:
         while not self._finished():
             self._loop.run_once(self._timeout_s())
             for key in self._deadlines.due(boot_now()):
-                self._expire(*key)  # type: ignore[misc]
+                self._expire(*key)
             if self._owed:
                 self._make_one()
             self._tell_exits()

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +24,14 @@ SUPERVISOR = """
 import json, os, signal, sys
 plan, lives = sys.argv[1], sys.argv[2]
 fd = int(sys.argv[sys.argv.index("--ready-fd") + 1])
+watched = (signal.SIGTERM, signal.SIGHUP)
+signal.pthread_sigmask(signal.SIG_BLOCK, watched)
 with open(lives, "a+") as file:
     file.seek(0)
     life = len(file.read().splitlines())
-    steps = open(plan).read().splitlines()[life].split()
-    watched = (signal.SIGTERM, signal.SIGHUP)
-    signal.pthread_sigmask(signal.SIG_BLOCK, watched)
-    file.write(f"{os.getpid()} {os.getsid(0)}\\n")
+    file.write(f"{os.getpid()}\\n")
+steps = open(plan).read().splitlines()[life].split()
+print(f"life {os.getpid()} {os.getsid(0)}", flush=True)
 for step in steps:
     word, _, value = step.partition(":")
     if word == "ready":
@@ -48,38 +49,52 @@ for step in steps:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, watched)
         os.kill(os.getpid(), int(value))
     elif word == "wait":
-        number = signal.sigwait(watched)
-        with open(lives + ".signals", "a") as file:
-            file.write(f"{int(number)}\\n")
+        print("signal", int(signal.sigwait(watched)), flush=True)
 """
 
 
 class Guarding:
-    """A guard as a process, over a plan of lives."""
+    """A guard as a process, over a plan of lives. Guard and supervisors write to one pipe."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self.lives_file = directory / "lives"
-        self.process: subprocess.Popen[bytes] | None = None
+        self.process: subprocess.Popen[str] | None = None
 
-    def start(self, *plan: str) -> dict[str, Any]:
-        """Start it and return the first thing it reports."""
+    def begin(self, *plan: str) -> int:
+        """Start it; gives the descriptor on which it will report."""
         (self.directory / "supervisor.py").write_text(SUPERVISOR)
         (self.directory / "plan").write_text("\n".join(plan))
         reader, writer = os.pipe()
-        command = [sys.executable, self.directory / "supervisor.py", self.directory / "plan", self.lives_file]
         lock = self.directory / guard_lock.FILE_NAME
-        with open(self.directory / "err", "wb") as err:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", guard.__name__, "--ready-fd", str(writer), "--lock", lock, "--", *command],
-                pass_fds=[writer],
-                stderr=err,
-                start_new_session=True,
-            )
+        program = [sys.executable, "-m", guard.__name__, "--ready-fd", str(writer), "--lock", lock, "--"]
+        supervisor = [sys.executable, self.directory / "supervisor.py", self.directory / "plan", self.lives_file]
+        self.process = subprocess.Popen(
+            [*program, *supervisor],
+            pass_fds=[writer],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
         os.close(writer)
-        with open(reader, "rb") as said:
+        return reader
+
+    def start(self, *plan: str) -> dict[str, Any]:
+        """Start it and return the first thing it reports."""
+        with open(self.begin(*plan), "rb") as said:
             line = said.readline()
         return json.loads(line) if line else {}
+
+    def expect(self, text: str) -> str:
+        """The next line of output with ``text`` in it."""
+        assert self.process is not None
+        assert self.process.stdout is not None
+        seen = []
+        while line := self.process.stdout.readline():
+            if text in line:
+                return line
+            seen.append(line)
+        raise AssertionError(f"{text!r} was never written, only {seen}")
 
     def wait(self) -> int:
         assert self.process is not None
@@ -90,25 +105,21 @@ class Guarding:
         self.process.send_signal(number)
 
     @property
-    def lives(self) -> list[list[int]]:
-        """Pid and session of every supervisor that was started."""
-        if not self.lives_file.exists():
-            return []
-        return [[int(word) for word in line.split()] for line in self.lives_file.read_text().splitlines()]
+    def lives_file(self) -> Path:
+        return self.directory / "lives"
 
     @property
-    def err(self) -> str:
-        return (self.directory / "err").read_text()
-
-    def signals(self) -> list[int]:
-        file = Path(f"{self.lives_file}.signals")
-        return [int(line) for line in file.read_text().splitlines()] if file.exists() else []
+    def lives(self) -> list[int]:
+        """The pid of every supervisor that was started."""
+        return [int(line) for line in self.lives_file.read_text().splitlines()] if self.lives_file.exists() else []
 
     def close(self) -> None:
-        if self.process is not None and self.process.poll() is None:
+        if self.process is not None:
             self.process.kill()
             self.process.wait()
-        for pid, _ in self.lives:
+            assert self.process.stdout is not None
+            self.process.stdout.close()
+        for pid in self.lives:
             with Process(pid) as left:
                 if not left.ended(0):
                     os.kill(pid, signal.SIGKILL)
@@ -121,18 +132,10 @@ def guarding(tmp_path: Path) -> Iterator[Guarding]:
     made.close()
 
 
-def until(observe: Callable[[], Any], wanted: Any) -> None:
-    """Wait for an observation; the last one is in the failure."""
-    end = time.monotonic() + DEADLINE_S
-    while (seen := observe()) != wanted:
-        assert time.monotonic() < end, f"still {seen!r}, not {wanted!r}"
-        time.sleep(0.01)
-
-
 @pytest.mark.parametrize("code", [0, 2, 5])
 def test_a_supervisor_that_ended_by_itself_is_not_started_again(guarding: Guarding, code: int) -> None:
     said = guarding.start(f"ready exit:{code}")
-    assert said == {"pid": guarding.lives[0][0], "socket": "/s"}
+    assert said == {"pid": guarding.lives[0], "socket": "/s"}
     assert guarding.wait() == code
     assert len(guarding.lives) == 1
 
@@ -149,13 +152,13 @@ def test_a_supervisor_that_crashed_is_started_again(guarding: Guarding, end: str
     guarding.start(f"ready {end}", f"{end}", "ready exit:0")
     assert guarding.wait() == 0
     assert len(guarding.lives) == 3
-    assert "starting it again in 0.2 s" in guarding.err
-    assert "starting it again in 0.4 s" in guarding.err
+    guarding.expect("starting it again in 0.2 s")
+    guarding.expect("starting it again in 0.4 s")
 
 
 def test_a_supervisor_killed_before_it_was_ready_is_started_again(guarding: Guarding) -> None:
     said = guarding.start(f"die:{int(signal.SIGKILL)}", "ready exit:0")
-    assert said["pid"] == guarding.lives[1][0]
+    assert said["pid"] == guarding.lives[1]
     assert guarding.wait() == 0
 
 
@@ -169,17 +172,17 @@ def test_a_supervisor_that_is_never_ready_is_given_up(guarding: Guarding) -> Non
     assert len(guarding.lives) == guard.TRIES_MAX
 
 
-@pytest.mark.parametrize("start", ["junk ready wait exit:0", "close wait exit:0"])
-def test_odd_words_on_the_ready_descriptor_do_no_harm(guarding: Guarding, tmp_path: Path, start: str) -> None:
-    (tmp_path / "supervisor.py").write_text(SUPERVISOR)
-    (tmp_path / "plan").write_text(start)
-    command = [sys.executable, tmp_path / "supervisor.py", tmp_path / "plan", guarding.lives_file]
-    lock = tmp_path / guard_lock.FILE_NAME
-    guarding.process = subprocess.Popen(
-        [sys.executable, "-m", guard.__name__, "--ready-fd", "1", "--lock", lock, "--", *command],
-        stdout=subprocess.DEVNULL,
-    )
-    until(lambda: len(guarding.lives), 1)
+@pytest.mark.parametrize("words", ["junk", "close"])
+def test_odd_words_on_the_ready_descriptor_do_no_harm(guarding: Guarding, words: str) -> None:
+    os.close(guarding.begin(f"{words} wait exit:0"))
+    guarding.expect("life ")
+    guarding.signal(signal.SIGTERM)
+    assert guarding.wait() == 0
+
+
+def test_a_starter_that_has_gone_does_no_harm(guarding: Guarding) -> None:
+    os.close(guarding.begin("ready wait exit:0"))
+    guarding.expect("whoever started this has gone")
     guarding.signal(signal.SIGTERM)
     assert guarding.wait() == 0
 
@@ -187,10 +190,10 @@ def test_odd_words_on_the_ready_descriptor_do_no_harm(guarding: Guarding, tmp_pa
 def test_signals_are_passed_on_and_a_stop_is_final(guarding: Guarding) -> None:
     guarding.start("ready wait wait exit:0")
     guarding.signal(signal.SIGHUP)
-    until(guarding.signals, [signal.SIGHUP])
+    guarding.expect(f"signal {int(signal.SIGHUP)}\n")
     guarding.signal(signal.SIGTERM)
+    guarding.expect(f"signal {int(signal.SIGTERM)}\n")
     assert guarding.wait() == 0
-    assert guarding.signals() == [signal.SIGHUP, signal.SIGTERM]
     assert len(guarding.lives) == 1
 
 
@@ -203,7 +206,7 @@ def test_a_supervisor_that_crashes_while_it_stops_is_not_started_again(guarding:
 
 def test_a_stop_ends_the_pause_before_a_restart(guarding: Guarding) -> None:
     guarding.start("ready exit:1", *["exit:1"] * 5)
-    until(lambda: "starting it again in 1.6 s" in guarding.err, True)
+    guarding.expect("starting it again in 1.6 s")
     lives = len(guarding.lives)
     guarding.signal(signal.SIGTERM)
     assert guarding.wait() == 0
@@ -212,8 +215,7 @@ def test_a_stop_ends_the_pause_before_a_restart(guarding: Guarding) -> None:
 
 def test_the_supervisor_has_a_session_of_its_own(guarding: Guarding) -> None:
     guarding.start("ready wait exit:0")
-    pid, session = guarding.lives[0]
-    assert session == pid
+    assert guarding.expect("life ") == f"life {guarding.lives[0]} {guarding.lives[0]}\n"
     guarding.signal(signal.SIGTERM)
     guarding.wait()
 
@@ -226,8 +228,8 @@ def test_a_hangup_that_was_ignored_at_the_start_stays_ignored(guarding: Guarding
         signal.signal(signal.SIGHUP, before)
     guarding.signal(signal.SIGHUP)
     guarding.signal(signal.SIGTERM)
+    assert guarding.expect("signal ") == f"signal {int(signal.SIGTERM)}\n"
     assert guarding.wait() == 0
-    assert guarding.signals() == [signal.SIGTERM]
 
 
 def test_a_second_guard_names_the_first_one_s_supervisor(guarding: Guarding, tmp_path: Path) -> None:
@@ -239,6 +241,7 @@ def test_a_second_guard_names_the_first_one_s_supervisor(guarding: Guarding, tmp
     assert refused["code"] == "already_running"
     assert refused["details"] == {"pid": said["pid"]}
     assert second.wait() == 5
+    second.close()
     guarding.signal(signal.SIGTERM)
     guarding.wait()
     assert guarded(tmp_path) is None
@@ -249,7 +252,7 @@ def test_the_lock_of_a_killed_guard_is_free_although_its_supervisor_lives(guardi
     guarding.signal(signal.SIGKILL)
     assert guarding.wait() == -signal.SIGKILL
     assert guarded(tmp_path) is None
-    with Process(guarding.lives[0][0]) as supervisor:
+    with Process(guarding.lives[0]) as supervisor:
         assert not supervisor.ended(0)
         supervisor.stop()
         assert supervisor.ended(DEADLINE_S)
@@ -278,15 +281,20 @@ def test_a_guard_sleeps_while_its_supervisor_lives(guarding: Guarding) -> None:
     assert guarding.process is not None
     status = Path(f"/proc/{guarding.process.pid}/status")
 
-    def switches() -> int:
-        return int(status.read_text().split("voluntary_ctxt_switches:\t")[1].split()[0])
+    def is_quiet() -> bool:
+        """Whether it wrote nothing and did not wake up in a fifth of a second."""
+        before = _switches(status)
+        assert not select.select([guarding.process.stdout], [], [], 0.2)[0]  # type: ignore[union-attr]
+        return _switches(status) == before
 
-    until(lambda: status.read_text().split("State:\t")[1][0], "S")
-    before = switches()
-    time.sleep(0.5)  # the observation itself: nothing happens in this time
-    assert switches() == before
+    guarding.expect("life ")
+    assert any(is_quiet() for _ in range(10))
     guarding.signal(signal.SIGTERM)
     guarding.wait()
+
+
+def _switches(status: Path) -> int:
+    return int(status.read_text().split("\nvoluntary_ctxt_switches:\t")[1].split()[0])
 
 
 def test_a_process_that_is_gone_counts_as_ended() -> None:

@@ -7,12 +7,12 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from jobyard import Client
 from jobyard.client.cli.commands import up
 from jobyard.client.cli.guard_lock import GuardLock, guarded
 from jobyard.client.cli.main import main
@@ -38,13 +38,6 @@ class Project:
         """Of the supervisor that answers."""
         answer = self.jobctl("ping", "--json")
         return int(json.loads(answer.stdout)["pid"]) if answer.returncode == 0 else 0
-
-
-def until(observe: Callable[[], Any], what: str) -> None:
-    end = time.monotonic() + DEADLINE_S
-    while not (seen := observe()):
-        assert time.monotonic() < end, f"{what}: still {seen!r}"
-        time.sleep(0.02)
 
 
 @pytest.fixture
@@ -89,25 +82,23 @@ def test_a_killed_supervisor_is_back_and_down_ends_it_for_good(project: Project)
     assert project.jobctl("up", "-d").returncode == 0
     first = project.pid()
     os.kill(first, signal.SIGKILL)
-    until(lambda: project.pid() not in (0, first), "a new supervisor")
+    with Client(config=project.directory / "jobyard.toml", timeout=DEADLINE_S) as client:
+        assert client.ping().pid != first
     assert project.jobctl("down").returncode == 0
     assert guarded(project.state) is None
     assert project.pid() == 0
 
 
 def test_up_in_the_foreground_ends_with_the_supervisor_on_ctrl_c(project: Project) -> None:
-    process = subprocess.Popen(
-        [sys.executable, "-m", "jobyard", "up"],
-        cwd=project.directory,
-        stderr=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-    )
-    until(project.pid, "an answer")
-    supervisor_pid = project.pid()
-    process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=DEADLINE_S)
-    assert process.returncode == 0
-    assert f"jobyard is ready (pid {supervisor_pid})" in err.decode()
+    command = [sys.executable, "-m", "jobyard", "up"]
+    process = subprocess.Popen(command, cwd=project.directory, stderr=subprocess.PIPE, text=True)
+    with process:
+        assert process.stderr is not None
+        ready = next(line for line in process.stderr if "jobyard is ready" in line)
+        assert f"(pid {project.pid()})" in ready
+        process.send_signal(signal.SIGINT)
+        process.stderr.read()
+        assert process.wait(DEADLINE_S) == 0
     assert project.pid() == 0
 
 
@@ -177,11 +168,11 @@ def test_up_in_the_background_does_not_wait_for_ever(in_place: Callable[..., Any
 def test_output_of_a_supervisor_in_the_background_is_kept_in_the_state_directory(
     in_place: Callable[..., Any], project: Project
 ) -> None:
-    program = SAY.format(b'{"pid": 7, "socket": "/s"}\n') + "print('words', flush=True)"
+    program = "print('words', flush=True); " + SAY.format(b'{"pid": 7, "socket": "/s"}\n')
     code, out, err = in_place(program, "-d")
     assert (code, out, err) == (0, f"jobyard is ready: pid 7, config {project.directory}/jobyard.toml\n", "")
     output = project.state / up.OUTPUT_NAME
-    until(lambda: "words" in output.read_text(), "its output")
+    assert output.read_text() == "words\n"
     assert output.stat().st_mode & 0o777 == 0o600
 
 
@@ -257,12 +248,14 @@ def test_down_ends_a_guard_that_is_about_to_start_another_supervisor(
     lock = project.state / "guard.lock"
     command = [sys.executable, "-m", "jobyard.client.cli.guard", "--ready-fd", "1", "--lock", str(lock), "--"]
     crashing = [sys.executable, "-c", "import os, sys; os.write(int(sys.argv[-1]), b'{}\\n'); sys.exit(1)"]
-    guard = subprocess.Popen([*command, *crashing], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    until(lambda: guarded(project.state), "a guard")
+    guard = subprocess.Popen([*command, *crashing], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     supervisor.answers[messages.Status] = SupervisorUnavailable("no supervisor answers")
-    ended = jobctl("down")
-    assert (ended.code, ended.out) == (0, "stopped\n")
-    assert guard.wait(DEADLINE_S) == 0
+    with guard:
+        assert guard.stderr is not None
+        next(line for line in guard.stderr if "starting it again" in line)
+        ended = jobctl("down")
+        assert (ended.code, ended.out) == (0, "stopped\n")
+        assert guard.wait(DEADLINE_S) == 0
 
 
 def test_down_where_nothing_runs_ends_with_3(

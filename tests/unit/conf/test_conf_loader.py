@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from jobyard.conf.loader import NoConfig, find_config, load
 from jobyard.conf.settings import JobSettings, PoolSettings, QueueSettings, Settings
 from jobyard.protocol.errors import InvalidConfig
+from toml_text import texts, values, written
 
 DURATION_WANTED = (
     '\'soon\' is not a duration (give a number of seconds, a timedelta, or text such as "90s", "15m", "1h30m", "2d")'
@@ -135,7 +137,7 @@ def test_all_problems_are_told_at_once_in_the_order_of_the_file(problems: Any) -
         ("[pools.default]\nconcurrency = 0", "2:1: error: pools.default.concurrency: 0 is not a whole number"),
         ("[pools.default]\npreload = 'a'", "2:1: error: pools.default.preload: 'a' is not a list"),
         ("env = 'production'", "1:1: error: env is a section"),
-        ("[env]\nproduction = 1", "2:1: error: env.production: 1 is not a section"),
+        ("[env]\nproduction = 1", "2:1: error: env.production is not a section with a name"),
         ("a = 1\na = 2", "2:6: error: not valid TOML: cannot overwrite a value"),
         ("a = 1 b = 2", "1:7: error: not valid TOML: expected newline or end of document after a statement"),
         ("allow = [", "1:10: error: not valid TOML: "),
@@ -167,6 +169,7 @@ def test_mistake_is_told_with_its_place(problems: Any, text: str, expected: str)
         "[output]\ntotal = '1GiB'",
         "[jobs.A]\ntarget = 'a:f'\nredact = ['token']",
         "[jobs.A]\ntarget = 'a:f'\ntags = { a = 'b' }",
+        "[jobs.A]\ntarget = 'a:f'\ndelay = 5",
     ],
 )
 def test_what_this_version_does_not_do_is_refused(problems: Any, text: str) -> None:
@@ -224,6 +227,25 @@ def test_directory_pipe_and_missing_file_are_refused(tmp_path: Path) -> None:
     ):
         with pytest.raises(InvalidConfig, match=expected):
             load(tmp_path / name, environ={})
+
+
+def test_drop_ins_that_are_no_directory_or_no_file_are_refused(problems: Any, tmp_path: Path) -> None:
+    drop_ins = tmp_path / "jobyard.d"
+    drop_ins.write_text("")
+    assert problems('allow = ["a:*"]') == ["jobyard.d: error: cannot be read: Not a directory"]
+    drop_ins.unlink()
+    (drop_ins / "a.toml").mkdir(parents=True)
+    (drop_ins / "loop.toml").symlink_to(drop_ins / "loop.toml")
+    assert problems('allow = ["a:*"]') == [
+        "jobyard.d/a.toml: error: is a directory; name the file in it",
+        "jobyard.d/loop.toml: error: cannot be read: Too many levels of symbolic links",
+    ]
+
+
+def test_config_that_is_a_loop_of_links_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "jobyard.toml").symlink_to(tmp_path / "jobyard.toml")
+    with pytest.raises(InvalidConfig, match="cannot be read: Too many levels"):
+        load(find_config(None, tmp_path, {}), environ={})
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
@@ -390,6 +412,35 @@ def test_no_bytes_in_the_file_give_another_error(tmp_path: Path, data: bytes) ->
     path.write_bytes(data)
     with pytest.raises(InvalidConfig):
         load(path, environ={})
+
+
+SECTIONS = (
+    "supervisor defaults defaults.retry queues queues.a pools.a pools.a.env jobs jobs.A limits env env.local env.x.queues "
+    "logging history journal output nonsense"
+)
+KEYS = (
+    "allow namespace retries retry queue pool path env target methods timeout losses level start memory_max priority "
+    "redact clients python env_file delay"
+)
+tables = st.dictionaries(st.sampled_from(KEYS.split()) | texts, values, max_size=4)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=300)
+@given(st.dictionaries(st.sampled_from(SECTIONS.split()), tables, max_size=4))
+def test_no_value_of_a_wrong_kind_gives_another_error(config: Any, tables: dict[str, dict[str, Any]]) -> None:
+    lines = ['allow = ["app:*"]']
+    for section, table in tables.items():
+        lines += [f"[{section}]", *(f"{written(key)} = {written(value)}" for key, value in table.items())]
+    path = config("\n".join(lines))
+    try:
+        load(path, environ={})
+    except InvalidConfig as error:
+        found = error.details["problems"]
+    else:
+        found = []
+    for line in found:
+        assert re.match(rf"{re.escape(str(path))}:\d+:\d+: error: ", line), line
+        assert line.isprintable(), line
 
 
 # -- finding -----------------------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ import tomli
 from hypothesis import given
 from hypothesis import strategies as st
 from jobyard.conf.locate import KeyPath, locate
+from toml_text import texts, values, written
 
 
 @pytest.mark.parametrize(
@@ -52,31 +53,6 @@ def paths(value: Any, base: KeyPath = ()) -> set[KeyPath]:
     elif isinstance(value, list):
         inner = enumerate(value)
     return {base} | {path for key, below in inner for path in paths(below, (*base, key))}
-
-
-def written(value: Any) -> str:
-    """A value as inline TOML."""
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{written(key)} = {written(below)}" for key, below in value.items()) + "}"
-    if isinstance(value, list):
-        return "[ " + " , ".join(written(item) for item in value) + " ]"
-    if isinstance(value, str):
-        return (
-            '"'
-            + "".join(
-                f"\\u{ord(char):04x}" if char in '\\"' or ord(char) < 32 or char == "\x7f" else char for char in value
-            )
-            + '"'
-        )
-    return "true" if value is True else "false" if value is False else repr(value)
-
-
-texts = st.text(st.characters(codec="utf-8", max_codepoint=0xFFFF, exclude_categories=["Cs"]), max_size=8)
-values = st.recursive(
-    st.integers(-5, 5) | st.booleans() | st.floats(-9, 9).map(lambda number: round(number, 2)) | texts,
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
-    max_leaves=12,
-)
 
 
 @given(

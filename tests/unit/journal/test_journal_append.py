@@ -67,6 +67,19 @@ def test_what_was_appended_is_read_again(tmp_path: Path) -> None:
     assert recovery.notes == []
 
 
+def test_a_new_directory_is_on_disk_before_the_journal_is_used(tmp_path: Path) -> None:
+    class Watched(Disk):
+        synced: list[Path] = []
+
+        def sync_directory(self, directory: Path) -> None:
+            self.synced.append(directory)
+            super().sync_directory(directory)
+
+    disk = Watched()
+    begun(tmp_path / "new", disk).close()
+    assert disk.synced[:2] == [tmp_path, tmp_path / "new"]
+
+
 def test_close_writes_and_syncs_what_is_pending(tmp_path: Path) -> None:
     journal = begun(tmp_path)
     ticket = journal.append([record(1)])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -13,13 +12,13 @@ from jobyard.protocol import schema
 from jobyard.protocol.errors import BadArguments
 from jobyard.protocol.messages import CatalogEntry
 from jobyard.supervisor.catalog import Catalog
-from jobyard.supervisor.catalog_builder import _parameters
+from jobyard.supervisor.catalog_builder import describe_parameters
 
 TOO_MANY = "takes from 1 to 2 positional arguments but 3 were given"
 
 
 def entry_of(function: Callable[..., Any]) -> CatalogEntry:
-    described = {"ref": "app:build", "pool": "default", "parameters": _parameters(function, bound=False)}
+    described = {"ref": "app:build", "pool": "default", "parameters": describe_parameters(function, bound=False)}
     return schema.from_wire(CatalogEntry, described)
 
 
@@ -85,7 +84,7 @@ def functions(draw: st.DrawFn) -> Callable[..., Any]:
 def test_what_python_accepts_is_accepted_and_no_more(function: Callable[..., Any], args: int, kwargs: set[str]) -> None:
     entry = entry_of(function)
     try:
-        inspect.signature(function).bind(*range(args), **dict.fromkeys(kwargs))
+        function(*range(args), **dict.fromkeys(kwargs))
     except TypeError:
         with pytest.raises(BadArguments):
             Catalog.check_arguments(entry, args, sorted(kwargs))

@@ -1,0 +1,445 @@
+"""The jobs of the conformance suite: well-behaved, broken, and hostile ones."""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+import contextlib
+import ctypes
+import datetime
+import decimal
+import logging
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Generator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, NoReturn
+
+from jobyard.protocol.current import CURRENT
+from jobyard.protocol.errors import CancelRequested, GiveUp, NotAllowed, RetryLater, SoftTimeout
+from jobyard.supervisor.executors.zygote.running import RunningJob
+
+VALUES = [
+    None,
+    True,
+    2**80,
+    -1.5,
+    float("inf"),
+    "text ü",
+    b"\x00\xff",
+    (1, [2, {3: "x"}]),
+    {1, 2},
+    datetime.datetime(2026, 1, 2, tzinfo=datetime.UTC),
+    timedelta(seconds=1.5),
+    decimal.Decimal("1.10"),
+    uuid.UUID(int=7),
+    Path("/a/b"),
+]
+
+
+def here() -> RunningJob:
+    job = CURRENT.get()
+    assert job is not None
+    return job
+
+
+def mark(path: str, text: str) -> None:
+    """Tell the test something: one line, whole."""
+    with open(path, "a") as file:
+        file.write(text + "\n")
+
+
+# -- values ------------------------------------------------------------------------------------------------------------
+
+
+def add(left: Any, right: Any) -> Any:
+    return left + right
+
+
+def same(*args: Any, **kwargs: Any) -> Any:
+    return [list(args), kwargs]
+
+
+def size_of(data: bytes) -> int:
+    return len(data)
+
+
+def large(size: int) -> bytes:
+    return b"x" * size
+
+
+def nothing() -> None:
+    return None
+
+
+def not_serializable() -> Any:
+    return {"inner": [object()]}
+
+
+def generator() -> Generator[int, None, None]:
+    yield 1
+
+
+def surrogate() -> str:
+    return "\udcff"
+
+
+class Greeter:
+    def __init__(self) -> None:
+        self.word = "hello"
+
+    def greet(self, name: str) -> str:
+        return f"{self.word} {name}"
+
+    def _hidden(self) -> str:
+        return "hidden"
+
+    not_callable = 1
+
+
+OrderedDict = collections.OrderedDict
+constant = 7
+
+
+async def async_add(left: int, right: int) -> int:
+    await asyncio.sleep(0)
+    return left + right + here().id * 0
+
+
+# -- what a job sees ---------------------------------------------------------------------------------------------------
+
+
+def about() -> dict[str, Any]:
+    job = here()
+    return {
+        "id": job.id,
+        "attempt": job.attempt,
+        "max_attempts": job.max_attempts,
+        "deadline": job.deadline,
+        "tags": dict(job.tags),
+        "meta": dict(job.meta),
+        "cancelled": job.is_cancelled(),
+    }
+
+
+def confinement() -> dict[str, Any]:
+    import resource
+
+    null = os.stat("/dev/null")
+    stdin = os.fstat(0)
+    return {
+        "pid": os.getpid(),
+        "sid": os.getsid(0),
+        "pgid": os.getpgid(0),
+        "umask": os.umask(0o077),
+        "core": resource.getrlimit(resource.RLIMIT_CORE),
+        "nofile": resource.getrlimit(resource.RLIMIT_NOFILE)[0],
+        "oom": int(Path("/proc/self/oom_score_adj").read_text()),
+        "stdin_is_null": stdin.st_rdev == null.st_rdev,
+        "fds": sorted(int(name) for name in os.listdir("/proc/self/fd")),
+        "blocked": Path("/proc/self/status").read_text().split("SigBlk:")[1].split()[0],
+        "cwd": os.getcwd(),
+        "threads": threading.active_count(),
+    }
+
+
+def scratch(leave: bool) -> str:
+    directory = here().scratch
+    (directory / "file").write_text("x" * 1000)
+    assert directory == here().scratch
+    if not leave:
+        (directory / "file").unlink()
+    return str(directory)
+
+
+def tell_progress(count: int, then_s: float) -> int:
+    for done in range(1, count + 1):
+        here().progress(done, count, f"step {done}")
+    time.sleep(then_s)
+    return count
+
+
+def track(count: int) -> int:
+    return sum(here().track(range(count), "tracking"))
+
+
+def allocate(size: int) -> int:
+    data = bytearray(size)
+    for position in range(0, size, 4096):
+        data[position] = 1
+    return len(data)
+
+
+def burn(seconds: float) -> None:
+    until = time.process_time() + seconds
+    while time.process_time() < until:
+        pass
+
+
+# -- errors ------------------------------------------------------------------------------------------------------------
+
+
+class Broken(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("no text")
+
+
+class Special(ValueError):
+    pass
+
+
+def fail(kind: str) -> NoReturn:
+    secret = "local value that must not be told"
+    assert secret
+    match kind:
+        case "special":
+            raise Special("it went wrong")
+        case "broken":
+            raise Broken
+        case "huge":
+            raise ValueError("h" * 100_000_000 + "tail")
+        case "surrogate":
+            raise ValueError("bad \udcff text")
+        case "exit":
+            sys.exit(3)
+        case "interrupt":
+            raise KeyboardInterrupt
+        case "give_up":
+            raise GiveUp("never again")
+        case "later":
+            raise RetryLater(2.5, count=True)
+        case "later_text":
+            raise RetryLater("15m")  # type: ignore[arg-type]
+        case "later_bad":
+            raise RetryLater("soonish")  # type: ignore[arg-type]
+        case "own_not_allowed":
+            raise NotAllowed("raised by the job itself")
+        case "own_cancel":
+            raise CancelRequested("raised by the job itself")
+        case "group":
+            raise ExceptionGroup("several", [ValueError("one"), TypeError("two")])
+        case "memory":
+            raise MemoryError
+    raise AssertionError(kind)
+
+
+def cause_chain() -> None:
+    try:
+        try:
+            raise KeyError("first")
+        except KeyError as error:
+            raise ValueError("second") from error
+    except ValueError:
+        raise RuntimeError("third")  # noqa: B904
+
+
+def circular_cause() -> None:
+    one, two = ValueError("one"), ValueError("two")
+    one.__cause__, two.__cause__ = two, one
+    raise one
+
+
+def recurse(depth: int = 0) -> int:
+    return recurse(depth + 1) + 1
+
+
+# -- ends --------------------------------------------------------------------------------------------------------------
+
+
+def exit_now(code: int) -> None:
+    os._exit(code)
+
+
+def kill_self(number: int) -> None:
+    os.kill(os.getpid(), number)
+    time.sleep(60)
+
+
+def segfault() -> None:
+    ctypes.string_at(0)
+
+
+def close_descriptors() -> str:
+    os.closerange(0, 1000)
+    return "closed"
+
+
+def open_all_descriptors() -> bytes:
+    with contextlib.suppress(OSError):
+        while True:
+            os.dup(0)
+    return b"x" * 100_000
+
+
+def fork_and_return(path: str) -> str:
+    if os.fork() == 0:
+        mark(path, str(os.getpid()))
+        return "from the copy"
+    os.wait()
+    return "from the job"
+
+
+def leave_thread() -> str:
+    threading.Thread(target=time.sleep, args=(60,)).start()
+    return "done"
+
+
+def use_multiprocessing() -> int:
+    with multiprocessing.get_context("fork").Pool(2) as pool:
+        return sum(pool.map(abs, [-1, -2, 3]))
+
+
+# -- being stopped -----------------------------------------------------------------------------------------------------
+
+
+def sleep(seconds: float, path: str | None = None) -> str:
+    if path:
+        mark(path, str(os.getpid()))
+    time.sleep(seconds)
+    return "slept"
+
+
+def unwind(path: str) -> None:
+    mark(path, "began")
+    try:
+        time.sleep(60)
+    except CancelRequested as stop:
+        mark(path, f"unwound: {stop}, cancelled: {here().is_cancelled()}")
+        raise
+    finally:
+        mark(path, "finally")
+
+
+def swallow(path: str, seconds: float = 60) -> str:
+    mark(path, "began")
+    try:
+        time.sleep(60)
+    except CancelRequested:
+        mark(path, "swallowed")
+    time.sleep(seconds)
+    return "went on"
+
+
+def soften(path: str) -> str:
+    mark(path, "began")
+    try:
+        time.sleep(60)
+    except SoftTimeout as stop:
+        mark(path, str(stop))
+    return "saved"
+
+
+async def async_unwind(path: str) -> None:
+    mark(path, "began")
+    try:
+        await asyncio.sleep(60)
+    finally:
+        mark(path, "finally")
+
+
+def ask_whether_cancelled(path: str) -> None:
+    mark(path, "began")
+    with contextlib.suppress(CancelRequested):
+        time.sleep(60)
+    here().check_cancelled()
+
+
+def hold_the_gil() -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    ctypes.PyDLL(None).usleep(60_000_000)
+
+
+def daemons(path: str, end: str) -> None:
+    """A daemon with a session of its own, and one that has cleaned its environment; both ignore SIGTERM."""
+    script = "trap '' TERM HUP; echo $$ >> " + path + "; while :; do sleep 1; done"
+    for env in (None, {"PATH": os.environ["PATH"]}):
+        subprocess.Popen(["setsid", "-f", "sh", "-c", script], env=env)
+    until = time.monotonic() + 20
+    while not os.path.exists(path) or Path(path).read_text().count("\n") < 2:
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    if end == "crash":
+        os._exit(5)
+    if end == "wait":
+        mark(path, "0")
+        time.sleep(60)
+
+
+def fork_bomb(path: str) -> None:
+    """A process that forks without end, and never stays the same one."""
+    if os.fork() == 0:
+        os.setsid()
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        for _ in range(3):
+            os.fork()
+        while True:
+            if os.fork():
+                os._exit(0)
+            time.sleep(0.002)
+    time.sleep(0.2)
+    mark(path, "began")
+    time.sleep(60)
+
+
+def beat(times: int, every_s: float) -> None:
+    for _ in range(times):
+        here().heartbeat()
+        time.sleep(every_s)
+    time.sleep(60)
+
+
+def stop_self(path: str) -> None:
+    mark(path, "began")
+    os.kill(os.getpid(), signal.SIGSTOP)
+    mark(path, "continued")
+    time.sleep(60)
+
+
+# -- output ------------------------------------------------------------------------------------------------------------
+
+
+def say(path: str | None = None) -> None:
+    print("to stdout")
+    print("to stderr", file=sys.stderr)
+    here().log("to the log\nsecond line", level="warning")
+    logging.getLogger("app.mail").info("sent %d", 3)
+    logging.getLogger("app.mail").debug("not told")
+
+
+def say_after_configuring() -> None:
+    logging.basicConfig(format="own: %(message)s", stream=sys.stdout)
+    logging.getLogger("app").warning("configured")
+
+
+def print_bytes(total: int) -> None:
+    line = b"".join(b"%019d\n" % index for index in range(3200))
+    for _ in range(total // len(line)):
+        os.write(1, line)
+
+
+def print_raw(data: bytes) -> None:
+    os.write(1, data)
+
+
+def print_surrogate() -> None:
+    print("bad \udcff text")
+
+
+def print_numbers(count: int, path: str) -> None:
+    mark(path, "began")
+    for number in range(count):
+        os.write(1, b"%09d\n" % number)
+        if number % 100 == 0:
+            time.sleep(0.001)
+
+
+def close_stdout() -> str:
+    os.close(1)
+    return "closed"

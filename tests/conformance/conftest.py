@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from yard import MAKERS, Yard, open_descriptors, spec
+
+MakeYard = Callable[..., Yard]
+
+
+@pytest.fixture(params=sorted(MAKERS))
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture()
+def make_yard(kind: str, tmp_path: Path) -> Iterator[MakeYard]:
+    """Makes executors; at the end of the test nothing of them may be left."""
+    before = open_descriptors()
+    yards: list[Yard] = []
+
+    def make(**changes: Any) -> Yard:
+        yards.append(Yard(kind, spec(tmp_path, kind, **changes)))
+        return yards[-1]
+
+    yield make
+    for yard in yards:
+        yard.executor.close()
+        assert yard.marked() == [], "processes were left behind"
+    assert open_descriptors().keys() == before.keys(), "descriptors were left open"
+    with pytest.raises(ChildProcessError):
+        os.waitpid(-1, os.WNOHANG)
+    assert list((tmp_path / "run").iterdir()) == [], "a socket was left behind"
+    assert list(tmp_path.glob("jobyard-*")) == [], "scratch directories were left behind"
+
+
+@pytest.fixture()
+def yard(make_yard: MakeYard) -> Iterator[Yard]:
+    """One executor, which must end in good order."""
+    yard = make_yard()
+    yield yard
+    if yard.gone is None:
+        for attempt in yard.attempts.values():
+            if attempt.exit is None:
+                yard.kill(attempt, "stop", 0.0)
+        yard.acknowledging = True
+        gone = yard.retire()
+        assert gone.fenced and gone.why == "", gone
