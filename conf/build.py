@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from ..protocol import options
 from . import schema
-from .check import DECLARED, Item, Items, Problems, Where, dotted
+from .check import DECLARED, Item, Items, Problems, Where, dotted, is_allow, split
 from .locate import KeyPath
 from .settings import SHIPPED_DEFAULTS, JobSettings, PoolSettings, QueueSettings, Settings
 
@@ -23,13 +23,13 @@ def join_retries(items: Items, problems: Problems) -> Items:
     """``retries = 2`` as ``retry.max_attempts = 3``; where both stand in one section, the later is a problem."""
     joined = dict(items)
     for path, item in items.items():
-        if path[-1] != "retries":
+        section, key = split(path)
+        if key != ("retries",):
             continue
-        section = path[:-1]
         del joined[path]
-        rivals = [other for key, other in items.items() if key[:-1] == (*section, "retry")]
+        rivals = [other for rival, other in items.items() if rival[:-1] == (*section, "retry")]
         if rivals:
-            where = max(item.where, *(rival.where for rival in rivals))
+            where = max(item.where, *(other.where for other in rivals))
             message = f"{dotted(section)}: both retry and retries are given"
             problems.add(where, message, "retries = 2 is the same as retry with max_attempts = 3; give one", path)
         joined[(*section, "retry", "max_attempts")] = Item(item.value + 1, item.where)
@@ -105,13 +105,14 @@ def cross_check(file: Path, items: Items, problems: Problems) -> None:
     queues = {"default", *names(items, "queues")}
     pools = {"default", *names(items, "pools")}
     for path, item in items.items():
-        if path[-1] == "queue" and item.value not in queues:
+        key = split(path)[1]
+        if key == ("queue",) and item.value not in queues:
             problems.add(item.where, *_undeclared("queue", path, item.value, queues), path=path)
-        elif path[-1] == "pool" and path[0] == "queues" and item.value not in pools:
+        elif key == ("pool",) and item.value not in pools:
             problems.add(item.where, *_undeclared("pool", path, item.value, pools), path=path)
     _check_aliases(items, problems)
-    allows = any(path[-1] == "allow" and item.value for path, item in items.items())
-    mistaken = any(path and (path[-1] == "allow" or path[0] == "jobs") for path in problems.paths)
+    allows = any(is_allow(path) and item.value for path, item in items.items())
+    mistaken = any(path and (is_allow(path) or path[0] == "jobs") for path in problems.paths)
     if not allows and not mistaken and not names(items, "jobs"):
         message = "nothing may run: there is no allow line and no [jobs.NAME]"
         problems.add(Where(0, 1, 1, str(file)), message, 'begin with allow = ["jobs:*"]')

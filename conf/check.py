@@ -105,59 +105,69 @@ def _quoted(part: str) -> str:
 
 def check(layer: Layer, problems: Problems) -> Items:
     """The settings in ``layer`` that are right; what is wrong goes to ``problems``."""
-    items: Items = {}
-    _check_table(schema.TOP, layer.values, (), layer, items, problems)
-    return items
+    checker = _Checker(layer, problems)
+    checker.table(schema.TOP, layer.values, ())
+    return checker.items
 
 
-def _check_node(node: Node, value: object, path: KeyPath, layer: Layer, items: Items, problems: Problems) -> None:
-    if isinstance(node, Mapping | Named):
-        _check_table(node, value, path, layer, items, problems)
-        return
-    try:
-        items[path] = Item(_read(node, value), layer.where(path))
-    except BadArguments as error:
-        problems.add(_item_where(value, path, node, layer), f"{dotted(path)}: {error.message}", error.hint, path)
+class _Checker:
+    """Walks one layer beside the schema."""
 
+    def __init__(self, layer: Layer, problems: Problems) -> None:
+        self.layer = layer
+        self.problems = problems
+        self.items: Items = {}
 
-def _check_table(
-    node: Mapping[str, Any] | Named, value: object, path: KeyPath, layer: Layer, items: Items, problems: Problems
-) -> None:
-    if isinstance(value, Text):
-        value = _toml_value(value)
-    if not isinstance(value, dict):
-        problems.add(
-            layer.where(path), f"{dotted(path)} is a section: write [{dotted(path)}] and its keys below", path=path
-        )
-        return
-    for key, below in value.items():
-        here = (*path, key)
-        if isinstance(node, Named):
-            try:
-                node.name(key)
-            except BadArguments as error:
-                problems.add(layer.where(here), f"{dotted(path)}: {error.message}", error.hint, here)
+    def node(self, node: Node, value: object, path: KeyPath) -> None:
+        if isinstance(node, Mapping | Named):
+            self.table(node, value, path)
+            return
+        try:
+            self.items[path] = Item(_read(node, value), self.layer.where(path))
+        except BadArguments as error:
+            where = self.layer.where((*path, *_culprit(node, value)))
+            self.problems.add(where, f"{dotted(path)}: {error.message}", error.hint, path)
+
+    def table(self, node: Mapping[str, Any] | Named, value: object, path: KeyPath) -> None:
+        if isinstance(value, Text):
+            value = _toml_value(value)
+        if not isinstance(value, dict):
+            section = dotted(path)
+            message = f"{section} is a section: write [{section}] and its keys below"
+            self.problems.add(self.layer.where(path), message, path=path)
+            return
+        for key, below in value.items():
+            here = (*path, key)
+            inner = schema.child(node, key)
+            if isinstance(node, Named) and not self.name(node, here):
                 continue
-            if not callable(node.node):
-                items[here] = Item(DECLARED, layer.where(here))
-        inner = schema.child(node, key)
-        if inner is None:
-            problems.add(layer.where(here), *_unknown(node, key, below, path), path=here)
-        else:
-            _check_node(inner, below, here, layer, items, problems)
+            if inner is None:
+                self.problems.add(self.layer.where(here), *_unknown(node, key, below, path), path=here)
+            else:
+                self.node(inner, below, here)
+
+    def name(self, node: Named, path: KeyPath) -> bool:
+        """Note a queue, pool or alias as declared; False if it may not be called so."""
+        where = self.layer.where(path)
+        try:
+            node.name(path[-1])
+        except BadArguments as error:
+            self.problems.add(where, f"{dotted(path[:-1])}: {error.message}", error.hint, path)
+            return False
+        if isinstance(node.node, Mapping):
+            self.items[path] = Item(DECLARED, where)
+        return True
 
 
 def _unknown(node: Node, key: str, value: object, path: KeyPath) -> tuple[str, str]:
     """What to say of a key that may not stand here, and a hint."""
-    known = schema.keys(node)
-    homes = schema.homes(key)
-    if path and "" in homes and callable(schema.TOP.get(key)):
+    known, homes = schema.keys(node), schema.homes(key)
+    if path and "" in homes and not isinstance(schema.TOP[key], Mapping | Named):
         return f"{key} belongs at the top of the file", "move it above the first section"
-    what = (
-        f"there is no section [{dotted((key,))}]"
-        if not path and isinstance(value, dict)
-        else f"there is no key {dotted((*path, key))}"
-    )
+    if not path and isinstance(value, dict):
+        what = f"there is no section [{dotted((key,))}]"
+    else:
+        what = f"there is no key {dotted((*path, key))}"
     best = options.nearest(key, known)
     if best:
         return what, f"did you mean {best!r}?"
@@ -166,27 +176,26 @@ def _unknown(node: Node, key: str, value: object, path: KeyPath) -> tuple[str, s
     return what, "known here: " + ", ".join(known)
 
 
-def _item_where(value: object, path: KeyPath, node: Node, layer: Layer) -> Where:
-    """The place of the first item of a list that is refused by itself, else of the key."""
-    if isinstance(value, list) and callable(node):
-        for index, item in enumerate(value):
-            try:
-                node([item])
-            except BadArguments:
-                return layer.where((*path, index))
-    return layer.where(path)
+def _culprit(parse: kinds.Parse, value: object) -> KeyPath:
+    """The index of the first item of a list that is refused by itself."""
+    for index, item in enumerate(value if isinstance(value, list) else ()):
+        try:
+            parse([item])
+        except BadArguments:
+            return (index,)
+    return ()
 
 
 def _read(parse: kinds.Parse, value: object) -> Any:
     if not isinstance(value, Text):
         return parse(value)
-    refusal: BadArguments | None = None
+    refusals = []
     for candidate in _readings(value):
         try:
             return parse(candidate)
         except BadArguments as error:
-            refusal = refusal or error
-    raise refusal or BadArguments("no value")
+            refusals.append(error)
+    raise refusals[0]
 
 
 def _readings(text: Text) -> list[object]:
@@ -207,6 +216,17 @@ def _toml_value(text: str) -> Any:
     return read["value"] if len(read) == 1 else None
 
 
+def split(path: KeyPath) -> tuple[KeyPath, KeyPath]:
+    """The section that a key is in, and its path there: ``("queues", "mail")`` and ``("retry", "delay")``."""
+    depth = 2 if isinstance(schema.TOP.get(str(path[0])), Named) else 1
+    return path[:depth], path[depth:]
+
+
+def is_allow(path: KeyPath) -> bool:
+    """Whether this is the key ``allow``, at the top of the file or of a pool."""
+    return path == ("allow",) or (path[0] == "pools" and split(path)[1] == ("allow",))
+
+
 def merge(checked: Iterable[tuple[Layer, Items]]) -> Items:
     """All layers in one; a later one wins key by key."""
     merged: Items = {}
@@ -215,7 +235,7 @@ def merge(checked: Iterable[tuple[Layer, Items]]) -> Items:
             before = merged.get(path)
             if before and item.value is DECLARED:
                 continue
-            if before and layer.adds and path[-1] == "allow":
+            if before and layer.adds and is_allow(path):
                 item = Item((*before.value, *item.value), item.where)
             merged[path] = item
     return merged

@@ -133,6 +133,7 @@ def _secure_entry(parent: int, path: Path, mode: int) -> None:
             )
         if made:
             os.fchmod(directory, mode)  # the umask may have taken bits that we need
+            os.fsync(parent)  # or a power failure could take the directory with all that is in it
         elif stat.S_IMODE(found.st_mode) & 0o777 & ~mode:
             raise _refused(
                 f"{path} is open to other users (mode {stat.S_IMODE(found.st_mode):04o})", f"chmod {mode:o} {path}"

@@ -24,6 +24,7 @@ from .schema import Named, Node
 
 FILE_BYTES_MAX = 1 << 20
 VARIABLE_PREFIX = "JOBYARD__"
+_OVERLAY_HINT = "overlays are [env.NAME] and [env.NAME.SECTION]"
 _POSITION = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)\Z")
 
 
@@ -124,9 +125,7 @@ class Files:
         if isinstance(overlays, dict):
             self._add_overlays(layer, overlays)
         else:
-            self.problems.add(
-                layer.where(("env",)), "env is a section", "overlays are [env.NAME] and [env.NAME.SECTION]"
-            )
+            self.problems.add(layer.where(("env",)), "env is a section", _OVERLAY_HINT)
 
     def _add_overlays(self, file: Layer, overlays: dict[str, Any]) -> None:
         for name, below in overlays.items():
@@ -136,7 +135,7 @@ class Files:
                 self._overlays.append((name, replace(file, values=below, base=base)))
             else:
                 message = f"{dotted(base)} is not a section with a name"
-                self.problems.add(file.where(base), message, "overlays are [env.NAME] and [env.NAME.SECTION]")
+                self.problems.add(file.where(base), message, _OVERLAY_HINT)
 
     def layers(self, env_name: str) -> tuple[list[Layer], list[Layer]]:
         """Layers in force, and overlays that are not but still have to be right."""

@@ -24,6 +24,7 @@ MESSAGE_BYTES_MAX = 16 * 1024 * 1024
 ENVELOPE_DEPTH_MAX = 32
 ENVELOPE_ELEMENTS_MAX = 500_000
 VALUE_DEPTH_MAX = 200
+_ENVELOPE_KINDS = frozenset({type(None), bool, int, float, str, bytes, list, dict})
 
 # -- envelopes ---------------------------------------------------------------------------------------------------------
 
@@ -69,23 +70,25 @@ def _refuse_ext(code: int, data: bytes) -> Any:
 
 
 def _cap(value: Any) -> None:
-    level, depth, elements = [value], 0, 1
+    level, depth, elements = [value], 0, 0
     while level:
+        elements += len(level)
+        if elements > ENVELOPE_ELEMENTS_MAX:
+            raise ProtocolError(f"a message of more than {ENVELOPE_ELEMENTS_MAX:,} elements")
+        if not _ENVELOPE_KINDS.issuperset(map(type, level)):
+            raise ProtocolError("a message with a value that is not plain")
+        containers = [item for item in level if type(item) in (dict, list)]
         depth += 1
-        if depth > ENVELOPE_DEPTH_MAX:
+        if containers and depth > ENVELOPE_DEPTH_MAX:
             raise ProtocolError(f"a message nested deeper than {ENVELOPE_DEPTH_MAX}")
-        below: list[Any] = []
-        for item in level:
+        level = []
+        for item in containers:
             if type(item) is dict:
                 if not all(type(key) is str for key in item):
                     raise ProtocolError("a message with a key that is not text")
-                below.extend(item.values())
-            elif type(item) is list:
-                below.extend(item)
-        elements += len(below)
-        if elements > ENVELOPE_ELEMENTS_MAX:
-            raise ProtocolError(f"a message of more than {ENVELOPE_ELEMENTS_MAX:,} elements")
-        level = [item for item in below if type(item) in (dict, list)]
+                level.extend(item.values())
+            else:
+                level.extend(item)
 
 
 # -- values ------------------------------------------------------------------------------------------------------------
@@ -194,8 +197,8 @@ def _encode_other(value: Any, kind: type, where: str) -> Any:
 
 
 def _unpacked(data: bytes) -> Any:
-    # Extensions stay bytes here and are decoded by _decode: a hook that unpacks again would nest msgpack's large C frames,
-    # and a few hundred of them overflow the stack.
+    # Extensions stay bytes here and are decoded by _decode: a hook that unpacks again would nest the large C frames of
+    # msgpack, and a few hundred of them overflow the stack.
     return msgpack.unpackb(data, raw=False, strict_map_key=False)
 
 

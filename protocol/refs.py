@@ -43,7 +43,7 @@ def matches(pattern: str, ref: str) -> bool:
         return False
     prefix = pattern[:-1]
     rest = ref[len(prefix) :]
-    return ref.startswith(prefix) and "." not in rest and not rest.startswith("_")
+    return ref.startswith(prefix) and rest.isidentifier() and not rest.startswith("_")
 
 
 def allowed(patterns: list[str] | tuple[str, ...], ref: str) -> bool:

@@ -12,7 +12,6 @@ import re
 import select
 import signal
 import subprocess
-import tempfile
 from dataclasses import dataclass
 from typing import IO, Any, TypeVar
 
@@ -155,7 +154,7 @@ class _Run:
         self._report = b""
         self._epoll = epoll
         self._path = spec.path
-        with tempfile.TemporaryFile() as request:
+        with os.fdopen(os.memfd_create("catalog-request"), "w+b") as request:  # works on a full disk
             request.write(_request(spec, skip))
             request.seek(0)
             self._process = subprocess.Popen(

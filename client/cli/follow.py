@@ -30,6 +30,7 @@ class Printer:
         self._raw = raw
         self._apart = apart
         self._stream = stream
+        self._line_open = False
         # One decoder per stream: a chunk may end in the middle of a character.
         self._decoders = {name: codecs.getincrementaldecoder("utf-8")("backslashreplace") for name in STREAMS}
 
@@ -47,6 +48,12 @@ class Printer:
         else:
             target.write(clean_lines(self._decoder(chunk.stream).decode(chunk.data)))
         target.flush()
+        self._line_open = not chunk.data.endswith(b"\n")
+
+    def end_line(self) -> None:
+        """On a terminal, see that what is said next begins on a line of its own."""
+        if self._line_open and self._out.terminal:
+            self._out.say("")
 
     def _decoder(self, stream: str) -> codecs.IncrementalDecoder:
         return self._decoders[stream if stream in self._decoders else STREAMS[0]]
@@ -69,12 +76,19 @@ def until_finished(context: Context, job_id: int, sink: Sink, first: int = 1) ->
     """Give the output of every attempt from ``first`` on to ``sink`` as it is written, until the job is finished."""
     attempt = first
     while True:
-        read(context, job_id, attempt, sink, wait=True)
+        say_dropped(context, read(context, job_id, attempt, sink, wait=True))
         info = job(context, job_id)
         if info.finished and info.attempt <= attempt:
             return info
         if info.attempt >= attempt:
             attempt += 1
+
+
+def say_dropped(context: Context, reply: messages.LogReply) -> None:
+    """Tell that the output of an attempt was longer than what is kept."""
+    if reply.dropped_bytes:
+        limit = "[output] max_job_bytes"
+        context.out.say(f"{reply.dropped_bytes:,} bytes in the middle were over the limit ({limit}) and are gone")
 
 
 def job(context: Context, job_id: int) -> JobInfo:

@@ -40,15 +40,15 @@ class Process:
         poll.register(self._fd, select.POLLIN)
         return bool(poll.poll(None if timeout_s is None else math.ceil(timeout_s * 1000)))
 
-    def stop(self) -> None:
-        """Send SIGTERM.
+    def send(self, number: signal.Signals) -> None:
+        """Send a signal; nothing happens if it has ended.
 
         Raises:
             UsageError: it belongs to somebody else.
         """
         try:
             if self._fd >= 0:
-                signal.pidfd_send_signal(self._fd, signal.SIGTERM)
+                signal.pidfd_send_signal(self._fd, number)
         except ProcessLookupError:
             pass
         except PermissionError:

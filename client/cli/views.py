@@ -98,7 +98,7 @@ def outcome(attempt: AttemptInfo | None) -> str:
 
 
 def _error(error: ErrorInfo) -> str:
-    kind = error.type.removeprefix("builtins.") or "error"
+    kind = error.type.removeprefix("builtins.").removeprefix("jobyard.protocol.errors.") or "error"
     first = error.message.strip().partition("\n")[0]
     return f"{kind}: {first}" if first else kind
 

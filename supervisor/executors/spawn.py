@@ -29,7 +29,7 @@ from .zygote import logfile, scratch
 from .zygote.channel import Gone
 from .zygote.control import Control, Kid, boot_now
 from .zygote.deadlines import Deadlines
-from .zygote.fence import MARK, fence, kill_marked
+from .zygote.fence import MARK, fence, identities, kill_marked
 from .zygote.kill import freeze_and_kill, signal_group, tree
 from .zygote.limits import boot_id, start_time
 from .zygote.loop import Loop
@@ -73,7 +73,7 @@ class SpawnExecutor:
         timer = self._timer.fileno()
         assert timer is not None
         self._loop.watch(timer, self._time_passed)
-        self._control = Control(self._deadlines, lambda kid: freeze_and_kill([kid.pid]), self._stuck)
+        self._control = Control(self._deadlines, _slay, self._stuck)
         self._growth = Growth(self._loop, self._files_grew)
         self._page = Page.create()
         self._free_slots = list(range(SLOTS - 1, -1, -1))
@@ -162,10 +162,8 @@ class SpawnExecutor:
         if self._closed:
             return
         self._closed = True
-        for spawned in self._kids.values():
-            if not spawned.exited:
-                freeze_and_kill([spawned.kid.pid])
-        fence(self.uuid, 0, 0, boot_id(), [(one.kid.pid, one.kid.pid_started) for one in self._kids.values()])
+        roots = [spawned.kid.pid for spawned in self._kids.values() if not spawned.exited]
+        fence(self.uuid, 0, 0, boot_id(), identities(freeze_and_kill(roots)).items())
         for spawned in list(self._kids.values()):
             if not spawned.exited:
                 self._release(spawned)
@@ -312,3 +310,7 @@ class SpawnExecutor:
             if grown:
                 spawned.watched_size = None
                 self._mailbox.post(LogGrown(spawned.child))
+
+
+def _slay(kid: Kid) -> None:
+    freeze_and_kill([kid.pid])

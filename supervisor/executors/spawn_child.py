@@ -41,7 +41,7 @@ def main() -> None:
         finally:
             channel.send(sock, channel.encode(channel.Up()), wait=True)
 
-    child.Child(given, sock, slot).run(prepare)
+    child.Child(given, sock, slot, limits.peak_since_exec).run(prepare)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import time
 from pathlib import Path
 
@@ -36,14 +37,14 @@ def run(args: argparse.Namespace, context: Context) -> int:
     try:
         status: messages.SupervisorStatus = context.request(messages.Status())
     except SupervisorUnavailable as error:
-        _stop_guard(context, context.paths.state_dir, deadline, error)
+        _stop_guard(context.paths.state_dir, args.now, deadline, error)
         return _gone(context, None)
     with Process(status.pid) as supervisor:
         running = _ask(context, "now" if args.now else "wait")
         if running and not args.now:
             context.out.say(f"waiting for {counted(running, 'running job')}")
         _await_end(supervisor, deadline)
-    _stop_guard(context, Path(status.state_dir), deadline, None)
+    _stop_guard(Path(status.state_dir), args.now, deadline, None)
     return _gone(context, status.pid)
 
 
@@ -56,9 +57,7 @@ def _ask(context: Context, mode: str) -> int:
     return reply.running
 
 
-def _stop_guard(
-    context: Context, state_dir: Path, deadline: float | None, unavailable: SupervisorUnavailable | None
-) -> None:
+def _stop_guard(state_dir: Path, now: bool, deadline: float | None, unavailable: SupervisorUnavailable | None) -> None:
     """See that nothing is left that would start another supervisor.
 
     Raises:
@@ -70,7 +69,7 @@ def _stop_guard(
             raise SupervisorUnavailable(f"nothing to stop: {unavailable.message}") from None
         return
     with Process(owner.guard) as guard:
-        guard.stop()
+        guard.send(signal.SIGTERM if now else signal.SIGINT)  # it passes on what a supervisor takes as "now" or "wait"
         _await_end(guard, deadline)
 
 

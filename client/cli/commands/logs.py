@@ -45,7 +45,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
     if args.follow:
         return _follow(args, context, job_id, sink)
     reply = follow.read(context, job_id, args.attempt, sink)
-    _say_dropped(context, reply)
+    follow.say_dropped(context, reply)
     return exits.OK
 
 
@@ -82,10 +82,3 @@ def _as_json(args: argparse.Namespace, context: Context, job_id: int) -> int:
     }
     context.out.document(documents.LOGS, body)
     return exits.OK
-
-
-def _say_dropped(context: Context, reply: messages.LogReply) -> None:
-    if reply.dropped_bytes:
-        context.out.say(
-            f"{reply.dropped_bytes:,} bytes in the middle were over the limit ([output] max_job_bytes) and are gone"
-        )

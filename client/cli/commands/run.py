@@ -31,8 +31,9 @@ def run(args: argparse.Namespace, context: Context) -> int:
     job_id = submission.send(context, args).id
     if out.terminal:
         out.say(f"job {job_id}")
+    printer = follow.Printer(out, raw=args.raw, apart=True)
     try:
-        info = follow.until_finished(context, job_id, follow.Printer(out, raw=args.raw, apart=True))
+        info = follow.until_finished(context, job_id, printer)
     except KeyboardInterrupt:
         out.say(f"detached: job {job_id} goes on\ntry: jobctl logs -f {job_id}, or jobctl cancel {job_id}")
         return exits.INTERRUPTED
@@ -41,6 +42,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
             f"the supervisor stopped while job {job_id} was followed: {error.message}",
             hint=f"jobctl up -d && jobctl show {job_id}",
         ) from None
+    printer.end_line()
     if args.output == "json":
         out.document(documents.JOBS, {"jobs": [documents.job(info)], "more": False})
     _say_end(context, info)

@@ -20,8 +20,9 @@ from ..context import Context
 OUTPUT_NAME = "supervisor.out"
 READY_TIMEOUT = "2m"
 _TAIL_LINES = 5
-_EXAMPLES = """In the foreground it runs until Ctrl-C or `jobctl down`. A supervisor that crashes is
-started again, and no accepted job is lost.
+_EXAMPLES = """In the foreground it runs until Ctrl-C, which lets running jobs end; a second Ctrl-C stops them
+and puts them back into their queue. A supervisor that crashes is started again, and no accepted
+job is lost.
 
 examples:
   jobctl up

@@ -44,12 +44,13 @@ _OUTSIDE = Stop("outside", "received SIGTERM")
 
 
 class Child:
-    """Waits for one attempt, runs it, and ends the process."""
+    """Waits for one attempt, runs it, and ends the process. ``peak`` gives the most memory it has held so far."""
 
-    def __init__(self, boot: Boot, sock: socket.socket, slot: Slot) -> None:
+    def __init__(self, boot: Boot, sock: socket.socket, slot: Slot, peak: Callable[[], int]) -> None:
         self._boot = boot
         self._sock = sock
         self._slot = slot
+        self._peak = peak
         self._pid = os.getpid()
         self._job: RunningJob | None = None
         self._asked: Stop | None = None
@@ -62,7 +63,6 @@ class Child:
         """``prepare`` runs before the child is given anything; if it fails, so does the attempt."""
         try:
             signal.signal(signal.SIGTERM, self._terminated)
-            signal.pthread_sigmask(signal.SIG_SETMASK, ())
             os.register_at_fork(after_in_child=self._forked)
             end = self._attempt(prepare)
             self._flush()
@@ -77,6 +77,7 @@ class Child:
     def _attempt(self, prepare: Callable[[], None]) -> End:
         try:
             try:
+                signal.pthread_sigmask(signal.SIG_SETMASK, ())  # from here on a SIGTERM that came before is heard
                 problem = _try(prepare)
                 value = self._call(self._wait(), problem)
             finally:
@@ -93,7 +94,7 @@ class Child:
                 self._stop(message)
 
     def _call(self, go: Go, problem: BaseException | None) -> Any:
-        self._base = limits.peak_memory()
+        self._base = self._peak()
         self._slot.set_base(self._base)
         if go.output is not None:
             _redirect(go.output)
@@ -210,9 +211,12 @@ class Child:
         info = None if error is None else failure.describe(error, self._boot.traceback_bytes, message)
         return End(kind, result, info, delay_s, counted, self._usage())
 
-    def _usage(self) -> list[Any]:
+    def _usage(self) -> list[Any] | None:
         own, below = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
-        peak = max(limits.peak_memory() - self._base, below.ru_maxrss * 1024, 0)
+        try:
+            peak = max(self._peak() - self._base, below.ru_maxrss * 1024, 0)
+        except OSError:  # the job has left no descriptor free
+            return None
         return [own.ru_utime + below.ru_utime, own.ru_stime + below.ru_stime, peak, self._base, False]
 
     def _flush(self) -> None:
@@ -298,7 +302,7 @@ def run_forked(
         os.dup2(pipes[2], joblog.LOGGING_FD, inheritable=False)
         os.closerange(FIRST_FREE_FD, FD_MAX)
         own = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, 0, fileno=SOCKET_FD)
-        Child(boot, own, slot).run(lambda: confine(boot, open_files, oom_score))
+        Child(boot, own, slot, limits.peak_since_fork).run(lambda: confine(boot, open_files, oom_score))
     finally:
         os._exit(CUT_OFF)
 

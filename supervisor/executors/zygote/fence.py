@@ -10,7 +10,7 @@ import os
 import select
 import signal
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from .kill import freeze_and_kill
 from .limits import boot_id, start_time
@@ -30,22 +30,13 @@ def fence(uuid: str, pid: int, pid_started: int, boot: str, children: Iterable[t
     """
     if boot != boot_id():
         return True
-    until = time.monotonic() + LIMIT_S
-    _kill_zygote(pid, pid_started)
-    known = [(pid, pid_started), *children]
-    clean = 0
-    while clean < _CLEAN_PASSES:
-        living = [pid for pid, started in known if pid > 0 and started and _alive(pid, started)]
-        found = set(living) | set(marked(f"{MARK}={uuid}"))
-        found.discard(os.getpid())
-        if not found:
-            clean += 1
-            continue
-        if time.monotonic() >= until:
-            return False
-        clean = 0
-        _kill_and_wait(found, min(until, time.monotonic() + _DEATH_S))
-    return True
+    known = {pid: pid_started, **dict(children), **_kill_zygote(pid, pid_started)}
+
+    def find() -> set[int]:
+        living = {pid for pid, started in known.items() if pid > 0 and started and _alive(pid, started)}
+        return living | set(marked(f"{MARK}={uuid}"))
+
+    return not _kill_all(find)
 
 
 def marked(mark: str) -> list[int]:
@@ -65,30 +56,47 @@ def marked(mark: str) -> list[int]:
 
 def kill_marked(mark: str) -> list[int]:
     """Kill every process with this mark until none is left; returns those that are left after ``LIMIT_S`` seconds."""
+    return list(_kill_all(lambda: set(marked(mark))))
+
+
+def _kill_all(find: Callable[[], set[int]]) -> set[int]:
+    """Kill what ``find`` finds until it finds nothing; returns what is left after ``LIMIT_S`` seconds."""
     until = time.monotonic() + LIMIT_S
-    while found := set(marked(mark)):
-        if time.monotonic() >= until:
-            return list(found)
-        _kill_and_wait(found, min(until, time.monotonic() + _DEATH_S))
-    return []
+    clean = 0
+    while clean < _CLEAN_PASSES:
+        found = find() - {os.getpid()}
+        if not found:
+            clean += 1
+        elif time.monotonic() >= until:
+            return found
+        else:
+            clean = 0
+            _kill_and_wait(found, min(until, time.monotonic() + _DEATH_S))
+    return set()
 
 
-def _kill_zygote(pid: int, pid_started: int) -> None:
-    """Stop it first, so that nothing below it can get away while the tree is killed."""
+def _kill_zygote(pid: int, pid_started: int) -> dict[int, int]:
+    """Stop it first, so that nothing below it can get away, then kill the tree; returns its pids and their starts."""
     if pid <= 0 or pid == os.getpid():
-        return
+        return {}
     try:
         process = os.pidfd_open(pid)
     except OSError:
-        return
+        return {}
     try:
-        if start_time(pid) == pid_started:
-            signal.pidfd_send_signal(process, signal.SIGSTOP)
-            freeze_and_kill([pid])
+        if start_time(pid) != pid_started:
+            return {}
+        signal.pidfd_send_signal(process, signal.SIGSTOP)
+        return identities(freeze_and_kill([pid]))
     except OSError:
-        pass  # it has ended meanwhile
+        return {}  # it has ended meanwhile
     finally:
         os.close(process)
+
+
+def identities(pids: list[int]) -> dict[int, int]:
+    """Each pid with the start time that makes it unique."""
+    return {pid: start_time(pid) for pid in pids}
 
 
 def _alive(pid: int, started: int) -> bool:

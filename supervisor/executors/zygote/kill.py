@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Container
 
 FREEZE_S = 0.2  # one freeze takes no longer
+_QUIET_PASSES = 3  # a process that dies just after it has forked can hide its child from one pass
 _PAGE_FILLED = 4096 - 16  # the kernel hands out a page at a time, of whole entries
 
 
@@ -95,13 +96,13 @@ def freeze(roots: list[int]) -> list[int]:
     """Stop everything below and including ``roots``, so that nothing can fork any more; returns all that was found."""
     until = time.monotonic() + FREEZE_S
     found: set[int] = set()
-    while time.monotonic() < until:
+    quiet = 0
+    while quiet < _QUIET_PASSES and time.monotonic() < until:
         new = [pid for pid in tree(roots) if pid not in found]
         for pid in new:
             signal_one(pid, signal.SIGSTOP)
         found.update(new)
-        if not new and all(_is_still(pid) for pid in found):
-            break
+        quiet = 0 if new or not all(_is_still(pid) for pid in found) else quiet + 1
     return list(found)
 
 
@@ -116,10 +117,12 @@ def tree(roots: list[int]) -> list[int]:
     return list(found)
 
 
-def freeze_and_kill(roots: list[int]) -> None:
-    """For trees that fork faster than they can be killed one by one."""
-    for pid in freeze(roots):
+def freeze_and_kill(roots: list[int]) -> list[int]:
+    """For trees that fork faster than they can be killed one by one; returns all that were killed."""
+    found = freeze(roots)
+    for pid in found:
         signal_one(pid, signal.SIGKILL)
+    return found
 
 
 def _is_still(pid: int) -> bool:

@@ -115,8 +115,17 @@ def boot_id() -> str:
         return file.read().strip()
 
 
-def peak_memory() -> int:
-    """The most memory in bytes that this process has held since its fork or exec."""
+def peak_since_fork() -> int:
+    """The most memory in bytes that this process has held, for one that was forked and has not called exec."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def peak_since_exec() -> int:
+    """The same after an exec, where the kernel's own figure may still be that of the process that was replaced.
+
+    Raises:
+        OSError: no descriptor is free.
+    """
     fd = os.open("/proc/self/status", os.O_RDONLY)
     try:
         data = os.read(fd, 4096)

@@ -254,7 +254,7 @@ def test_the_lock_of_a_killed_guard_is_free_although_its_supervisor_lives(guardi
     assert guarded(tmp_path) is None
     with Process(guarding.lives[0]) as supervisor:
         assert not supervisor.ended(0)
-        supervisor.stop()
+        supervisor.send(signal.SIGTERM)
         assert supervisor.ended(DEADLINE_S)
 
 
@@ -302,14 +302,14 @@ def test_a_process_that_is_gone_counts_as_ended() -> None:
     child.wait()
     with Process(child.pid) as process:
         assert process.ended(0)
-        process.stop()
+        process.send(signal.SIGTERM)
 
 
 def test_waiting_for_a_process_ends_when_its_time_is_over() -> None:
     child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     with Process(child.pid) as process:
         assert not process.ended(0.01)
-        process.stop()
+        process.send(signal.SIGTERM)
         assert process.ended(DEADLINE_S)
     assert child.stdin is not None
     child.stdin.close()

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from jobyard.client.cli import follow
+from jobyard.client.cli.render import Output
 from jobyard.protocol import messages
 from jobyard.protocol.errors import (
     SupervisorUnavailable,
@@ -116,6 +119,28 @@ def test_run_ends_with_its_own_code_when_the_supervisor_stops(jobctl: Run, accep
     ended = jobctl("run", "jobs:hello")
     assert ended.code == 7
     assert "job 42" in ended.err
+
+
+def test_run_tells_when_output_was_dropped(jobctl: Run, accepting: Any, job: Run, attempt: Run) -> None:
+    accepting.jobs = [job(42, state="succeeded", attempt=1, attempts=[attempt(outcome="ok")])]
+    output(accepting, messages.LogReply(1, [chunk(0, b"a\n")], 9, ended=True, dropped_bytes=1234))
+    ended = jobctl("run", "jobs:hello")
+    assert (ended.code, ended.out) == (0, "a\n")
+    assert ended.err.startswith("1,234 bytes in the middle were over the limit")
+
+
+@pytest.mark.parametrize("data, said", [(b"no line end", "\n"), (b"a line\n", ""), (b"", "")])
+def test_after_output_without_a_line_end_a_terminal_gets_one(data: bytes, said: str) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    out = Output(Terminal(), io.StringIO())
+    printer = follow.Printer(out, apart=True)
+    if data:
+        printer(chunk(0, data))
+    printer.end_line()
+    assert out.stderr.getvalue() == said  # type: ignore[attr-defined]
 
 
 def test_run_as_json_prints_the_job_alone_on_stdout(jobctl: Run, accepting: Any, job: Run, attempt: Run) -> None:

@@ -49,7 +49,7 @@ def project(tmp_path: Path) -> Iterator[Project]:
     owner = guarded(made.state)
     if owner is not None:
         with Process(owner.guard) as guard, Process(owner.supervisor or owner.guard) as supervisor:
-            guard.stop()
+            guard.send(signal.SIGTERM)
             assert guard.ended(DEADLINE_S)
             assert supervisor.ended(DEADLINE_S)
 

@@ -262,6 +262,17 @@ def test_config_that_anyone_may_write_is_warned_of(config: Any) -> None:
     assert "every user of this machine may change it" in load(path, environ={}).warnings[0]
 
 
+def test_names_that_are_also_keys_are_only_names(read: Any) -> None:
+    words = ("queue", "retries", "pool", "allow", "retry", "env", "target", "default")
+    text = "".join(
+        f"[queues.{word}]\n[pools.{word}.env]\n{word} = '1'\n[jobs.{word}]\ntarget = 'a:f'\n" for word in words
+    )
+    found = read('allow = ["a:*"]\n' + text).settings
+    assert set(words) <= found.queues.keys()
+    assert set(words) <= found.jobs.keys()
+    assert all(found.pools[word].env == {word: "1"} for word in words)
+
+
 # -- layers ------------------------------------------------------------------------------------------------------------
 
 
@@ -415,8 +426,8 @@ def test_no_bytes_in_the_file_give_another_error(tmp_path: Path, data: bytes) ->
 
 
 SECTIONS = (
-    "supervisor defaults defaults.retry queues queues.a pools.a pools.a.env jobs jobs.A limits env env.local env.x.queues "
-    "logging history journal output nonsense"
+    "supervisor defaults defaults.retry queues queues.a pools.a pools.a.env jobs jobs.A limits env env.local "
+    "env.x.queues logging history journal output nonsense"
 )
 KEYS = (
     "allow namespace retries retry queue pool path env target methods timeout losses level start memory_max priority "

@@ -1,18 +1,17 @@
-"""Values come back exactly; envelopes that are not plain, small and shallow are refused; garbage raises one error only."""
+"""Values come back exactly; envelopes that are not plain, small and shallow are refused; garbage is one error."""
 
 from __future__ import annotations
 
 import enum
 import io
 import math
+import subprocess
 import sys
 import zoneinfo
 from collections import OrderedDict, namedtuple
-from datetime import UTC, date, datetime, time, timedelta, timezone
-from decimal import Decimal
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path, PurePosixPath
 from typing import Any
-from uuid import UUID
 
 import msgpack
 import pytest
@@ -130,10 +129,11 @@ Point = namedtuple("Point", "x y")
         ({"a": [1, {2: object()}]}, "value['a'][1][2]", "dict of plain values"),
         ((1, object()), "value[1]", "dict of plain values"),
         ({"rows": {(1, object)}}, "value['rows']{...}[1]", "dict of plain values"),
-        ({"a": {1.5: 1}}, "value['a'] has the key 1.5", "str or int"),
+        ({"a": {1.5: 1}}, "value['a'] has the key 1.5 of type float", "str or int"),
         ({True: 1}, "the key True", "str or int"),
+        ({Odd(): 1}, "a key of type", "str or int"),
         ({2**64: 1}, "more than 64 bits", "text keys"),
-        (datetime(2026, 1, 1, tzinfo=NoZone("UTC")), "time zone", "zoneinfo"),
+        ([datetime(2026, 1, 1, tzinfo=NoZone("UTC"))], "value[0]: ", "zoneinfo"),
     ],
 )
 def test_what_cannot_be_sent_says_where_it_is_and_what_to_send(value: Any, where: str, hint: str) -> None:
@@ -203,6 +203,9 @@ def ext(code: int, content: Any) -> bytes:
         ext(4, [["list"], 1]),
         ext(4, "text"),
         ext(9, []),
+        msgpack.packb(msgpack.Timestamp(1)),
+        msgpack.packb({1.5: 1}),
+        msgpack.packb({b"a": 1}),
         ext(1, b"\xc1"),
     ],
 )
@@ -269,7 +272,8 @@ def test_garbage_is_a_message_or_a_protocol_error(data: bytes) -> None:
         b"\x81\x90\x01",
         ext(5, b"x"),
         msgpack.packb(msgpack.Timestamp(1)),
-        msgpack.packb({"a": {1: 2}}, use_bin_type=True),
+        msgpack.packb([{"a": [msgpack.Timestamp(1)]}]),
+        msgpack.packb({"a": {1: 2}}),
     ],
     ids=repr,
 )
@@ -317,10 +321,6 @@ def test_message_that_cannot_be_packed_is_a_protocol_error(message: Any) -> None
 
 
 def test_codec_loads_no_module_of_a_value_before_one_is_met() -> None:
-    import subprocess
-
-    code = "import sys, jobyard.protocol.codec; sys.exit(bool({'datetime', 'decimal', 'uuid', 'pathlib'} & {*sys.modules}))"
-    assert subprocess.run([sys.executable, "-I", "-S", "-c", code], check=False).returncode in (0, 1)
-
-
-assert UUID and Decimal and date and time  # the strategies above make them
+    code = "import sys, jobyard.protocol.codec as c; c.unpack_value(c.pack_value([1, (2,)])); "
+    code += "sys.exit(bool({'decimal', 'uuid', 'zoneinfo'} & {*sys.modules}))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

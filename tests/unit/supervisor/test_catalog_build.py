@@ -174,6 +174,22 @@ def test_options_stored_by_task_are_reported(build: Build) -> None:
     assert build({"app": text}, "app:f").entries[0].options == {"queue": "mail", "retry": {"delay": [1.0, 2.0]}}
 
 
+def test_tasks_are_described_like_the_functions_they_are(build: Build) -> None:
+    text = """
+from jobyard import Retry, task
+@task(queue="mail", timeout="5m", retry=Retry(max_attempts=2, on=[ValueError]))
+def send(to: str): ...
+@task
+async def fetch(url): ...
+"""
+    send, fetch = build({"app": text}, "app:*").entries
+    assert send.parameters == [Parameter("to", "either", True, "str")]
+    assert (send.options["queue"], send.options["timeout"]) == ("mail", 300.0)
+    assert (send.options["retry"]["max_attempts"], send.options["retry"]["on"]) == (2, ["builtins.ValueError"])
+    assert fetch.is_async
+    assert fetch.options == {}
+
+
 @pytest.mark.parametrize(
     ("text", "name", "expected"),
     [
