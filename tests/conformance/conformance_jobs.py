@@ -12,6 +12,7 @@ import logging
 import multiprocessing
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -21,6 +22,8 @@ from collections.abc import Generator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, NoReturn
+
+import msgpack
 
 from jobyard.protocol.current import CURRENT
 from jobyard.protocol.errors import CancelRequested, GiveUp, NotAllowed, RetryLater, SoftTimeout
@@ -164,6 +167,26 @@ def tell_progress(count: int, then_s: float) -> int:
         here().progress(done, count, f"step {done}")
     time.sleep(then_s)
     return count
+
+
+def progress_nonsense() -> None:
+    here().progress("much")  # type: ignore[arg-type]
+
+
+def scratch_and_crash(path: str) -> None:
+    mark(path, str(here().scratch))
+    (here().scratch / "file").write_text("left")
+    os._exit(1)
+
+
+def write_garbage() -> str:
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, 0, fileno=os.dup(3))
+    for data in (b"\xff\x00garbage", b"\x91\xa3End", msgpack.packb(["End", "ok", 5, None, None, 1, "x"])):
+        sock.send(data)
+    with open("/dev/null") as null:
+        socket.send_fds(sock, [msgpack.packb(["Large", 10])], [null.fileno()])
+    sock.close()
+    return "still heard"
 
 
 def track(count: int) -> int:
@@ -449,3 +472,16 @@ def print_numbers(count: int, path: str) -> None:
 def close_stdout() -> str:
     os.close(1)
     return "closed"
+
+
+def print_and_crash() -> None:
+    os.write(1, b"last words\n")
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def print_when_told(path: str) -> None:
+    print("first")
+    while not os.path.exists(path):
+        time.sleep(0.01)
+    print("second")
+    time.sleep(0.3)

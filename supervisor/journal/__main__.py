@@ -1,0 +1,61 @@
+"""``python -m jobyard.supervisor.journal check|repair|dump STATE_DIRECTORY``: what ``jobctl journal`` runs.
+
+Needs no supervisor and no config, so that it also works where neither can be started. The exit code is fsck's verdict:
+0 ok, 1 torn tail, 2 damaged, 3 unreadable; after a repair, 0 if the journal can be opened.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from ...protocol.errors import JobyardError
+from . import fsck
+from .lock import DirectoryLock
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Do what is asked; gives the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m jobyard.supervisor.journal", description=(__doc__ or "").splitlines()[0]
+    )
+    parser.add_argument("verb", choices=("check", "repair", "dump"))
+    parser.add_argument("directory", type=Path, help="the state directory")
+    options = parser.parse_args(arguments)
+    journal = options.directory / "journal"
+    try:
+        if options.verb == "dump":
+            for line in fsck.dump(journal):
+                print(line)
+            return fsck.Verdict.OK
+        if options.verb == "check":
+            return _tell(fsck.check(journal))
+        with DirectoryLock(options.directory):
+            return _repair(journal)
+    except JobyardError as error:
+        print(f"error: {error}", file=sys.stderr)
+    except OSError as error:
+        print(f"error: {error.filename or journal}: {error.strerror or error}", file=sys.stderr)
+    return fsck.Verdict.UNREADABLE
+
+
+def _repair(journal: Path) -> int:
+    found = fsck.repair(journal)
+    if not found.changed:
+        return _tell(found)
+    for problem in found.problems:
+        print(problem)
+    print(f"repaired: {', '.join(found.changed)}; the files as they were are in {found.aside}")
+    return fsck.check(journal).verdict
+
+
+def _tell(report: fsck.Report) -> int:
+    for problem in report.problems:
+        print(problem)
+    print(f"{report.verdict.name.lower().replace('_', ' ')}: {report.segments} segments, {report.records} records")
+    return report.verdict
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,162 @@
+"""What jobs print: kept, told apart, capped, and never in a job's way."""
+
+from __future__ import annotations
+
+import os
+import signal
+import stat
+from pathlib import Path
+
+import pytest
+from conftest import MakeYard
+from yard import Yard
+
+from jobyard.supervisor import output
+
+
+def test_output_is_complete_when_the_exit_is_told(yard: Yard) -> None:
+    for _ in range(10):
+        attempt = yard.run("say")
+        assert yard.text(attempt).count(b"\n") == 5
+
+
+def test_streams_are_told_apart_where_the_executor_can(yard: Yard) -> None:
+    attempt = yard.run("say")
+    logged = b"WARNING job: to the log\n    second line\nINFO app.mail: sent 3\n"
+    if yard.executor.caps.splits_streams:
+        assert yard.text(attempt, "stdout") == b"to stdout\n"
+        assert yard.text(attempt, "stderr") == b"to stderr\n"
+        assert yard.text(attempt, "logging") == logged
+    else:
+        assert yard.text(attempt, "stdout") == b"to stdout\nto stderr\n" + logged
+
+
+def test_job_may_configure_logging_itself(yard: Yard) -> None:
+    assert yard.text(yard.run("say_after_configuring"), "stdout") == b"own: configured\n"
+
+
+def test_silent_job_has_empty_output(yard: Yard) -> None:
+    attempt = yard.run("nothing")
+    assert yard.text(attempt) == b"" and output.size(yard.spec.output_dir, attempt.order.job_id, 1) == 0
+    if yard.kind == "zygote":
+        assert not Path(yard.spec.output_dir).exists(), "nothing was printed, so nothing was made"
+
+
+def test_output_of_a_job_that_crashes_is_kept(yard: Yard) -> None:
+    attempt = yard.run("print_and_crash")
+    assert attempt.exit is not None and attempt.exit.signal == "SIGKILL"
+    assert yard.text(attempt) == b"last words\n"
+
+
+def test_binary_output_is_kept_as_it_is(yard: Yard) -> None:
+    data = bytes(range(256)) * 100
+    assert yard.text(yard.run("print_raw", data)) == data
+
+
+def test_text_that_cannot_be_encoded_is_printed(yard: Yard) -> None:
+    assert yard.text(yard.run("print_surrogate")) == b"bad \\udcff text\n"
+
+
+def test_output_files_are_for_the_owner_alone(yard: Yard) -> None:
+    yard.run("say")
+    paths = [path for path in Path(yard.spec.output_dir).rglob("*") if path.is_file()]
+    assert paths and all(stat.S_IMODE(path.stat().st_mode) == 0o600 for path in paths)
+
+
+def test_output_can_be_read_in_pieces(yard: Yard) -> None:
+    attempt = yard.run("print_bytes", 1_000_000)
+    whole = yard.text(attempt)
+    position, parts = 0, []
+    while True:
+        chunks, position, dropped = output.read(yard.spec.output_dir, attempt.order.job_id, 1, position, 77_777)
+        assert dropped == 0
+        if not chunks:
+            break
+        parts.append(b"".join(chunk.data for chunk in chunks))
+        assert len(parts[-1]) <= 77_777
+    assert b"".join(parts) == whole and position == output.size(yard.spec.output_dir, attempt.order.job_id, 1)
+
+
+def test_closed_stdout_is_no_error(yard: Yard) -> None:
+    assert yard.run("close_stdout").value == "closed"
+
+
+def test_follower_is_told_of_growth_once_and_of_the_end(yard: Yard, tmp_path: Path) -> None:
+    attempt = yard.begin("print_when_told", str(tmp_path / "go"))
+    yard.wait(lambda: b"first" in yard.text(attempt), "the first line")
+    size = output.size(yard.spec.output_dir, attempt.order.job_id, 1)
+    yard.executor.follow(attempt.child, size)
+    yard.step()
+    assert attempt.grown == []
+    (tmp_path / "go").touch()
+    yard.wait(lambda: attempt.grown, "word of growth")
+    assert attempt.grown == [False]
+    yard.executor.follow(attempt.child, output.size(yard.spec.output_dir, attempt.order.job_id, 1))
+    yard.finish(attempt)
+    yard.wait(lambda: len(attempt.grown) == 2, "word of the end")
+    assert attempt.grown == [False, True]
+    yard.executor.follow(attempt.child, 0)
+    yard.wait(lambda: len(attempt.grown) == 3, "an answer about a child that is gone")
+    assert attempt.grown[2] is True
+
+
+def test_follower_of_a_silent_job_is_told_of_its_end(yard: Yard) -> None:
+    attempt = yard.begin("sleep", 0.3)
+    yard.executor.follow(attempt.child, 0)
+    yard.finish(attempt)
+    yard.wait(lambda: attempt.grown, "word of the end")
+    assert attempt.grown == [True]
+
+
+zygote_only = pytest.mark.parametrize("kind", ["zygote"], indirect=True)
+
+
+@zygote_only
+def test_hundred_megabytes_leave_head_and_tail(make_yard: MakeYard) -> None:
+    cap = 4 << 20
+    yard = make_yard(max_job_bytes=cap)
+    total = 100_000_000 // 64_000 * 64_000
+    attempt = yard.run("print_bytes", total)
+    directory, job_id = yard.spec.output_dir, attempt.order.job_id
+    assert attempt.exit is not None and attempt.exit.exit_code == 0
+    assert output.size(directory, job_id, 1) == total
+    assert sum(path.stat().st_size for path in Path(directory).rglob("*") if path.is_file()) <= cap
+    chunks, reached, dropped = output.read(directory, job_id, 1, 0, 1 << 40)
+    kept = sum(len(chunk.data) for chunk in chunks)
+    assert reached == total and kept + dropped == total and kept > cap // 2
+    for chunk in chunks:
+        first = -chunk.offset % 20  # where its first whole line begins
+        assert int(chunk.data[first : first + 19]) == (chunk.offset + first) // 20 % 3200
+
+
+@zygote_only
+def test_log_writer_that_is_killed_loses_nothing(yard: Yard, tmp_path: Path) -> None:
+    path = tmp_path / "marks"
+    count = 20_000
+    attempt = yard.begin("print_numbers", count, str(path))
+    killed = 0
+    while attempt.exit is None:
+        yard.step()
+        for pid in writers(yard):
+            os.kill(pid, signal.SIGKILL)
+            killed += 1
+        yard.wait(lambda: attempt.exit is not None or writers(yard), "another writer")
+    assert killed >= 1
+    yard.wait(lambda: len(yard.text(attempt)) >= count * 10, "all output")
+    assert yard.text(attempt) == b"".join(b"%09d\n" % number for number in range(count))
+
+
+@zygote_only
+def test_disk_that_refuses_does_not_hold_up_the_job(make_yard: MakeYard, tmp_path: Path) -> None:
+    (tmp_path / "output").write_text("a file where the directory should be")
+    yard = make_yard()
+    assert yard.run("print_bytes", 1_000_000).exit is not None
+    assert yard.run("add", 1, 1).value == 2
+
+
+def writers(yard: Yard) -> list[int]:
+    """The log writer: the child of the zygote that runs no job."""
+    assert yard.up is not None
+    children = Path(f"/proc/{yard.up.pid}/task/{yard.up.pid}/children").read_text().split()
+    jobs = {attempt.child.pid for attempt in yard.attempts.values()} | {child.pid for child in yard.ready}
+    return [int(pid) for pid in children if int(pid) not in jobs]
