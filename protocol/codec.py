@@ -188,7 +188,7 @@ def _encode_other(value: Any, kind: type, where: str) -> Any:
     tag = f"{kind.__module__}.{kind.__qualname__}"
     codec = _TYPES.get(tag)
     if codec is None or _class(tag) is not kind:
-        raise NotSerializable(f"{where} is a {_spoken(kind)}, which cannot be sent", hint=_hint(kind))
+        raise NotSerializable(f"{where} is {_spoken(kind)}, which cannot be sent", hint=_hint(kind))
     try:
         stored = codec[0](value)
     except NotSerializable as error:
@@ -243,7 +243,8 @@ def _class(tag: str) -> Any:
 
 
 def _spoken(kind: type) -> str:
-    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+    name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+    return f"an {name}" if name[0] in "aeiou" else f"a {name}"
 
 
 def _hint(kind: type) -> str:

@@ -41,8 +41,14 @@ class JobyardError(Exception):
         self.details = details or {}
         super().__init__(self.message)
 
+    @property
+    def advice(self) -> str:
+        """The hint as a line of its own: a question stands as it is, a thing to do comes after "try:"."""
+        question = self.hint.endswith("?") or self.hint.startswith("known:")
+        return self.hint if question or not self.hint else f"try: {self.hint}"
+
     def __str__(self) -> str:
-        return f"{self.message}\ntry: {self.hint}" if self.hint else self.message
+        return f"{self.message}\n{self.advice}" if self.hint else self.message
 
     def to_wire(self) -> dict[str, Any]:
         return {"code": self.code, "message": self.message, "hint": self.hint, "details": self.details}

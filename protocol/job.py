@@ -122,7 +122,13 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class JobInfo:
-    """A job as the supervisor knows it. Times are seconds since the epoch; ``utc`` makes datetimes of them."""
+    """A job as the supervisor knows it. Times are seconds since the epoch; ``utc`` makes datetimes of them.
+
+    Attributes:
+        attempt: number of the last attempt. spent: how many ended attempts count against ``max_attempts``.
+        payload, result_payload: arguments and result as they were sent; ``args``, ``kwargs``, ``result`` decode them.
+        durable: False if the journal could not be written when this was said.
+    """
 
     id: int
     uid: str
@@ -140,6 +146,7 @@ class JobInfo:
     finished_at: float | None = None
     expires_at: float | None = None
     attempt: int = 0
+    spent: int = 0
     losses: int = 0
     attempts: list[AttemptInfo] = field(default_factory=list)
     cancel_requested: bool = False

@@ -28,7 +28,7 @@ from .driver import Driver
 from .executors.base import Executor, PoolSpec
 from .executors.zygote.executor import ZygoteExecutor
 from .journal.lock import AlreadyLocked, DirectoryLock
-from .office import Office
+from .office import Office, Options
 from .pools import rules
 from .recovery import fence_all, recover
 from .sites import Sites
@@ -69,18 +69,20 @@ def _run(options: argparse.Namespace, announce: _Announcer) -> int:
     paths = paths_for(loaded.settings, os.environ)
     secure_directories(paths)
     with DirectoryLock(paths.state_dir):
-        logs.set_up(loaded.settings.logging, paths)
+        logs.set_up(loaded.settings.logging, paths, quiet=options.quiet)
         for warning in loaded.warnings:
             log.warning("%s", warning)
         _raise_descriptor_limit()
-        driver = _compose(read, loaded, paths, options.dev, announce)
+        driver = _compose(read, loaded, paths, Options(options.dev, options.quiet), announce)
         log.info("supervisor %d is up: %s", os.getpid(), loaded.settings.file)
         code = driver.run()
         log.info("supervisor %d stopped", os.getpid())
         return code
 
 
-def _compose(read: Callable[[], Loaded], loaded: Loaded, paths: Paths, dev: bool, announce: _Announcer) -> Driver:
+def _compose(
+    read: Callable[[], Loaded], loaded: Loaded, paths: Paths, options: Options, announce: _Announcer
+) -> Driver:
     settings = loaded.settings
     recovered = recover(paths.journal_dir, settings.journal, settings.limits.kept_attempts)
     gone = fence_all(recovered.state)
@@ -90,12 +92,11 @@ def _compose(read: Callable[[], Loaded], loaded: Loaded, paths: Paths, dev: bool
 
     def make(spec: PoolSpec) -> Executor:
         if spec.start == "spawn":
-            
             return SpawnExecutor(spec)
         return ZygoteExecutor(spec, generation=recovered.state.generation, salt=str(paths.journal_dir))
 
     socket = RequestSocket(str(paths.socket))
-    office = Office(read, loaded, paths, dev, lambda: announce.ready(paths))
+    office = Office(read, loaded, paths, options, lambda: announce.ready(paths))
     sites = Sites(make)
     driver = Driver(machine, recovered.journal, socket, sites, office, Compaction(recovered.journal, paths.journal_dir))
     driver.begin(beginning, gone, now)
@@ -143,6 +144,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--env", help="name of the config overlay to use")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="one setting, above all others")
     parser.add_argument("--dev", action="store_true", help="take in changed code and config before each submit")
+    parser.add_argument("--quiet", action="store_true", help="log to the log files only")
     parser.add_argument("--ready-fd", type=int, help="descriptor to write one line to when ready, or when that failed")
     return parser
 

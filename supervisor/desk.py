@@ -71,7 +71,7 @@ class Desk:
         self._back = backstage
         self.parked = Parked(parked_max)
         self.refused = 0
-        self._early: list[tuple[Token, m.Submit]] = []  # submits that wait for the catalogue
+        self._early: list[tuple[Token, m.Submit | m.Catalog]] = []  # requests that wait for the catalogue
 
     def take(self, peer: Peer, data: bytes, settle: Callable[[], None]) -> e.Event | None:
         """An event for the machine, or None where the desk has answered or parked the request itself.
@@ -95,15 +95,27 @@ class Desk:
             return None
 
     def catalog_ready(self) -> list[e.Event]:
-        """Submits that came before the catalogue was there."""
+        """Answer what waited for the catalogue; gives the submits among it as events."""
         early, self._early = self._early, []
         found: list[e.Event] = []
         for token, request in early:
             try:
-                found.append(self._submit(token, request))
+                if isinstance(request, m.Submit):
+                    found.append(self._submit(token, request))
+                else:
+                    self._read(token, request)
             except JobyardError as error:
                 self._refuse(token, error)
         return found
+
+    def _waits_for_catalog(self, token: Token, request: m.Submit | m.Catalog) -> bool:
+        """Keep a request back until the catalogue is there, and new if the code is."""
+        if self._back.catalog is not None and not self._back.code_changed():
+            return False
+        self._early.append((token, request))
+        if self._back.catalog is not None:
+            self._back.reload(None)
+        return True
 
     def job_finished(self, job_id: int) -> None:
         self.parked.finished(job_id, self._answer_wait)
@@ -122,12 +134,9 @@ class Desk:
             case m.Submit():
                 self._check_storage()
                 self._check_space()
-                if self._back.catalog is None or self._back.code_changed():
-                    self._early.append((token, request))
-                    if self._back.catalog is not None:
-                        self._back.reload(None)
-                    return None
-                return self._submit(token, request)
+                return None if self._waits_for_catalog(token, request) else self._submit(token, request)
+            case m.Catalog() if self._waits_for_catalog(token, request):
+                return None
             case m.Cancel():
                 settle()
                 self._check_storage()
@@ -261,15 +270,15 @@ class Desk:
                 status = self._back.status()
                 self._back.answer(token, m.Pong(status.pid, __version__, ready, status.generation))
             case m.Get():
-                self._back.answer(token, reads.jobs(self._machine, request.ids))
+                self._back.answer(token, reads.jobs(self._machine, request.ids, self._back.output_dir))
             case m.List():
                 self._back.answer(token, reads.listed(self._machine, request))
             case m.Status():
                 self._back.answer(token, self._back.status())
             case m.Catalog():
                 catalog = self._back.catalog
-                reply = m.CatalogReply([]) if catalog is None else m.CatalogReply(catalog.entries, catalog.problems)
-                self._back.answer(token, reply)
+                assert catalog is not None, "it was waited for"
+                self._back.answer(token, m.CatalogReply(catalog.entries, catalog.problems))
             case m.Wait():
                 self._wait(token, request)
             case m.Logs():

@@ -12,8 +12,11 @@ from ..conf.settings import LoggingSettings
 FORMAT = "%(asctime)s %(levelname)-7s %(message)s"
 
 
-def set_up(settings: LoggingSettings, paths: Paths) -> None:
+def set_up(settings: LoggingSettings, paths: Paths, *, quiet: bool = False) -> None:
     """Begin to log; replaces what an earlier call set up. Files that a rotation moved away are made anew.
+
+    Args:
+        quiet: to the files only.
 
     Raises:
         OSError: a log file cannot be written.
@@ -24,7 +27,8 @@ def set_up(settings: LoggingSettings, paths: Paths) -> None:
         handler.close()
     root.setLevel(settings.level.upper())
     root.propagate = False
-    root.addHandler(_terminal())
+    if not quiet:
+        root.addHandler(_terminal())
     general = WatchedFileHandler(paths.supervisor_log, encoding="utf-8", errors="backslashreplace")
     general.setFormatter(logging.Formatter(FORMAT))
     root.addHandler(general)

@@ -34,6 +34,14 @@ if TYPE_CHECKING:
 log = logging.getLogger("jobyard")
 
 
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How the supervisor was started: ``dev`` takes in changed code before each submit, ``quiet`` logs to files only."""
+
+    dev: bool = False
+    quiet: bool = False
+
+
 @dataclass(slots=True)
 class _Rebuild:
     """One catalogue in the making: builds that still run, outputs that are there, and who waits for it."""
@@ -52,14 +60,14 @@ class Office:
     """
 
     def __init__(
-        self, read: Callable[[], Loaded], loaded: Loaded, paths: Paths, dev: bool, ready: Callable[[], None]
+        self, read: Callable[[], Loaded], loaded: Loaded, paths: Paths, options: Options, ready: Callable[[], None]
     ) -> None:
         self._read = read
         self._warnings = loaded.warnings
         self.settings: Settings = loaded.settings
         self.paths = paths
         self.catalog: Catalog | None = None
-        self._dev = dev
+        self._options = options
         self._ready = ready
         self._rebuild: _Rebuild | None = None
         self._again: list[Token] | None = None  # a reload that was asked for during one
@@ -88,7 +96,7 @@ class Office:
             self._answer(token, error if isinstance(error, JobyardError) else InvalidConfig(str(error)))
             return
         self.settings, self._warnings = loaded.settings, loaded.warnings
-        logs.set_up(self.settings.logging, self.paths)
+        logs.set_up(self.settings.logging, self.paths, quiet=self._options.quiet)
         log.info("reload: the config is in force")
         self._driver.take_in(Configured(rules(self.settings)))
         self._apply(specs, [token] if token else [])
@@ -153,7 +161,7 @@ class Office:
 
     def code_changed(self) -> bool:
         """With ``--dev``: whether a submit has to wait for a rebuild, because a source or the config is new."""
-        if not self._dev:
+        if not self._options.dev:
             return False
         return self._rebuild is not None or bool(self._changed()) or bool(self.catalog and self.catalog.problems)
 

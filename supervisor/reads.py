@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import heapq
 from collections.abc import Iterator
 
 from ..protocol.errors import BadArguments, JobNotFound
+from ..protocol.job import AttemptInfo
 from ..protocol.messages import LIST_JOBS_MAX, Filter, Jobs, List, QueueStatus
 from ..protocol.states import STATES
+from . import output
 from .core.machine import Machine
 from .core.pools import queue_mode
 from .core.state import Job
@@ -27,8 +30,17 @@ def find(machine: Machine, job_id: int) -> Job:
     return job
 
 
-def jobs(machine: Machine, ids: list[int]) -> Jobs:
-    return Jobs([machine.info(find(machine, job_id)) for job_id in ids])
+def jobs(machine: Machine, ids: list[int], output_dir: str) -> Jobs:
+    """Jobs with all that is known of them, where their output is included."""
+    found = [machine.info(find(machine, job_id)) for job_id in ids]
+    for info in found:
+        info.attempts[:] = [_with_log(info.id, attempt, output_dir) for attempt in info.attempts]
+    return Jobs(found)
+
+
+def _with_log(job_id: int, attempt: AttemptInfo, output_dir: str) -> AttemptInfo:
+    path = output.path(output_dir, job_id, attempt.number)
+    return dataclasses.replace(attempt, log=str(path)) if path.exists() else attempt
 
 
 def listed(machine: Machine, request: List) -> Jobs:

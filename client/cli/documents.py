@@ -91,6 +91,7 @@ def job(info: JobInfo) -> dict[str, Any]:
         "result": result(info),
         "error": _error(info.error),
         "attempt": info.attempt,
+        "spent": info.spent,
         "max_attempts": info.max_attempts,
         "losses": info.losses,
         "created_at": time(info.created_at),

@@ -207,8 +207,7 @@ def error_text(error: JobyardError) -> str:
     else:
         lines = [f"error: {clean(error.message, chr(10))}"]
     if error.hint:
-        question = error.hint.endswith("?") or error.hint.startswith("known:")
-        lines.append(clean(error.hint if question else f"try: {error.hint}"))
+        lines.append(clean(error.advice))
     return "\n".join(lines)
 
 

@@ -13,7 +13,7 @@ class Verb(NamedTuple):
     summary: str
 
 
-_SERVICE, _JOBS, _QUEUES, _CONFIG = "Start and stop", "Jobs", "Queues", "Config"
+_SERVICE, _JOBS, _QUEUES, _CONFIG, _JOURNAL = "Start and stop", "Jobs", "Queues", "Config", "Journal"
 
 VERBS: dict[str, Verb] = {
     "init": Verb("init", _SERVICE, "Write a jobyard.toml and a jobs.py to start from."),
@@ -36,6 +36,9 @@ VERBS: dict[str, Verb] = {
     "drain": Verb("drain", _QUEUES, "Refuse new jobs and finish what is queued."),
     "config check": Verb("config_check", _CONFIG, "Check a config file and report every mistake in it."),
     "config show": Verb("config_show", _CONFIG, "Print the settings in force, with --origin where each comes from."),
+    "journal check": Verb("journal_check", _JOURNAL, "Read the journal as a start would and report every damage."),
+    "journal repair": Verb("journal_repair", _JOURNAL, "Make a damaged journal one that can be opened."),
+    "journal dump": Verb("journal_dump", _JOURNAL, "Print every record as a line of JSON."),
 }
 
 DEFAULT = "status"

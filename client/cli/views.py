@@ -49,11 +49,16 @@ def job_row(info: JobInfo, now: float) -> list[str]:
         info.state,
         info.ref,
         info.queue,
-        f"{info.attempt}/{info.max_attempts}",
+        tries(info),
         short_moment(info.created_at, now),
         took(info.started_at, info.finished_at, now),
         _shorten(note(info, now), NOTE_CHARS_MAX),
     ]
+
+
+def tries(info: JobInfo) -> str:
+    """Which of its attempts a job is at; those that do not count (lost, put off) are left out."""
+    return f"{info.spent + (info.state == states.RUNNING)}/{info.max_attempts}"
 
 
 def took(started_at: float | None, ended_at: float | None, now: float) -> str:
@@ -117,8 +122,7 @@ def job_details(info: JobInfo, now: float) -> str:
         ("expires", moment(info.expires_at) if info.expires_at else ""),
         (
             "attempts",
-            f"{info.attempt} of {info.max_attempts}"
-            + (f", lost {counted(info.losses, 'time')}" if info.losses else ""),
+            tries(info).replace("/", " of ") + (f", lost {counted(info.losses, 'time')}" if info.losses else ""),
         ),
         ("limits", _limits(info)),
         ("key", info.key or ""),

@@ -67,6 +67,7 @@ def describe(job: Job, pool: str) -> JobInfo:
         finished_at=job.finished_at,
         expires_at=job.expires_at,
         attempt=job.attempt,
+        spent=job.spent,
         losses=job.losses,
         attempts=list(job.attempts),
         cancel_requested=job.cancel is not None and job.state not in FINISHED,

@@ -7,6 +7,7 @@ Needs no supervisor and no config, so that it also works where neither can be st
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -26,9 +27,7 @@ def main(arguments: list[str] | None = None) -> int:
     journal = options.directory / "journal"
     try:
         if options.verb == "dump":
-            for line in fsck.dump(journal):
-                print(line)
-            return fsck.Verdict.OK
+            return _dump(journal)
         if options.verb == "check":
             return _tell(fsck.check(journal))
         with DirectoryLock(options.directory):
@@ -38,6 +37,16 @@ def main(arguments: list[str] | None = None) -> int:
     except OSError as error:
         print(f"error: {error.filename or journal}: {error.strerror or error}", file=sys.stderr)
     return fsck.Verdict.UNREADABLE
+
+
+def _dump(journal: Path) -> int:
+    try:
+        for line in fsck.dump(journal):
+            print(line)
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return fsck.Verdict.OK
 
 
 def _repair(journal: Path) -> int:

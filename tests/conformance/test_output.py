@@ -83,7 +83,7 @@ def test_closed_stdout_is_no_error(yard: Yard) -> None:
 
 def test_follower_is_told_of_growth_once_and_of_the_end(yard: Yard, tmp_path: Path) -> None:
     attempt = yard.begin("print_when_told", str(tmp_path / "go"))
-    yard.wait(lambda: b"first" in yard.text(attempt), "the first line")
+    yard.wait(lambda: b"first\n" in yard.text(attempt), "the first line")
     size = output.size(yard.spec.output_dir, attempt.order.job_id, 1)
     yard.executor.follow(attempt.child, size)
     yard.step()
@@ -91,6 +91,7 @@ def test_follower_is_told_of_growth_once_and_of_the_end(yard: Yard, tmp_path: Pa
     (tmp_path / "go").touch()
     yard.wait(lambda: attempt.grown, "word of growth")
     assert attempt.grown == [False]
+    yard.wait(lambda: b"second\n" in yard.text(attempt), "the second line")
     yard.executor.follow(attempt.child, output.size(yard.spec.output_dir, attempt.order.job_id, 1))
     yard.finish(attempt)
     yard.wait(lambda: len(attempt.grown) == 2, "word of the end")

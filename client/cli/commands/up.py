@@ -86,7 +86,7 @@ def _detached(context: Context, command: list[str], state_dir: Path, timeout_s: 
     output = state_dir / OUTPUT_NAME
     ours, theirs = os.pipe()
     try:
-        child = _start_guard(command, state_dir, output, theirs)
+        child = _start_guard([*command, "--quiet"], state_dir, output, theirs)
     finally:
         os.close(theirs)
     try:

@@ -46,7 +46,7 @@ def test_transcript_is_what_the_code_sends(request_: Any, reply: Any) -> None:
 
 
 def test_transcript_of_an_error_is_what_the_code_sends() -> None:
-    (frame,) = [plain(json.loads(block)) for kind, block in BLOCKS if '"error"' in block]
+    (frame,) = [plain(json.loads(block)) for kind, block in BLOCKS if '"error": {' in block]
     with pytest.raises(JobNotFound) as caught:
         messages.read_reply("get", frame)
     assert messages.pack_reply(frame["id"], caught.value) == codec.pack(frame)

@@ -1,0 +1,228 @@
+"""When what carries the jobs fails: no room for a child, no interpreter, a zygote that dies, and idle systems."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import MakeYard
+from yard import Yard, is_alive
+
+JOBS = str(Path(__file__).parent)
+zygote_only = pytest.mark.parametrize("kind", ["zygote"], indirect=True)
+spawn_only = pytest.mark.parametrize("kind", ["spawn"], indirect=True)
+
+
+# -- no room -----------------------------------------------------------------------------------------------------------
+
+NO_FORK = """
+import errno, os
+real = os.fork
+def fork():
+    if os.path.exists({flag!r}):
+        raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+    return real()
+os.fork = fork
+"""
+
+
+@zygote_only
+def test_children_that_cannot_be_forked_are_counted_and_nothing_leaks(make_yard: MakeYard, tmp_path: Path) -> None:
+    flag = tmp_path / "full"
+    (tmp_path / "no_fork.py").write_text(NO_FORK.format(flag=str(flag)))
+    yard = make_yard(path=[JOBS, str(tmp_path)], preload=["no_fork", "conformance_jobs"])
+    yard.run("nothing")
+    flag.touch()
+    counts = []
+    for _ in range(3):
+        yard.failed.clear()
+        yard.executor.prepare(100)
+        yard.wait(lambda: sum(event.count for event in yard.failed) == 100, "all failures")
+        assert "Resource temporarily unavailable" in yard.failed[0].why
+        counts.append(descriptors_of_zygote(yard))
+    assert counts[0] == counts[1] == counts[2]
+    flag.unlink()
+    yard.failed.clear()
+    assert yard.run("add", 1, 1).value == 2, "it recovers"
+
+
+@spawn_only
+def test_children_that_cannot_be_spawned_are_counted(yard: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*args: Any, **kwargs: Any) -> int:
+        raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "posix_spawn", refuse)
+        yard.executor.prepare(5)
+    yard.wait(lambda: yard.failed, "the failure")
+    assert yard.failed[0].count == 5 and "Resource temporarily unavailable" in yard.failed[0].why
+    yard.failed.clear()
+    assert yard.run("add", 1, 1).value == 2
+
+
+# -- no start ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("changes", "part"),
+    [
+        ({"python": "/does/not/exist/python"}, "/does/not/exist/python"),
+        ({"cwd": "/does/not/exist"}, "/does/not/exist"),
+        ({"preload": ["no_such_module"]}, "no_such_module"),
+        ({"setup": "os:_exit"}, "exit"),
+        ({"setup": "conformance_jobs:segfault"}, "SIGSEGV"),
+        ({"setup": "conformance_jobs:leave_thread"}, "2 threads"),
+        ({"python": "/bin/false"}, "exit code 1"),
+        ({"runtime_dir": "/tmp/" + "x" * 200}, "too long"),
+        ({"runtime_dir": "/does/not/exist"}, "No such file"),
+        ({"env": {"A=B": "\0"}}, "default"),
+    ],
+)
+@zygote_only
+def test_zygote_that_cannot_start_says_why(make_yard: MakeYard, changes: dict[str, Any], part: str) -> None:
+    yard = make_yard(**changes)
+    yard.executor.prepare(3)
+    yard.wait(lambda: yard.gone, "the end")
+    assert yard.gone is not None and yard.gone.fenced and yard.up is None
+    assert part in yard.gone.why, yard.gone.why
+
+
+@spawn_only
+@pytest.mark.parametrize(
+    ("changes", "part"),
+    [
+        ({"cwd": "/does/not/exist"}, "/does/not/exist"),
+        ({"setup": "conformance_jobs:no_such"}, "no_such"),
+    ],
+)
+def test_child_that_cannot_prepare_fails_the_attempt(make_yard: MakeYard, changes: dict[str, Any], part: str) -> None:
+    end = make_yard(**changes).run("nothing").end
+    assert end is not None and end.kind == "error" and end.error is not None and part in end.error.message
+
+
+@spawn_only
+def test_interpreter_that_cannot_run_us_says_why(make_yard: MakeYard) -> None:
+    yard = make_yard(python="/does/not/exist/python")
+    yard.wait(lambda: yard.gone, "the end")
+    assert yard.gone is not None and "/does/not/exist/python" in yard.gone.why
+    yard = make_yard(env={**os.environ, "PYTHONHOME": "/nowhere"})
+    yard.executor.prepare(1)
+    yard.wait(lambda: yard.failed, "the failure")
+    assert "PYTHONHOME" in yard.failed[0].why or "encodings" in yard.failed[0].why
+
+
+@zygote_only
+def test_open_sockets_after_preload_are_a_warning(make_yard: MakeYard, tmp_path: Path, caplog: Any) -> None:
+    (tmp_path / "with_socket.py").write_text("import socket\nopened = socket.socket()\n")
+    yard = make_yard(path=[JOBS, str(tmp_path)], preload=["with_socket"])
+    assert yard.run("add", 1, 1).value == 2
+    assert "with_socket has opened 1 socket" in caplog.text
+
+
+# -- sudden ends -------------------------------------------------------------------------------------------------------
+
+
+@zygote_only
+def test_zygote_that_is_killed_is_fenced_before_that_is_told(make_yard: MakeYard, tmp_path: Path) -> None:
+    yard = make_yard()
+    path = tmp_path / "daemons"
+    attempt = yard.begin("daemons", str(path), "wait")
+    yard.wait(lambda: path.exists() and path.read_text().count("\n") == 3, "the daemons")
+    idle = yard.begin("sleep", 60)
+    assert yard.up is not None
+    os.kill(yard.up.pid, signal.SIGKILL)
+    yard.wait(lambda: yard.gone, "word of its end")
+    assert yard.gone is not None and yard.gone.fenced and "SIGKILL" in yard.gone.why
+    assert yard.marked() == [] and not is_alive(attempt.child.pid) and not is_alive(idle.child.pid)
+    assert attempt.exit is None and idle.exit is None, "what became of them is for the machine to say"
+    first, second = map(int, path.read_text().split()[:2])
+    assert not is_alive(first), "found by its environment"
+    os.kill(second, signal.SIGKILL)
+
+
+@zygote_only
+def test_result_that_waits_when_the_zygote_dies_stands(make_yard: MakeYard, tmp_path: Path) -> None:
+    yard = make_yard()
+    yard.executor.prepare(1)
+    yard.wait(lambda: yard.ready, "a child")
+    assert yard.up is not None
+    os.kill(yard.up.pid, signal.SIGSTOP)
+    attempt = yard.begin("add", 2, 3)
+    yard.wait(lambda: not is_alive(attempt.child.pid), "the end of the child")
+    assert attempt.exit is None
+    os.kill(yard.up.pid, signal.SIGKILL)
+    yard.wait(lambda: yard.gone, "word of its end")
+    assert attempt.value == 5
+
+
+def test_children_die_with_a_supervisor_that_is_killed_unless_they_outlive_it(kind: str, tmp_path: Path) -> None:
+    script = f"""
+import os, sys
+sys.path.insert(0, {JOBS!r})
+from pathlib import Path
+from yard import Yard, spec
+yard = Yard({kind!r}, spec(Path({str(tmp_path)!r}), {kind!r}))
+attempt = yard.begin("sleep", 60, {str(tmp_path / "marks")!r})
+yard.wait_for_text(Path({str(tmp_path / "marks")!r}), "\\n")
+print(yard.executor.uuid, yard.up.pid, yard.up.pid_started, yard.up.boot_id, attempt.child.pid, flush=True)
+os.kill(os.getpid(), 9)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    uuid, pid, started, boot, child = done.stdout.split()
+    if kind == "zygote":
+        assert is_alive(int(child)), "a zygote's children go on"
+    from jobyard.supervisor.executors.zygote.fence import MARK, fence, marked
+
+    assert fence(uuid, int(pid), int(started), boot)
+    assert not is_alive(int(child)) and [one for one in marked(f"{MARK}={uuid}") if is_alive(one)] == []
+
+
+# -- idle --------------------------------------------------------------------------------------------------------------
+
+
+def test_nothing_wakes_up_while_nothing_happens(yard: Yard) -> None:
+    yard.executor.prepare(3)
+    yard.wait(lambda: len(yard.ready) == 3, "three children")
+    attempt = yard.begin("sleep", 60, options={"timeout_s": 50.0, "soft_timeout_s": 40.0, "stall_timeout_s": 30.0})
+    pids = [attempt.child.pid, *[child.pid for child in yard.ready]]
+    if yard.kind == "zygote":
+        assert yard.up is not None
+        pids.append(yard.up.pid)
+    wait_until_quiet(pids)
+    before = [switches(pid) for pid in pids]
+    yard.step()
+    seen = len(yard.seen)
+    time.sleep(1.5)
+    assert [switches(pid) for pid in pids] == before
+    yard.step()
+    assert len(yard.seen) == seen
+
+
+def wait_until_quiet(pids: list[int]) -> None:
+    until = time.monotonic() + 20
+    last: list[int] = []
+    while True:
+        time.sleep(0.3)
+        now = [switches(pid) for pid in pids]
+        if now == last:
+            return
+        assert time.monotonic() < until, "they never come to rest"
+        last = now
+
+
+def switches(pid: int) -> int:
+    text = Path(f"/proc/{pid}/status").read_text()
+    return int(text.split("\nvoluntary_ctxt_switches:")[1].split()[0])
+
+
+def descriptors_of_zygote(yard: Yard) -> int:
+    assert yard.up is not None
+    return len(os.listdir(f"/proc/{yard.up.pid}/fd"))
