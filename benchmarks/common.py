@@ -16,7 +16,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests" / "integration"))
 
-from yard import Yard
+from live import Yard
 
 JOBS = """
 def nothing(*args):

@@ -41,24 +41,25 @@ class Target:
             return True
 
     def unavailable(self) -> SupervisorUnavailable:
-        """The error that says what was tried and what is wrong there."""
-        tried = f"{self.path} ({self.origin}): {self._trouble()}"
-        return SupervisorUnavailable(
-            f"no supervisor answers; tried {tried}", hint="jobctl up", details={"tried": [tried]}
-        )
+        """The error that says what was tried, what is wrong there, and what to do about it."""
+        trouble, hint = self._trouble()
+        tried = f"{self.path} ({self.origin}): {trouble}"
+        return SupervisorUnavailable(f"no supervisor answers; tried {tried}", hint=hint, details={"tried": [tried]})
 
-    def _trouble(self) -> str:
+    def _trouble(self) -> tuple[str, str]:
         try:
             if not stat.S_ISSOCK(os.stat(self.path).st_mode):
-                return "not a socket"
+                return "not a socket", "give the socket of the supervisor, or none to find it by the config"
             with sockets.socket(sockets.AF_UNIX) as probe:
                 probe.settimeout(1.0)
                 probe.connect(self.path)
         except ConnectionRefusedError:
-            return "nobody listens (left behind by a supervisor that was killed)"
+            return "nobody listens (left behind by a supervisor that was killed)", "jobctl up"
+        except PermissionError:
+            return "this user may not enter", "be the user that runs the supervisor"
         except OSError as error:
-            return (error.strerror or str(error)).lower()
-        return "something listens there, but does not answer"
+            return (error.strerror or str(error)).lower(), "jobctl up"
+        return "something listens there, but does not answer", "jobctl status, or a longer Client(timeout=...)"
 
 
 def find_target(

@@ -14,7 +14,7 @@ import math
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
 import zmq
@@ -57,10 +57,11 @@ class _Wire:
         self._poller.register(self.dealer, zmq.POLLIN)
         self._poller.register(self.monitor, zmq.POLLIN)
 
-    def wait(self, until: float) -> None:
-        """Return when there is something to read, or at ``until``."""
+    def wait(self, until: float) -> list[Any]:
+        """The sockets on which there is something to read, as soon as there is; none at ``until``."""
         left = until - time.monotonic()
-        self._poller.poll(None if left == math.inf else min(math.ceil(max(left, 0.0) * 1000), _POLL_MS_MAX))
+        ready = self._poller.poll(None if left == math.inf else min(math.ceil(max(left, 0.0) * 1000), _POLL_MS_MAX))
+        return [socket for socket, _ in ready]
 
     def send(self, frame: bytes) -> bool:
         """Whether the frame was taken."""
@@ -72,9 +73,9 @@ class _Wire:
 
     def frames(self) -> Iterator[bytes]:
         """The replies that are here."""
-        while self.dealer.get(zmq.EVENTS) & zmq.POLLIN:
-            parts = self.dealer.recv_multipart(zmq.DONTWAIT)
-            yield b"".join(parts)
+        with suppress(zmq.Again):
+            while True:
+                yield b"".join(self.dealer.recv_multipart(zmq.DONTWAIT))
 
     def changes(self) -> Iterator[bool]:
         """True when the connection came up, False when it was lost."""
@@ -156,9 +157,12 @@ class Link:
             if time.monotonic() >= self._retry_at:
                 self._open()
         else:
-            self._wire.wait(self._session.next_deadline())
-            self._receive()
-            self._follow_wire()
+            wire = self._wire
+            ready = wire.wait(self._session.next_deadline())
+            if wire.dealer in ready:
+                self._receive()
+            if wire.monitor in ready:
+                self._follow_wire()
         self._keep(self._session.expire(time.monotonic()))
 
     def _open(self) -> None:

@@ -179,7 +179,7 @@ def _encode_dict(value: dict[Any, Any], where: str, depth: int) -> dict[Any, Any
             raise NotSerializable(f"{where} has a key of more than 64 bits", hint="use text keys")
         if type(key) is not str and type(key) is not int:
             shown = f"the key {key!r}" if type(key) in _PLAIN else "a key"
-            raise NotSerializable(f"{where} has {shown} of type {_spoken(type(key))}", hint="use str or int keys")
+            raise NotSerializable(f"{where} has {shown} that is {_spoken(type(key))}", hint="use str or int keys")
         encoded[key] = item if type(item) in _PLAIN else _encode(item, f"{where}[{key!r}]", depth + 1)
     return encoded
 
@@ -275,7 +275,7 @@ def _iso(value: Any) -> list[Any]:
         return [value.replace(tzinfo=None).isoformat(), key, value.fold]
     if zone is not None and type(zone).__name__ != "timezone":
         raise NotSerializable(
-            f"{value!r} has a time zone of class {_spoken(type(zone))}", hint="use zoneinfo or timezone.utc"
+            f"the time zone of {value!r} is {_spoken(type(zone))}", hint="use zoneinfo or timezone.utc"
         )
     offset = None if zone is None else zone.utcoffset(None)
     seconds = None if offset is None else [offset.days, offset.seconds, offset.microseconds]

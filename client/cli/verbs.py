@@ -53,5 +53,5 @@ def overview() -> str:
         if verb.group != group:
             group = verb.group
             lines += ["", f"{group}:"]
-        lines.append(f"  {name:<14}{verb.summary}")
+        lines.append(f"  {name:<16}{verb.summary}")
     return "\n".join(lines[1:])

@@ -388,12 +388,12 @@ def hold_the_gil() -> None:
 def daemons(path: str, end: str) -> None:
     """A daemon with a session of its own, and one that has cleaned its environment; both ignore SIGTERM."""
     script = "trap '' TERM HUP; echo $$ >> " + path + "; while :; do sleep 1; done"
-    for env in (None, {"PATH": os.environ["PATH"]}):
+    for count, env in enumerate((None, {"PATH": os.environ["PATH"]}), 1):
         subprocess.Popen(["setsid", "-f", "sh", "-c", script], env=env)
-    until = time.monotonic() + 20
-    while not os.path.exists(path) or Path(path).read_text().count("\n") < 2:
-        assert time.monotonic() < until
-        time.sleep(0.01)
+        until = time.monotonic() + 20
+        while not os.path.exists(path) or Path(path).read_text().count("\n") < count:
+            assert time.monotonic() < until
+            time.sleep(0.01)
     if end == "crash":
         os._exit(5)
     if end == "wait":

@@ -8,7 +8,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from yard import Yard, wait_for
+from live import Yard, wait_for
 
 JOBS = Path(__file__).parent / "jobs_app.py"
 
@@ -31,8 +31,7 @@ def make_yard(tmp_path: Path) -> Iterator[Callable[..., Yard]]:
     yield make
     for yard in made:
         yard.close()
-    for yard in made:
-        wait_for("no process of the yard to be left", lambda: not yard.left(), 5)
+    wait_for("no process of any yard to be left", lambda: not any(yard.left() for yard in made), 5)
 
 
 @pytest.fixture

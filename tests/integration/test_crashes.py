@@ -12,7 +12,7 @@ from collections.abc import Callable
 import jobyard
 import pytest
 from jobyard import Retry
-from yard import Yard, overlaps, read_ledger, wait_for
+from live import Yard, overlaps, read_ledger, wait_for
 
 FAST = "[pools.default]\nconcurrency = 4\n[limits]\nlosses = 1000\n"
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import jobyard
 import pytest
 from jobyard import Retry
-from yard import Yard, wait_for
+from live import Yard, wait_for
 
 
 def test_function_runs_and_its_result_comes_back(yard: Yard) -> None:

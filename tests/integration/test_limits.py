@@ -12,7 +12,7 @@ from typing import Any
 
 import jobyard
 import pytest
-from yard import Yard, wait_for
+from live import Yard, wait_for
 
 
 def next_job_runs(yard: Yard) -> None:

@@ -8,6 +8,7 @@ record is durable, and the state is what a replay of the journal gives.
 from __future__ import annotations
 
 import random
+import re
 from typing import Any
 
 import msgpack
@@ -34,6 +35,7 @@ RULES = Rules(
     pools={"default": PoolRule(concurrency=3, spare=1), "other": PoolRule(concurrency=1, spare=0)},
     limits=Limits(unfinished_jobs=60, finished_jobs=15, kept_attempts=5),
 )
+_ADDRESS = re.compile(r"token=<.*?>, ")
 POLICIES = [
     Policy(),
     Policy(retry=RetryPolicy(max_attempts=1)),
@@ -127,7 +129,7 @@ class World:
 
     def tell(self, *events: e.Event) -> None:
         for event in events:
-            self.story.append(f"{self.now.boot:.2f} {str(event)[:160]}")
+            self.story.append(f"{self.now.boot:.2f} {_ADDRESS.sub('', str(event))[:160]}")
         self._commit(self.machine.step(self.now, events))
 
     def _commit(self, effects: f.Effects) -> None:

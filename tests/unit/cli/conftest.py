@@ -141,6 +141,7 @@ def job() -> Callable[..., JobInfo]:
         )
         if rest.get("state") == "succeeded":
             rest.setdefault("result_payload", pack_value(result))
+        rest.setdefault("spent", rest.get("attempt", 0) - (rest.get("state") == "running"))
         return replace(info, **rest)
 
     return build

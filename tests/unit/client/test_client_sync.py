@@ -20,6 +20,7 @@ from jobyard.protocol import messages, options, states
 from jobyard.protocol.codec import unpack_arguments
 from jobyard.protocol.errors import (
     BadArguments,
+    InvalidConfig,
     JobNotFound,
     NotAllowed,
     NotSerializable,
@@ -229,7 +230,41 @@ def test_listener_that_speaks_another_protocol_is_told(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as other:
         other.bind(str(path))
         other.listen(8)
-        with Client(socket=path, timeout=0.1) as client, pytest.raises(SupervisorUnavailable, match="does not answer"):
+        with Client(socket=path, timeout=0.1) as client, pytest.raises(SupervisorUnavailable) as caught:
+            client.ping()
+    assert "does not answer" in caught.value.message and "timeout" in caught.value.hint
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may enter everywhere")
+def test_socket_in_a_directory_of_somebody_else_is_told(tmp_path: Path) -> None:
+    tmp_path.chmod(0o000)
+    try:
+        with Client(socket=tmp_path / "s.sock") as client, pytest.raises(SupervisorUnavailable, match="may not enter"):
+            client.ping()
+    finally:
+        tmp_path.chmod(0o700)
+
+
+@pytest.mark.parametrize("explicit", [True, False])
+def test_socket_is_found_by_the_config(
+    supervisor: FakeSupervisor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, explicit: bool
+) -> None:
+    config = tmp_path / "jobyard.toml"
+    config.write_text(f'allow = ["m:*"]\n[supervisor]\nsocket = "{supervisor.path}"\n')
+    monkeypatch.chdir(tmp_path if not explicit else "/")
+    monkeypatch.delenv("JOBYARD_CONFIG", raising=False)
+    if explicit:  # and then it goes before the socket of the job that this might be
+        monkeypatch.setenv("JOBYARD_SOCKET", "/nowhere")
+    else:
+        monkeypatch.delenv("JOBYARD_SOCKET", raising=False)
+    with Client(config=config if explicit else None, timeout=DEADLINE_S) as client:
+        assert client.ping().pid == 1
+
+
+def test_config_that_is_not_there_or_wrong_is_told(tmp_path: Path) -> None:
+    (tmp_path / "wrong.toml").write_text("allow = 7")
+    for name in ("missing.toml", "wrong.toml"):
+        with Client(config=tmp_path / name) as client, pytest.raises(InvalidConfig, match=name):
             client.ping()
 
 

@@ -129,9 +129,9 @@ Point = namedtuple("Point", "x y")
         ({"a": [1, {2: object()}]}, "value['a'][1][2]", "dict of plain values"),
         ((1, object()), "value[1]", "dict of plain values"),
         ({"rows": {(1, object)}}, "value['rows']{...}[1]", "dict of plain values"),
-        ({"a": {1.5: 1}}, "value['a'] has the key 1.5 of type float", "str or int"),
+        ({"a": {1.5: 1}}, "value['a'] has the key 1.5 that is a float", "str or int"),
         ({True: 1}, "the key True", "str or int"),
-        ({Odd(): 1}, "a key of type", "str or int"),
+        ({Odd(): 1}, "a key that is", "str or int"),
         ({2**64: 1}, "more than 64 bits", "text keys"),
         ([datetime(2026, 1, 1, tzinfo=NoZone("UTC"))], "value[0]: ", "zoneinfo"),
     ],
@@ -212,6 +212,12 @@ def ext(code: int, content: Any) -> bytes:
 def test_forged_extension_is_a_protocol_error(data: bytes) -> None:
     with pytest.raises(ProtocolError):
         codec.unpack_value(data)
+
+
+@pytest.mark.parametrize("count", [codec.VALUE_DEPTH_MAX + 10, 900])
+def test_lists_nested_too_deep_are_a_protocol_error(count: int) -> None:
+    with pytest.raises(ProtocolError, match="nested deeper"):
+        codec.unpack_value(b"\x91" * count + b"\x01")
 
 
 def test_extensions_nested_without_end_are_a_protocol_error() -> None:

@@ -23,6 +23,11 @@ def plain(value: Any) -> Any:
     return [plain(item) for item in value] if isinstance(value, list) else value
 
 
+def shown(frame: bytes) -> str:
+    """A frame as JSON, to be put into the README."""
+    return json.dumps(codec.unpack(frame), indent=2, ensure_ascii=False, default=lambda data: {"$bytes": data.hex()})
+
+
 def transcripts() -> list[tuple[Any, Any]]:
     frames = [plain(json.loads(block)) for kind, block in BLOCKS if kind == "request"]
     replies = {frame["id"]: frame for frame in (plain(json.loads(block)) for kind, block in BLOCKS if kind == "reply")}
@@ -38,11 +43,13 @@ def test_every_verb_has_a_transcript() -> None:
 def test_transcript_is_what_the_code_sends(request_: Any, reply: Any) -> None:
     sent = codec.pack(request_)
     request_id, request = messages.unpack_request(sent)
-    assert messages.pack_request(request_id, request) == sent
+    again = messages.pack_request(request_id, request)
+    assert again == sent, f"the README should say:\n{shown(again)}"
     answer = codec.pack(reply)
     found_id, frame = messages.unpack_reply(answer)
     assert found_id == request_id
-    assert messages.pack_reply(found_id, messages.read_reply(request.VERB, frame)) == answer
+    again = messages.pack_reply(found_id, messages.read_reply(request.VERB, frame))
+    assert again == answer, f"the README should say:\n{shown(again)}"
 
 
 def test_transcript_of_an_error_is_what_the_code_sends() -> None:
