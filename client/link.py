@@ -47,6 +47,8 @@ class _Wire:
         with ExitStack() as opened:
             self.dealer = opened.enter_context(context.socket(zmq.DEALER))
             self.dealer.linger = 0
+            # What is in flight is bounded by those who ask; so a frame that is not taken means that nobody is there.
+            self.dealer.set_hwm(0)
             self.dealer.maxmsgsize = MESSAGE_BYTES_MAX
             # libzmq would go on connecting for ever, also while nobody waits for anything.
             self.dealer.reconnect_ivl = -1

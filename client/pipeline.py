@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from ..protocol.errors import JobyardError, ProtocolError
+from ..protocol.errors import JobyardError, OutcomeUnknown, ProtocolError
 from ..protocol.messages import Accepted, Submission, Submit, Submitted
 from .handle import Job
 from .submission import chunks
@@ -103,8 +103,10 @@ class Pipeline(Submitter):
     def _abandon(self) -> None:
         """Give the link back; what was not answered is given up (only when the block was interrupted)."""
         assert self._link is not None
-        for request_id in self._in_flight:
+        for request_id, jobs in self._in_flight.items():
             self._link.forget(request_id)
+            for job in jobs:
+                job.refuse(OutcomeUnknown("the pipeline was left before this submit was answered"))
         self._link = None
         self._borrowed.__exit__(None, None, None)
 

@@ -26,6 +26,7 @@ from .core.records import BadRecord
 from .core.transitions import IllegalRecord
 from .driver import Driver
 from .executors.base import Executor, PoolSpec
+from .executors.spawn import SpawnExecutor
 from .executors.zygote.executor import ZygoteExecutor
 from .journal.lock import AlreadyLocked, DirectoryLock
 from .office import Office, Options
@@ -91,9 +92,8 @@ def _compose(
     beginning = machine.begin(now, clock.boot_id())
 
     def make(spec: PoolSpec) -> Executor:
-        if spec.start == "spawn":
-            return SpawnExecutor(spec)
-        return ZygoteExecutor(spec, generation=recovered.state.generation, salt=str(paths.journal_dir))
+        kind = SpawnExecutor if spec.start == "spawn" else ZygoteExecutor
+        return kind(spec, generation=recovered.state.generation, salt=str(paths.journal_dir))
 
     socket = RequestSocket(str(paths.socket))
     office = Office(read, loaded, paths, options, lambda: announce.ready(paths))

@@ -301,7 +301,7 @@ class Desk:
     def _answer_wait(self, token: Token, request: m.Wait) -> None:
         state = self._machine.state
         found = [state.jobs[job_id] for job_id in request.ids if job_id in state.jobs]
-        self._back.answer(token, m.Jobs([self._machine.info(job) for job in found if job.state not in UNFINISHED]))
+        self._back.answer(token, reads.described(self._machine, [job for job in found if job.state not in UNFINISHED]))
 
     def _follow_logs(self, token: Token, request: m.Logs) -> None:
         try:
@@ -314,6 +314,9 @@ class Desk:
         job = reads.find(self._machine, request.id)
         attempt = max(1, job.attempt) if request.attempt is None else request.attempt
         coming = attempt == job.attempt + 1 and request.follow
+        if request.attempt is None and job.attempt == 0 and not request.follow:
+            self._back.answer(token, m.LogReply(0, [], 0, ended=False))  # nothing has run, so nothing was written
+            return
         if not (1 <= attempt <= job.attempt or coming) or request.offset < 0:
             raise BadArguments(f"job {job.id} has no attempt {attempt}; it has made {job.attempt}")
         live = job.state in UNFINISHED if coming else attempt == job.attempt and job.child is not None

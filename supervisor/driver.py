@@ -15,7 +15,7 @@ import msgpack
 import zmq
 
 from ..protocol import messages as m
-from ..protocol.errors import OutcomeUnknown, SupervisorUnavailable
+from ..protocol.errors import JobyardError, OutcomeUnknown
 from ..protocol.states import FINISHED
 from . import clock
 from .catalog import Catalog
@@ -297,7 +297,11 @@ class Driver:
             self.outbox.add([f.Reply(token, reply)], self._ticket, self.journal.synced)
 
     def answer_at_once(self, token: Token, reply: Any) -> None:
-        self.socket.send(token.peer, m.pack_reply(token.request_id, reply))
+        try:
+            data = m.pack_reply(token.request_id, reply)
+        except JobyardError as error:
+            data = m.pack_reply(token.request_id, error)
+        self.socket.send(token.peer, data)
 
     def reload(self, token: Token | None) -> None:
         self.office.reload(token)
@@ -322,8 +326,6 @@ class Driver:
         self.sites.close()
         self.office.close()
         self.compaction.close()
-        farewell = SupervisorUnavailable("the supervisor stopped while this request waited", hint="jobctl up")
-        self.desk.parked.drop_all(lambda token: self.answer_at_once(token, farewell))
         self.journal.close()
         self.outbox.release(self.journal.synced)
         self.socket.close()

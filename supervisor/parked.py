@@ -58,15 +58,6 @@ class Parked:
             self._count -= 1
             answer(token, request)
 
-    def drop_all(self, answer: Callable[[Token], None]) -> None:
-        """The supervisor stops: tell everybody."""
-        tokens = {id(waiting): waiting.token for many in self._waits.values() for waiting in many}
-        for token in [*tokens.values(), *(token for many in self._logs.values() for token, _ in many)]:
-            answer(token)
-        self._waits.clear()
-        self._logs.clear()
-        self._count = 0
-
     def _admit(self) -> None:
         if self._count >= self._limit:
             raise QueueFull(f"{self._count:,} requests wait already", hint="raise [limits] parked_requests")

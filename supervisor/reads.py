@@ -6,14 +6,19 @@ import dataclasses
 import heapq
 from collections.abc import Iterator
 
+from ..protocol import codec
 from ..protocol.errors import BadArguments, JobNotFound
-from ..protocol.job import AttemptInfo
+from ..protocol.job import AttemptInfo, JobInfo
 from ..protocol.messages import LIST_JOBS_MAX, Filter, Jobs, List, QueueStatus
 from ..protocol.states import STATES
 from . import output
 from .core.machine import Machine
 from .core.pools import queue_mode
 from .core.state import Job
+
+
+_REPLY_BYTES_MAX = codec.MESSAGE_BYTES_MAX // 2
+_JOB_BYTES = 4096  # what a job takes in a reply beside its values, generously
 
 
 def find(machine: Machine, job_id: int) -> Job:
@@ -32,10 +37,22 @@ def find(machine: Machine, job_id: int) -> Job:
 
 def jobs(machine: Machine, ids: list[int], output_dir: str) -> Jobs:
     """Jobs with all that is known of them, where their output is included."""
-    found = [machine.info(find(machine, job_id)) for job_id in ids]
-    for info in found:
+    reply = described(machine, [find(machine, job_id) for job_id in ids])
+    for info in reply.jobs:
         info.attempts[:] = [_with_log(info.id, attempt, output_dir) for attempt in info.attempts]
-    return Jobs(found)
+    return reply
+
+
+def described(machine: Machine, found: list[Job], more: bool = False) -> Jobs:
+    """As many of the jobs as one message holds; ``more`` if those are not all, or if it was given."""
+    infos: list[JobInfo] = []
+    size = 0
+    for job in found:
+        size += job.held_bytes + _JOB_BYTES
+        if infos and size > _REPLY_BYTES_MAX:
+            return Jobs(infos, more=True)
+        infos.append(machine.info(job))
+    return Jobs(infos, more=more)
 
 
 def _with_log(job_id: int, attempt: AttemptInfo, output_dir: str) -> AttemptInfo:
@@ -49,7 +66,7 @@ def listed(machine: Machine, request: List) -> Jobs:
     below = request.before
     found = (job.id for job in matching(machine, request.filter) if below is None or job.id < below)
     ids = heapq.nlargest(limit + 1, found)
-    return Jobs([machine.info(machine.state.jobs[job_id]) for job_id in ids[:limit]], more=len(ids) > limit)
+    return described(machine, [machine.state.jobs[job_id] for job_id in ids[:limit]], len(ids) > limit)
 
 
 def matching(machine: Machine, wanted: Filter) -> Iterator[Job]:

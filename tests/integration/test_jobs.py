@@ -179,3 +179,11 @@ def test_clients_own_code_never_polls_for_a_result(yard: Yard) -> None:
     job.result(timeout=20)
     after = os.times()
     assert after.user + after.system - before.user - before.system < 0.2
+
+
+def test_pool_that_spawns_runs_jobs_and_stops_them(make_yard: Callable[..., Yard]) -> None:
+    yard = make_yard("[pools.default]\nstart = 'spawn'\n")
+    client = yard.client()
+    assert client.submit("jobs:add", 40, b=2).result(timeout=30) == 42
+    job = client.options(timeout=0.3, retries=0, grace=0.2).submit("jobs:sleep", 60)
+    assert isinstance(job.exception(timeout=30), jobyard.JobTimedOut)

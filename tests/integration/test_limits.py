@@ -258,3 +258,11 @@ def test_full_disk_refuses_and_recovers_by_itself(make_yard: Callable[..., Yard]
     next_job_runs(yard)
     yard.restart()
     assert yard.client().get(job.id).result(timeout=20) == 2.0
+
+
+def test_many_large_results_come_in_several_replies(yard: Yard) -> None:
+    client = yard.client()
+    jobs = client.submit_many("jobs:large", [((1 << 20) - 100,)] * 20)
+    done, not_done = jobyard.wait(jobs, timeout=60)
+    assert (len(done), len(not_done)) == (20, 0)
+    assert len(client.list(limit=20)) == 20

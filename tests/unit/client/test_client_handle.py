@@ -11,7 +11,15 @@ from fake_supervisor import DEADLINE_S, FakeSupervisor, failed_info, make_info
 from jobyard.client.handle import WAIT_IDS_MAX, Job, as_completed, wait
 from jobyard.client.sync import Client
 from jobyard.protocol import messages, states
-from jobyard.protocol.errors import BadArguments, JobCancelled, JobFailed, JobNotFound, JobyardError, WaitTimeout
+from jobyard.protocol.errors import (
+    BadArguments,
+    JobCancelled,
+    JobFailed,
+    JobNotFound,
+    JobyardError,
+    OutcomeUnknown,
+    WaitTimeout,
+)
 from jobyard.protocol.job import Progress
 
 InThread = Callable[[Callable[[], Any]], Callable[[], Any]]
@@ -322,13 +330,17 @@ def test_error_of_the_block_is_not_hidden_by_refusals(client: Client, supervisor
 def test_interrupted_pipeline_does_not_wait_for_answers(client: Client, supervisor: FakeSupervisor) -> None:
     supervisor.answer = lambda request: None
 
+    jobs = []
+
     def block() -> None:
         with client.pipeline(timeout=3600) as pipeline:
-            pipeline.submit("m:f")
+            jobs.append(pipeline.submit("m:f"))
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         block()
+    with pytest.raises(OutcomeUnknown, match="pipeline was left"):
+        jobs[0].wait()
 
 
 def test_pipeline_without_an_answer_has_unknown_outcomes(client: Client, supervisor: FakeSupervisor) -> None:

@@ -475,6 +475,13 @@ def test_waiting_thread_does_not_hold_up_others(
     assert answer() is True
 
 
+def test_thousands_of_requests_may_be_in_flight_on_one_connection(client: Client, supervisor: FakeSupervisor) -> None:
+    with client.borrow() as link:
+        ids = {link.start(messages.Ping(), DEADLINE_S) for _ in range(2_500)}
+        assert {link.next().id for _ in ids} == ids
+    assert len(set(supervisor.routes)) == 1
+
+
 def test_connections_are_reused(client: Client, supervisor: FakeSupervisor) -> None:
     for _ in range(5):
         client.submit("m:f")
