@@ -24,7 +24,7 @@ MESSAGE_BYTES_MAX = 16 * 1024 * 1024
 ENVELOPE_DEPTH_MAX = 32
 ENVELOPE_ELEMENTS_MAX = 500_000
 VALUE_DEPTH_MAX = 200
-_ENVELOPE_KINDS = frozenset({type(None), bool, int, float, str, bytes, list, dict})
+_ENVELOPE_LEAVES = frozenset({type(None), bool, int, float, str, bytes})
 
 # -- envelopes ---------------------------------------------------------------------------------------------------------
 
@@ -57,7 +57,8 @@ def unpack(data: bytes) -> Any:
         raise TooLarge(f"a message of {len(data):,} bytes is over the limit of {MESSAGE_BYTES_MAX:,}")
     try:
         value = msgpack.unpackb(data, raw=False, strict_map_key=True, ext_hook=_refuse_ext)
-        _cap(value)
+        if _cap(value) > ENVELOPE_ELEMENTS_MAX:
+            raise ProtocolError(f"a message of more than {ENVELOPE_ELEMENTS_MAX:,} elements")
     except ProtocolError:
         raise
     except Exception as error:  # msgpack raises eight different classes on bad input
@@ -69,26 +70,26 @@ def _refuse_ext(code: int, data: bytes) -> Any:
     raise ProtocolError(f"not a valid message: extension type {code}")
 
 
-def _cap(value: Any) -> None:
-    level, depth, elements = [value], 0, 0
-    while level:
-        elements += len(level)
-        if elements > ENVELOPE_ELEMENTS_MAX:
-            raise ProtocolError(f"a message of more than {ENVELOPE_ELEMENTS_MAX:,} elements")
-        if not _ENVELOPE_KINDS.issuperset(map(type, level)):
-            raise ProtocolError("a message with a value that is not plain")
-        containers = [item for item in level if type(item) in (dict, list)]
-        depth += 1
-        if containers and depth > ENVELOPE_DEPTH_MAX:
-            raise ProtocolError(f"a message nested deeper than {ENVELOPE_DEPTH_MAX}")
-        level = []
-        for item in containers:
-            if type(item) is dict:
-                if not all(type(key) is str for key in item):
-                    raise ProtocolError("a message with a key that is not text")
-                level.extend(item.values())
-            else:
-                level.extend(item)
+def _cap(value: Any, depth: int = 1) -> int:
+    """How many values are in ``value``, itself included; refuses what an envelope must not hold."""
+    kind = type(value)
+    if kind in _ENVELOPE_LEAVES:
+        return 1
+    if kind is not dict and kind is not list:
+        raise ProtocolError("a message with a value that is not plain")
+    if depth > ENVELOPE_DEPTH_MAX:
+        raise ProtocolError(f"a message nested deeper than {ENVELOPE_DEPTH_MAX}")
+    items = value
+    if kind is dict:
+        for key in value:
+            if type(key) is not str:
+                raise ProtocolError("a message with a key that is not text")
+        items = value.values()
+    elements = 1 + len(value)
+    for item in items:
+        if type(item) not in _ENVELOPE_LEAVES:
+            elements += _cap(item, depth + 1) - 1
+    return elements
 
 
 # -- values ------------------------------------------------------------------------------------------------------------

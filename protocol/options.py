@@ -18,6 +18,7 @@ from .states import PRIORITIES, PRIORITY_MAX, PRIORITY_MIN
 
 DURATION_MAX_S = 100 * 365 * 86400.0
 ATTEMPTS_MAX = 10_000
+_LATEST = 253_402_300_799  # the end of the year 9999, which is the last that a datetime can hold
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 _DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|s|m|h|d|w))+\Z")
 _PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d|w)")
@@ -187,7 +188,7 @@ def wall_time(value: object) -> float:
                 hint="use datetime.now().astimezone() + timedelta(...), or datetime(..., tzinfo=timezone.utc)",
             )
         return float(value.timestamp())
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value < 0:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= _LATEST:
         raise BadArguments(f"{value!r} is not a point in time", hint="give a datetime with a time zone")
     return float(value)
 

@@ -15,12 +15,15 @@ from typing import Any, TypeVar
 from .errors import ProtocolError
 
 T = TypeVar("T")
-Check = Callable[[Any, str], Any]
+Pack = Callable[[Any], Any]
+Check = Callable[[Any], Any]
+_AS_IS = (str, int, float, bool, bytes, type(None))
 
 
 def to_wire(message: Any) -> dict[str, Any]:
-    """The fields of a dataclass as a dict of plain values."""
-    return {name: _plain(getattr(message, name)) for name in _names(typing.cast(Hashable, type(message)))}
+    """The fields of a dataclass as a dict of plain values; lists and dicts of plain values are not copied."""
+    wire: dict[str, Any] = _pack_for(typing.cast(Hashable, type(message)))(message)
+    return wire
 
 
 def from_wire(cls: type[T], wire: object, where: str = "") -> T:
@@ -29,17 +32,45 @@ def from_wire(cls: type[T], wire: object, where: str = "") -> T:
     Raises:
         ProtocolError: a field is missing, unknown or of another type; says which.
     """
-    return typing.cast(T, _check_for(typing.cast(Hashable, cls))(wire, where or cls.__name__))
+    try:
+        return typing.cast(T, _check_for(typing.cast(Hashable, cls))(wire))
+    except _Misfit as misfit:
+        raise ProtocolError(f"{where or cls.__name__}{misfit.place} {misfit.what}") from None
+
+
+# Both directions work with functions that are put together once for each type, out of those of its parts.
+
+# -- to the wire -------------------------------------------------------------------------------------------------------
+
+
+@cache
+def _pack_for(cls: Any) -> Pack:
+    hints = typing.get_type_hints(cls)
+    packs = [(name, _needs_packing(hints[name])) for name in _names(cls)]
+
+    def pack(message: Any) -> dict[str, Any]:
+        return {
+            name: _plain(getattr(message, name)) if needs_packing else getattr(message, name)
+            for name, needs_packing in packs
+        }
+
+    return pack
+
+
+def _needs_packing(kind: Any) -> bool:
+    """Whether a value of this type may hold a dataclass."""
+    args = [arg for arg in typing.get_args(kind) if arg is not ...]
+    return any(map(_needs_packing, args)) if args else kind not in _AS_IS
 
 
 def _plain(value: Any) -> Any:
-    if dataclasses.is_dataclass(value):
-        return to_wire(value)
+    if type(value) in _AS_IS:
+        return value
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
-    return value
+    return to_wire(value) if dataclasses.is_dataclass(value) else value
 
 
 @cache
@@ -47,10 +78,25 @@ def _names(cls: Any) -> tuple[str, ...]:
     return tuple(field.name for field in dataclasses.fields(cls))
 
 
+# -- from the wire -----------------------------------------------------------------------------------------------------
+
+
+class _Misfit(Exception):
+    """A value that is not of its type. Its place is put together on the way out, so that a good value costs nothing."""
+
+    def __init__(self, what: str) -> None:
+        self.what = what
+        self.place = ""
+
+    def inside(self, part: str) -> _Misfit:
+        self.place = part + self.place
+        return self
+
+
 @cache
 def _check_for(kind: Any) -> Check:
     if kind is Any:
-        return lambda value, where: value
+        return lambda value: value
     if dataclasses.is_dataclass(kind):
         return _dataclass_check(typing.cast(type, kind))
     origin, args = typing.get_origin(kind), typing.get_args(kind)
@@ -64,12 +110,12 @@ def _check_for(kind: Any) -> Check:
 
 
 def _plain_check(kind: type) -> Check:
-    def check(value: Any, where: str) -> Any:
+    def check(value: Any) -> Any:
         if type(value) is kind:
             return value
         if kind is float and type(value) is int:
             return float(value)
-        raise ProtocolError(f"{where} is {type(value).__name__}, not {kind.__name__}")
+        raise _Misfit(f"is {type(value).__name__}, not {kind.__name__}")
 
     return check
 
@@ -78,34 +124,50 @@ def _union_check(options: tuple[Any, ...]) -> Check:
     checks = [_check_for(option) for option in options if option is not type(None)]
     optional = type(None) in options
 
-    def check(value: Any, where: str) -> Any:
+    def check(value: Any) -> Any:
         if value is None and optional:
             return None
-        failure: ProtocolError | None = None
+        failure = _Misfit("has no value")
         for attempt in checks:
             try:
-                return attempt(value, where)
-            except ProtocolError as error:
-                failure = error
-        raise failure or ProtocolError(f"{where} has no value")
+                return attempt(value)
+            except _Misfit as misfit:
+                failure = misfit
+        raise failure
 
     return check
 
 
 def _list_check(item_check: Check, kind: type) -> Check:
-    def check(value: Any, where: str) -> Any:
+    def check(value: Any) -> Any:
         if not isinstance(value, list | tuple):
-            raise ProtocolError(f"{where} is {type(value).__name__}, not a list")
-        return kind(item_check(item, f"{where}[{index}]") for index, item in enumerate(value))
+            raise _Misfit(f"is {type(value).__name__}, not a list")
+        items: list[Any] = []
+        try:
+            for item in value:
+                items.append(item_check(item))
+        except _Misfit as misfit:
+            raise misfit.inside(f"[{len(items)}]") from None
+        return items if kind is list else kind(items)
 
     return check
 
 
 def _dict_check(key_check: Check, item_check: Check) -> Check:
-    def check(value: Any, where: str) -> Any:
+    def check(value: Any) -> Any:
         if not isinstance(value, dict):
-            raise ProtocolError(f"{where} is {type(value).__name__}, not a map")
-        return {key_check(key, f"{where} key"): item_check(item, f"{where}[{key!r}]") for key, item in value.items()}
+            raise _Misfit(f"is {type(value).__name__}, not a map")
+        items: dict[Any, Any] = {}
+        part = ""
+        try:
+            for key, item in value.items():
+                part = " key"
+                checked = key_check(key)
+                part = f"[{key!r}]"
+                items[checked] = item_check(item)
+        except _Misfit as misfit:
+            raise misfit.inside(part) from None
+        return items
 
     return check
 
@@ -119,15 +181,22 @@ def _dataclass_check(cls: type) -> Check:
         if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
     }
 
-    def check(value: Any, where: str) -> Any:
+    def check(value: Any) -> Any:
         if not isinstance(value, dict):
-            raise ProtocolError(f"{where} is {type(value).__name__}, not a map")
+            raise _Misfit(f"is {type(value).__name__}, not a map")
         unknown = value.keys() - checks.keys()
         if unknown:
-            raise ProtocolError(f"{where} has no field {min(map(str, unknown))!r}")
+            raise _Misfit(f"has no field {min(map(str, unknown))!r}")
         missing = needed - value.keys()
         if missing:
-            raise ProtocolError(f"{where} lacks the field {min(missing)!r}")
-        return cls(**{name: checks[name](item, f"{where}.{name}") for name, item in value.items()})
+            raise _Misfit(f"lacks the field {min(missing)!r}")
+        fields: dict[str, Any] = {}
+        name = ""
+        try:
+            for name, item in value.items():
+                fields[name] = checks[name](item)
+        except _Misfit as misfit:
+            raise misfit.inside(f".{name}") from None
+        return cls(**fields)
 
     return check

@@ -1,7 +1,7 @@
 """The supervisor process: ``python -P -m jobyard.supervisor``. The only place where the parts are put together.
 
 Started by ``jobctl up`` or by systemd. Exit codes: 0 stopped, 2 a mistake in config or usage, 5 another supervisor has
-the directory, 6 the journal cannot be read.
+the directory, 6 the journal cannot be read, 70 a fault of its own; the log tells more.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from .sockets import RequestSocket
 
 log = logging.getLogger("jobyard")
 SWITCH_S = 0.0005  # the journal's thread takes the GIL three times per group; at 5 ms a busy loop would starve it
-EXIT_USAGE, EXIT_REFUSED, EXIT_JOURNAL = 2, 5, 6
+EXIT_USAGE, EXIT_REFUSED, EXIT_JOURNAL, EXIT_FAULT = 2, 5, 6, 70
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -76,9 +76,18 @@ def _run(options: argparse.Namespace, announce: _Announcer) -> int:
         _raise_descriptor_limit()
         driver = _compose(read, loaded, paths, Options(options.dev, options.quiet), announce)
         log.info("supervisor %d is up: %s", os.getpid(), loaded.settings.file)
-        code = driver.run()
+        code = _live(driver)
         log.info("supervisor %d stopped", os.getpid())
         return code
+
+
+def _live(driver: Driver) -> int:
+    """The loop, to its end. A fault in it ends the process, so that the next one begins with what is on disk."""
+    try:
+        return driver.run()
+    except Exception:
+        log.critical("a fault in jobyard ends supervisor %d; jobs are safe in the journal", os.getpid(), exc_info=True)
+        return EXIT_FAULT
 
 
 def _compose(

@@ -121,8 +121,9 @@ class Catalog:
         if trouble:
             return NotAllowed(f"{so_far} {trouble}", hint="jobctl catalog")
         module, _, name = ref.partition(":")
-        close = options.nearest(ref, [known for known in self._pools if known.startswith(f"{module}:")])
-        hint = f"did you mean {close!r}?" if close else "jobctl catalog"
+        known = [ref for ref in self._pools if ref.startswith(f"{module}:")]
+        close = options.nearest(name, [ref.partition(":")[2] for ref in known])
+        hint = f"did you mean '{module}:{close}'?" if close else "jobctl catalog"
         return NotAllowed(f"{so_far} {module} has no public function {name!r}", hint=hint)
 
     def _trouble(self, ref: str) -> str | None:

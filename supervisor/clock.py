@@ -65,7 +65,8 @@ class Timer:
             return
         self._at = at
         if self._fd is not None:
-            _settime(self._fd, at or 0.0, _TFD_TIMER_ABSTIME)
+            # 0 would disarm it; the kernel refuses what is farther away than it can count
+            _settime(self._fd, 0.0 if at is None else min(max(at, 1e-9), _FAR_FUTURE_S), _TFD_TIMER_ABSTIME)
 
     def clear(self) -> None:
         """Take note that it fired."""

@@ -18,6 +18,7 @@ from ..protocol.errors import (
     JobyardError,
     NotAllowed,
     ProtocolError,
+    QueueFull,
     StorageUnavailable,
     TooLarge,
     Unauthorised,
@@ -51,7 +52,7 @@ class Backstage(Protocol):
 
     degraded: str | None
 
-    def code_changed(self) -> bool: ...
+    def refreshing(self) -> bool: ...
     def status(self) -> m.SupervisorStatus: ...
     def reload(self, token: Token | None) -> None: ...
     def follow(self, job_id: int, size: int) -> None: ...
@@ -71,6 +72,7 @@ class Desk:
         self._back = backstage
         self.parked = Parked(parked_max)
         self.refused = 0
+        self._early_max = parked_max
         self._early: list[tuple[Token, m.Submit | m.Catalog]] = []  # requests that wait for the catalogue
 
     def take(self, peer: Peer, data: bytes, settle: Callable[[], None]) -> e.Event | None:
@@ -101,6 +103,7 @@ class Desk:
         for token, request in early:
             try:
                 if isinstance(request, m.Submit):
+                    self._check_storage()
                     found.append(self._submit(token, request))
                 else:
                     self._read(token, request)
@@ -110,11 +113,11 @@ class Desk:
 
     def _waits_for_catalog(self, token: Token, request: m.Submit | m.Catalog) -> bool:
         """Keep a request back until the catalogue is there, and new if the code is."""
-        if self._back.catalog is not None and not self._back.code_changed():
+        if self._back.catalog is not None and not self._back.refreshing():
             return False
+        if len(self._early) >= self._early_max:
+            raise QueueFull(f"{len(self._early):,} requests wait for the catalogue already", hint="wait and try again")
         self._early.append((token, request))
-        if self._back.catalog is not None:
-            self._back.reload(None)
         return True
 
     def job_finished(self, job_id: int) -> None:

@@ -37,6 +37,7 @@ from .token import Token
 log = logging.getLogger("jobyard")
 PROBE_S = 1.0
 FAREWELL_S = 5.0
+APPEND_BYTES = 32 << 20
 
 
 class Driver:
@@ -132,7 +133,12 @@ class Driver:
 
     def _step(self, now: e.Now) -> None:
         events, self._events = self._events, []
-        self.commit(self.machine.step(now, events), now)
+        try:
+            effects = self.machine.step(now, events)
+        except Exception:
+            log.critical("the step that failed: %s", ", ".join(type(event).__name__ for event in events))
+            raise
+        self.commit(effects, now)
 
     def settle(self) -> None:
         """Take in what has come so far, so that a read sees it."""
@@ -144,12 +150,23 @@ class Driver:
         for prepare in effects.prepare:
             self.sites.perform(prepare)
         if effects.records:
-            self._ticket = self.journal.append([msgpack.packb(to_wire(record)) for record in effects.records])
+            self._append([msgpack.packb(to_wire(record)) for record in effects.records])
         for reply in effects.early:
             self._perform(reply)
         synced = self.journal.synced
         self.outbox.add(effects.durable, self._ticket, synced)
         self.outbox.add_kills(effects.kills, self._ticket if self.degraded is None else 0, synced, now.boot)
+
+    def _append(self, records: list[bytes]) -> None:
+        """Many large jobs that come or end in one step make more than one group may hold: any part of them may be."""
+        part, size = [], 0
+        for record in records:
+            if part and size + len(record) > APPEND_BYTES:
+                self._ticket = self.journal.append(part)
+                part, size = [], 0
+            part.append(record)
+            size += len(record)
+        self._ticket = self.journal.append(part)
 
     # -- input ---------------------------------------------------------------------------------------------------------
 
@@ -286,8 +303,8 @@ class Driver:
     def low_space(self) -> bool:
         return self.journal.low_space
 
-    def code_changed(self) -> bool:
-        return self.office.code_changed()
+    def refreshing(self) -> bool:
+        return self.office.refreshing()
 
     def answer(self, token: Token, reply: Any) -> None:
         """Once everything decided so far is on disk; in degraded mode at once, saying so."""

@@ -19,9 +19,11 @@ def set_up(settings: LoggingSettings, paths: Paths, *, quiet: bool = False) -> N
         quiet: to the files only.
 
     Raises:
-        OSError: a log file cannot be written.
+        OSError: the log file cannot be written; then nothing is changed.
     """
     root = logging.getLogger("jobyard")
+    general = WatchedFileHandler(paths.supervisor_log, encoding="utf-8", errors="backslashreplace")
+    general.setFormatter(logging.Formatter(FORMAT))
     for handler in list(root.handlers):
         root.removeHandler(handler)
         handler.close()
@@ -29,8 +31,6 @@ def set_up(settings: LoggingSettings, paths: Paths, *, quiet: bool = False) -> N
     root.propagate = False
     if not quiet:
         root.addHandler(_terminal())
-    general = WatchedFileHandler(paths.supervisor_log, encoding="utf-8", errors="backslashreplace")
-    general.setFormatter(logging.Formatter(FORMAT))
     root.addHandler(general)
     errors = WatchedFileHandler(paths.error_log, encoding="utf-8", errors="backslashreplace", delay=True)
     errors.setLevel(settings.error_level.upper())

@@ -71,7 +71,7 @@ class Names:
         yield from self._short
         for name, allowed in self._alias_refs.items():
             yield name
-            yield from (f"{name}.{_last(ref)}" for ref in allowed)
+            yield from (f"{name}.{_last(ref)}" for ref in allowed if _is_method(ref))
 
     # -- the four forms ------------------------------------------------------------------------------------------------
 

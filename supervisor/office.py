@@ -91,18 +91,18 @@ class Office:
             paths = paths_for(loaded.settings, os.environ)
             self._refuse_moves(paths)
             specs = self._specs(loaded.settings)
-        except (InvalidConfig, OSError) as error:
+            logs.set_up(loaded.settings.logging, paths, quiet=self._options.quiet)
+        except (JobyardError, OSError) as error:
             log.error("reload: the config is not good, the old one stays in force: %s", error)
             self._answer(token, error if isinstance(error, JobyardError) else InvalidConfig(str(error)))
             return
-        self.settings, self._warnings = loaded.settings, loaded.warnings
-        logs.set_up(self.settings.logging, self.paths, quiet=self._options.quiet)
+        self.settings, self.paths, self._warnings = loaded.settings, paths, loaded.warnings
         log.info("reload: the config is in force")
         self._driver.take_in(Configured(rules(self.settings)))
         self._apply(specs, [token] if token else [])
 
     def _refuse_moves(self, paths: Paths) -> None:
-        for name in ("state_dir", "journal_dir", "runtime_dir", "socket"):
+        for name in ("state_dir", "journal_dir", "output_dir", "runtime_dir", "socket"):
             if getattr(paths, name) != getattr(self.paths, name):
                 raise InvalidConfig(
                     f"{name} cannot change while the supervisor runs", hint="jobctl down, then jobctl up"
@@ -139,7 +139,7 @@ class Office:
         self.catalog = Catalog(self.settings, rebuild.outputs)
         self._stamps = {**self._stamp(), **self._stamps}  # what was there when the build began counts
         for problem in self.catalog.problems:
-            log.error("catalogue: %s (pool %s): %s", problem.what, problem.pool, problem.why.splitlines()[-1])
+            log.error("catalogue: %s (pool %s): %s", problem.what, problem.pool, _last(problem.why))
         warnings = [f"{problem.what}: {problem.why}" for problem in self.catalog.problems]
         for token in rebuild.tokens:
             self._answer(token, Reloaded(True, [*self._warnings, *warnings]))
@@ -159,11 +159,13 @@ class Office:
 
     # -- development ---------------------------------------------------------------------------------------------------
 
-    def code_changed(self) -> bool:
-        """With ``--dev``: whether a submit has to wait for a rebuild, because a source or the config is new."""
+    def refreshing(self) -> bool:
+        """With ``--dev``: whether a submit has to wait for a rebuild; starts one if a source or the config is new."""
         if not self._options.dev:
             return False
-        return self._rebuild is not None or bool(self._changed()) or bool(self.catalog and self.catalog.problems)
+        if self._rebuild is None and (self._changed() or (self.catalog is not None and self.catalog.problems)):
+            self.reload(None)
+        return self._rebuild is not None
 
     def _changed(self) -> list[str]:
         now = self._stamp()

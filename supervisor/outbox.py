@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from .core.effects import Kill
+from .core.effects import Go, Kill
 
 KILL_PATIENCE_S = 1.0
 
@@ -31,9 +31,13 @@ class Outbox:
             else:
                 self._waiting.append((ticket, effect))
 
-    def add_kills(self, kills: Iterable[Kill], ticket: int, synced: int, now: float) -> None:
+    def add_kills(self, kills: list[Kill], ticket: int, synced: int, now: float) -> None:
+        """A kill never overtakes the start of what it is to end: it would hit nothing, and the attempt would run."""
+        starting = {effect.child for _, effect in self._waiting if isinstance(effect, Go)} if kills else set()
         for kill in kills:
-            if ticket <= synced:
+            if kill.child in starting:
+                self._waiting.append((ticket, kill))
+            elif ticket <= synced:
                 self._perform(kill)
             else:
                 self._kills.append((ticket, now, kill))
@@ -59,6 +63,10 @@ class Outbox:
         taken = [effect for _, effect in self._waiting if is_reply(effect)]
         self._waiting = deque(item for item in self._waiting if not is_reply(item[1]))
         return taken
+
+    def starts(self) -> int:
+        """How many attempts wait for the disk before they may run."""
+        return sum(isinstance(effect, Go) for _, effect in self._waiting)
 
     def wake_at(self) -> float | None:
         """Boot time at which a waiting kill becomes late."""

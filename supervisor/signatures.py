@@ -51,5 +51,8 @@ def _listed(names: list[str]) -> str:
 
 
 def _hint(unexpected: list[str], by_name: set[str]) -> str:
+    if unexpected and unexpected[0] in options.ALL_OPTIONS:
+        option = unexpected[0]
+        return f"give {option} as an option of the job, as client.options({option}=...) and jobctl's options do"
     close = options.nearest(unexpected[0], by_name) if unexpected else None
     return f"did you mean {close!r}?" if close else "jobctl catalog"

@@ -16,6 +16,8 @@ from ..protocol.codec import MESSAGE_BYTES_MAX
 from ..protocol.errors import InvalidConfig
 
 BATCH_MAX = 256
+BATCH_BYTES_MAX = MESSAGE_BYTES_MAX
+LINGER_MS = 200  # for the last answers of a supervisor that stops
 HWM = 10_000
 HANDSHAKE_MS = 5_000
 
@@ -47,15 +49,17 @@ class RequestSocket:
         self._bind()
 
     def receive(self) -> list[tuple[Peer, bytes]]:
-        """Requests that have arrived, at most ``BATCH_MAX``; call again until the list is empty."""
+        """Requests that have arrived, a bounded number; call again until the list is empty."""
         requests: list[tuple[Peer, bytes]] = []
-        while len(requests) < BATCH_MAX:
+        size = 0
+        while len(requests) < BATCH_MAX and size < BATCH_BYTES_MAX:
             try:
                 frames = self.socket.recv_multipart(zmq.DONTWAIT, copy=False)
             except zmq.Again:
                 break
-            if len(frames) == 2:
-                requests.append((Peer(frames[0].bytes, _who(frames[1])), frames[1].bytes))
+            data = frames[1].bytes if len(frames) == 2 else b""  # what has another shape is refused as malformed
+            requests.append((Peer(frames[0].bytes, _who(frames[-1])), data))
+            size += len(data)
         return requests
 
     def send(self, peer: Peer, data: bytes) -> None:
@@ -65,7 +69,7 @@ class RequestSocket:
             self.dropped += 1  # gone, or not reading: it asks again when it is back
 
     def close(self) -> None:
-        self.socket.close(0)
+        self.socket.close(LINGER_MS)
         self._context.term()
         try:
             os.unlink(self.path)

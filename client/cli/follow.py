@@ -8,10 +8,11 @@ from __future__ import annotations
 import codecs
 from collections.abc import Callable
 
-from ...protocol import messages
+from ...protocol import messages, states
 from ...protocol.job import JobInfo
+from . import views
 from .context import FOREVER, REQUEST_TIMEOUT_S, Context
-from .render import Output, clean_lines
+from .render import Output, clean_lines, duration
 
 STREAMS = ("stdout", "stderr", "logging")
 Sink = Callable[[messages.LogChunk], None]
@@ -72,16 +73,29 @@ def read(context: Context, job_id: int, attempt: int | None, sink: Sink, *, wait
         attempt, offset = reply.attempt, reply.next_offset
 
 
-def until_finished(context: Context, job_id: int, sink: Sink, first: int = 1) -> JobInfo:
-    """Give the output of every attempt from ``first`` on to ``sink`` as it is written, until the job is finished."""
+def until_finished(context: Context, job_id: int, printer: Printer, first: int = 1) -> JobInfo:
+    """Print the output of every attempt from ``first`` on as it is written, until the job is finished."""
     attempt = first
     while True:
-        say_dropped(context, read(context, job_id, attempt, sink, wait=True))
+        say_dropped(context, read(context, job_id, attempt, printer, wait=True))
         info = job(context, job_id)
         if info.finished and info.attempt <= attempt:
             return info
         if info.attempt >= attempt:
+            printer.end_line()
+            say_ended(context, info, attempt)
             attempt += 1
+
+
+def say_ended(context: Context, info: JobInfo, number: int) -> None:
+    """Tell how an attempt ended after which another one follows, and when, so that the wait for it is no riddle."""
+    ended = next((item for item in info.attempts if item.number == number and item.outcome), None)
+    if ended is None:
+        return
+    due = ""
+    if info.state == states.SCHEDULED:
+        due = f"; the next starts in {duration(max(0.0, info.run_at - context.now()))}"
+    context.out.say(f"attempt {number}: {views.outcome(ended)}{due}")
 
 
 def say_dropped(context: Context, reply: messages.LogReply) -> None:

@@ -54,6 +54,8 @@ def _noun_verb(noun: str, rest: list[str], start: int) -> tuple[str | None, list
             if name not in verbs.VERBS:
                 raise _no_such_verb(name, known)
             return name, [*rest[:index], *rest[index + 1 :]]
+    if "--help" in rest or "-h" in rest:  # the overview has them all
+        return None, rest
     raise UsageError(f"{noun!r} alone does nothing", hint=" or ".join(f"jobctl {name}" for name in known))
 
 
@@ -155,7 +157,7 @@ def key_values(words: Sequence[str], option: str) -> dict[str, str]:
     return found
 
 
-def wall_time(text: str, option: str) -> float:
+def wall_time(text: str, option: str, hint: str = "write 2026-10-01T12:00, or with a zone 2026-10-01T12:00Z") -> float:
     """Seconds since the epoch from an ISO 8601 time; without a zone it is local time.
 
     Raises:
@@ -164,6 +166,4 @@ def wall_time(text: str, option: str) -> float:
     try:
         return datetime.fromisoformat(text).astimezone().timestamp()
     except (ValueError, OverflowError, OSError):
-        raise UsageError(
-            f"{option} {text!r} is not a point in time", hint="write 2026-10-01T12:00, or with a zone 2026-10-01T12:00Z"
-        ) from None
+        raise UsageError(f"{option} {text!r} is not a point in time", hint=hint) from None

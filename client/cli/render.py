@@ -23,6 +23,8 @@ _HOSTILE = re.compile(
     "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\U000e0000-\U000e007f\ud800-\udfff]"
 )
 _NAMED = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
+_GAP = "  "
+_GIVING_CHARS_MIN = 20  # with less room the column that gives way would be a ribbon of letters
 
 
 def clean(text: str, keep: str = "") -> str:
@@ -162,18 +164,21 @@ class Output:
         self.stdout.write(json.dumps(value, allow_nan=False) + "\n")
 
     def table(self, columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
-        """A table with rich on a terminal, aligned text elsewhere."""
+        """A table with rich on a terminal that is wide enough, aligned text elsewhere."""
         cleaned = [[clean(cell) for cell in row] for row in rows]
-        if self.color or self.terminal:
-            self._rich_table(columns, cleaned)
-        else:
+        if not ((self.color or self.terminal) and self._rich_table(columns, cleaned)):
             self.stdout.write(plain_table(columns, cleaned))
 
-    def _rich_table(self, columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
+    def _rich_table(self, columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> bool:
+        """False, and nothing is written, where it would cut cells or fold the last column into a ribbon."""
         from rich.console import Console  # slow to import, so only when a table is drawn
         from rich.table import Table
         from rich.text import Text
 
+        console = Console(file=self.stdout, force_terminal=self.color, no_color=not self.color, highlight=False)
+        *fixed, giving = _widths(columns, rows)
+        if sum(width + len(_GAP) for width in fixed) + min(giving, _GIVING_CHARS_MIN) > console.width:
+            return False
         table = Table(box=None, pad_edge=False, header_style="bold" if self.color else None)
         for column in columns:  # only the last one gives way when the terminal is narrow
             side: Literal["left", "right"] = "right" if column.right else "left"
@@ -182,7 +187,8 @@ class Output:
             table.add_row(
                 *(Text(cell, style=column.styles.get(cell, "")) for column, cell in zip(columns, row, strict=True))
             )
-        Console(file=self.stdout, force_terminal=self.color, no_color=not self.color, highlight=False).print(table)
+        console.print(table)
+        return True
 
     def error(self, error: JobyardError) -> None:
         """``error:`` and what is wrong, then ``try:`` and one thing to do; as one JSON line with ``--json``."""
@@ -213,16 +219,19 @@ def error_text(error: JobyardError) -> str:
 
 def plain_table(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> str:
     """Columns two spaces apart under a line of titles."""
-    lines = [[column.title for column in columns], *rows]
-    widths = [max(len(line[index]) for line in lines) for index in range(len(columns))]
+    widths = _widths(columns, rows)
     text = ""
-    for line in lines:
+    for line in [[column.title for column in columns], *rows]:
         cells = [
             cell.rjust(width) if column.right else cell.ljust(width)
             for cell, width, column in zip(line, widths, columns, strict=True)
         ]
-        text += "  ".join(cells).rstrip() + "\n"
+        text += _GAP.join(cells).rstrip() + "\n"
     return text
+
+
+def _widths(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> list[int]:
+    return [max([len(column.title), *(len(row[at]) for row in rows)]) for at, column in enumerate(columns)]
 
 
 def standard_output(form: str, no_color: bool) -> Output:

@@ -129,4 +129,4 @@ def since(text: str, now: float) -> float:
     try:
         return now - duration(text)
     except BadArguments:
-        return wall_time(text, "--since")
+        return wall_time(text, "--since", hint='write "2h" for the last two hours, or 2026-10-01T12:00')

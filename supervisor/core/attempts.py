@@ -134,7 +134,10 @@ def judge(job: Job, outcome: str, exit: Exit, end: End | None) -> Verdict:
 
 
 def _retry_later_s(job: Job, end: End, failure: int) -> float:
-    return retry.delay_s(job.policy.retry, job.uid, failure) if end.delay_s is None else end.delay_s
+    """What the job asked for comes from a process that runs somebody else's code: it may be any number, or none."""
+    if end.delay_s is None:
+        return retry.delay_s(job.policy.retry, job.uid, failure)
+    return min(max(0.0, end.delay_s), retry.LONGEST_S)
 
 
 def _again(delay_s: float, counted: bool = True) -> Verdict:

@@ -20,12 +20,13 @@ from . import events as e
 from .effects import Effects, Stopped
 from .pools import Pools, queue_mode
 from .records import Began, Cancelled, CancelRequested, Promoted, Pruned, QueueSet, Requeued
-from .rules import Rules
+from .rules import QueueRule, Rules
 from .state import Job, State
-from .timers import EXPIRE, HOLD, PROMOTE, Timers
+from .timers import EXPIRE, HOLD, PROMOTE, PRUNE, Timers
 from .turn import Turn, describe
 
 PRUNE_BATCH = 500
+TIMERS_PER_JOB, TIMERS_SLACK = 4, 10_000
 
 
 class Machine:
@@ -98,13 +99,14 @@ class Machine:
             case e.ZygoteUp():
                 self.pools.decide_up(turn, event)
             case e.ZygoteGone():
-                self.pools.decide_gone(turn, event)
+                self._gone(turn, event)
             case e.PrepareFailed():
                 self.pools.decide_prepare_failed(turn, event)
             case e.Progressed():
                 self._progressed(turn, event)
             case e.Configured():
                 self.rules = turn.rules = event.rules
+                self.pools.decide_configured(turn)
             case e.ClockStepped():
                 self._rearm(turn.now)
             case e.Tick():
@@ -161,7 +163,8 @@ class Machine:
 
     def _set_queues(self, turn: Turn, event: e.QueueSetAsked) -> None:
         for name in event.queues:
-            if queue_mode(self.state.queue(name), self.rules.queues[name]) != event.mode:
+            rule = self.rules.queues.get(name, QueueRule())  # a reload may just have removed it
+            if queue_mode(self.state.queue(name), rule) != event.mode:
                 turn.record(QueueSet(name, event.mode))
         turn.reply(event.token, QueuesSet(event.queues))
 
@@ -175,6 +178,12 @@ class Machine:
         else:
             self.progress.pop(job_id, None)
             self._arm(self.state.jobs[job_id], turn.now)
+
+    def _gone(self, turn: Turn, event: e.ZygoteGone) -> None:
+        if event.fenced:
+            for job in self.state.running_in(event.uuid):
+                self.progress.pop(job.id, None)
+        self.pools.decide_gone(turn, event)
 
     def _progressed(self, turn: Turn, event: e.Progressed) -> None:
         job_id = self.state.children.get((event.child.zygote, event.child.kid))
@@ -199,6 +208,8 @@ class Machine:
             self.timers.add(now.boot, HOLD, name)
 
     def _due(self, turn: Turn) -> None:
+        if len(self.timers) > TIMERS_PER_JOB * self.state.unfinished_count + TIMERS_SLACK:
+            self._rearm(turn.now)  # most of them belong to jobs that are over
         promoted, expired = [], []
         for kind, subject in self.timers.due(turn.now.boot):
             if kind == HOLD:
@@ -235,7 +246,7 @@ class Machine:
 
     def _stop(self, turn: Turn) -> None:
         self.pools.empty(turn)
-        if not self.state.children and not self._stopped:
+        if not self._stopped and all(zygote in self.pools.unfenced for zygote, _ in self.state.children):
             self._stopped = True
             turn.durable(Stopped())
 
@@ -252,6 +263,8 @@ class Machine:
             count -= 1
             size -= state.jobs[job_id].held_bytes
         turn.record(Pruned(ids))
+        if len(ids) == PRUNE_BATCH:  # there may be more
+            self.timers.add(turn.now.boot, PRUNE, 0)
 
 
 def _due_at(job: Job, now: e.Now) -> float:

@@ -35,9 +35,14 @@ class Pool:
 
 
 class Pools:
-    """All pools, and the dispatch of queued jobs to their children."""
+    """All pools, and the dispatch of queued jobs to their children.
+
+    Attributes:
+        unfenced: zygotes that ended, but not all that they started; their jobs can neither go on nor be tried again.
+    """
 
     def __init__(self, timers: Timers) -> None:
+        self.unfenced: set[str] = set()
         self._pools: dict[str, Pool] = {}
         self._timers = timers
         self._unproven: set[str] = set()  # zygotes whose start is recorded in this very step
@@ -64,12 +69,24 @@ class Pools:
         pool.zygote, pool.asked, pool.held, pool.hold_s = event.uuid, 0, False, HOLD_FIRST_S
         self._unproven.add(event.uuid)
 
+    def decide_configured(self, turn: Turn) -> None:
+        """A pool that the config no longer has takes no new work. What was started in it goes first, in order."""
+        for pool in self._pools.values():
+            if pool.name not in turn.rules.pools and pool.zygote is not None:
+                self._empty(turn, pool)
+                turn.durable(Retire(pool.name, pool.zygote))
+                pool.zygote, pool.asked = None, 0
+
     def decide_gone(self, turn: Turn, event: ZygoteGone) -> None:
         pool = self.get(event.pool)
         pool.free = deque(child for child in pool.free if child.zygote != event.uuid)
         if pool.zygote == event.uuid:
             pool.zygote, pool.asked = None, 0
-        if event.fenced and event.uuid in turn.state.zygotes:
+        if not event.fenced:
+            self.unfenced.add(event.uuid)
+            return
+        self.unfenced.discard(event.uuid)
+        if event.uuid in turn.state.zygotes:
             for job in turn.state.running_in(event.uuid):
                 attempts.decide_lost(turn, job)
             turn.record(ZygoteEnded(event.uuid))

@@ -7,6 +7,8 @@ import zlib
 from ...protocol.job import ErrorInfo, Policy, RetryPolicy
 from ...protocol.states import CRASHES, TIMEOUT
 
+LONGEST_S = 10 * 365 * 86400.0
+
 
 def delay_s(policy: RetryPolicy, uid: str, failure: int) -> float:
     """Seconds to wait after the ``failure``-th failed attempt, counted from 1.
@@ -31,7 +33,7 @@ def delay_s(policy: RetryPolicy, uid: str, failure: int) -> float:
         wait *= 1 + policy.jitter * (2 * unit - 1)
         if policy.max_delay_s is not None:
             wait = min(wait, policy.max_delay_s)
-    return min(wait, 10 * 365 * 86400.0)
+    return min(wait, LONGEST_S)
 
 
 def may_retry(policy: Policy, spent: int, outcome: str, error: ErrorInfo | None) -> bool:

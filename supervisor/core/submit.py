@@ -44,13 +44,13 @@ def decide_submit(turn: Turn, event: SubmitAsked, next_id: int) -> int:
         turn.record(IdsReserved(plan.new[-1].id + ID_BLOCK))
     if plan.new:
         turn.record(Submitted(plan.new))
-        for new in plan.new:
-            turn.notify(turn.state.jobs[new.id], "submitted")
     reply = Reply(event.token, SubmittedReply(plan.accepted))
     if weak and not reserve:
         turn.effects.early.append(reply)  # its id is in a block that no crash gives out again
     else:
         turn.durable(reply)
+    for new in plan.new:  # after the reply: the client need not wait until the log has its line
+        turn.notify(turn.state.jobs[new.id], "submitted")
     return next_id + len(plan.new)
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 
 import heapq
 
-PROMOTE, EXPIRE, HOLD = "promote", "expire", "hold"
+PROMOTE, EXPIRE, HOLD, PRUNE = "promote", "expire", "hold", "prune"
 
 
 class Timers:
-    """``HOLD`` deadlines belong to pools and carry the pool's name in place of an id."""
+    """``HOLD`` deadlines belong to pools and carry the pool's name in place of an id; ``PRUNE`` to no job."""
 
     __slots__ = ("_items",)
 

@@ -101,7 +101,7 @@ class Ear:
 
 def _understand(data: bytes, fds: list[int]) -> channel.Message | None:
     try:
-        message: channel.Message = channel.decode(channel.content(data, fds), channel.FROM_CHILD)
+        message: channel.Message = channel.decode_foreign(channel.content(data, fds), channel.FROM_CHILD)
     except JobyardError:  # not ours: the job wrote into its socket
         return None
     return message

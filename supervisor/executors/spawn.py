@@ -211,8 +211,8 @@ class SpawnExecutor:
             os.close(null)
         self._last_kid = number
         self._free_slots.pop()
-        kid = Kid(number, launched.pid, start_time(launched.pid), ours, slot_index, slot)
-        child = Child(self.pool, self.uuid, number, kid.pid, kid.pid_started)
+        kid = Kid(number, launched.pid, ours, slot_index, slot)
+        child = Child(self.pool, self.uuid, number, kid.pid, start_time(kid.pid))
         spawned = self._kids[number] = _Spawned(child, kid, launched)
         spawned.ear = Ear(
             self._loop, self._deadlines, child, ours, slot, self._mailbox.put, lambda: self._came_up(spawned)

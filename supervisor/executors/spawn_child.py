@@ -11,7 +11,7 @@ import os
 import socket
 import sys
 
-from .zygote import boot, channel, child, limits
+from .zygote import boot, channel, child, joblog, limits
 from .zygote.page import Page
 
 PAGE_FD = 5
@@ -35,6 +35,7 @@ def main() -> None:
     def prepare() -> None:
         try:
             boot.enter(given)
+            joblog.install()
             if given.setup is not None:
                 child.call_by_name(given.setup)
             child.confine(given, open_files, oom_score)

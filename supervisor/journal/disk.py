@@ -63,6 +63,10 @@ class Disk:
                 raise
             write_all(self, fd, bytes(size), 0)  # this file system cannot promise space
 
+    def extend(self, fd: int, start: int, size: int) -> None:
+        """Take disk space for ``size`` bytes from ``start`` on; the file grows by zeros."""
+        os.posix_fallocate(fd, start, size)
+
     def close(self, fd: int) -> None:
         with contextlib.suppress(OSError):  # whatever matters was synced before
             os.close(fd)

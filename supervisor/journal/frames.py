@@ -108,6 +108,11 @@ def find(buffer: memoryview, start: int) -> Iterator[Frame]:
         at = whole.find(PREFIX, frame.end if frame else at + 1)
 
 
+def is_blank(buffer: memoryview, start: int) -> bool:
+    """Whether there is nothing but zeros from ``start`` on."""
+    return not bytes(buffer[start:]).strip(b"\0")
+
+
 def pack_number(number: int) -> bytes:
     return _NUMBER.pack(number)
 

@@ -104,7 +104,7 @@ def dump(directory: Path, disk: Disk | None = None) -> Iterator[str]:
                 yield _line(path, end, "damage", {"bytes": frame.start - end})
             end = frame.end
             yield from _frame_lines(path, frame)
-        if end < len(data):
+        if not frames.is_blank(data, end):
             yield _line(path, end, "damage", {"bytes": len(data) - end})
 
 

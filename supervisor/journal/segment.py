@@ -4,7 +4,7 @@ Owns the rule that tells a torn tail from damage. Group k+1 is never written bef
 first thing that is not the group that belongs there, a whole group of this file with that number or a higher one proves
 that something stored is lost: damage. Without one, nothing that was ever acknowledged after a sync can have stood there
 but the last group itself: a torn tail. A sealed segment was complete on disk before the next one existed, so there
-everything unexpected is damage.
+everything unexpected is damage. Zeros up to the end of an open segment are space that was taken ahead of time.
 """
 
 from __future__ import annotations
@@ -89,19 +89,19 @@ class SegmentReader:
 
     @property
     def complete(self) -> bool:
-        """After ``groups`` is exhausted: the file holds nothing beyond."""
-        return self.offset == len(self.data)
+        """After ``groups`` is exhausted: the file holds nothing beyond, or zeros."""
+        return frames.is_blank(self.data, self.offset)
 
     def intact(self) -> bytes:
         return bytes(self.data[: self.offset])
 
     def tail(self) -> bytes:
-        """What stands behind the intact part."""
-        return bytes(self.data[self.offset :])
+        """What stands behind the intact part, up to the zeros at the end."""
+        return bytes(self.data[self.offset :]).rstrip(b"\0")
 
     def check_sealed(self) -> None:
-        """Raises: JournalDamaged if anything stands behind the intact part."""
-        if not self.complete:
+        """Raises: JournalDamaged if anything stands behind the intact part, be it zeros."""
+        if self.offset != len(self.data):
             raise self._damaged("though this file was complete once")
 
     def check_torn(self) -> None:

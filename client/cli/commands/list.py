@@ -17,7 +17,7 @@ _EXAMPLES = """examples:
   jobctl list
   jobctl list --state failed --since 2h
   jobctl list --queue mail --tag user=7 --json
-  jobctl list --state failed -o id | xargs jobctl retry"""
+  jobctl list --state failed -o id | xargs -r jobctl retry"""
 
 
 def add(parser: argparse.ArgumentParser) -> None:

@@ -41,20 +41,20 @@ def run(args: argparse.Namespace, context: Context) -> int:
     job_id = found[0]
     if args.output == "json":
         return _as_json(args, context, job_id)
-    sink = follow.Printer(context.out, raw=args.raw, stream=args.stream)
+    printer = follow.Printer(context.out, raw=args.raw, stream=args.stream)
     if args.follow:
-        return _follow(args, context, job_id, sink)
-    reply = follow.read(context, job_id, args.attempt, sink)
+        return _follow(args, context, job_id, printer)
+    reply = follow.read(context, job_id, args.attempt, printer)
     follow.say_dropped(context, reply)
     return exits.OK
 
 
-def _follow(args: argparse.Namespace, context: Context, job_id: int, sink: follow.Sink) -> int:
+def _follow(args: argparse.Namespace, context: Context, job_id: int, printer: follow.Printer) -> int:
     try:
         if args.attempt is not None:
-            follow.read(context, job_id, args.attempt, sink, wait=True)
+            follow.read(context, job_id, args.attempt, printer, wait=True)
         else:
-            follow.until_finished(context, job_id, sink, first=max(1, follow.job(context, job_id).attempt))
+            follow.until_finished(context, job_id, printer, first=max(1, follow.job(context, job_id).attempt))
     except (SupervisorUnavailable, OutcomeUnknown) as error:
         raise exits.Stopped(f"the supervisor stopped: {error.message}", hint="jobctl up") from None
     return exits.OK

@@ -13,7 +13,7 @@ from ..parsing import add_ids, add_output
 
 _EXAMPLES = """examples:
   jobctl retry 42
-  jobctl list --state failed -o id | xargs jobctl retry"""
+  jobctl list --state failed -o id | xargs -r jobctl retry"""
 
 
 def add(parser: argparse.ArgumentParser) -> None:

@@ -31,6 +31,8 @@ def run(args: argparse.Namespace, context: Context) -> int:
     out.table(views.QUEUE_COLUMNS, [views.queue_row(queue) for queue in reply.queues])
     out.line()
     out.table(views.POOL_COLUMNS, [views.pool_row(pool) for pool in reply.pools])
+    if reply.warnings:
+        out.line()
     for warning in reply.warnings:
-        out.block(f"\nwarning: {warning}")
+        out.block(f"warning: {warning}")
     return exits.OK

@@ -94,6 +94,10 @@ def _detached(context: Context, command: list[str], state_dir: Path, timeout_s: 
     except WaitTimeout:
         _leave(child)
         raise
+    except KeyboardInterrupt:
+        _leave(child)
+        context.out.say("interrupted; the supervisor goes on starting\ntry: jobctl status, or jobctl down")
+        return exits.INTERRUPTED
     finally:
         os.close(ours)
     if "error" in said:

@@ -14,7 +14,7 @@ import sys
 from typing import NoReturn
 
 from ....protocol.errors import JobyardError
-from . import channel, child, failure, limits
+from . import channel, child, failure, joblog, limits
 from .channel import Boot
 
 LISTENER_FD = 3
@@ -97,6 +97,7 @@ def _confine() -> int:
 def _load(given: Boot) -> list[str]:
     """Run the pool's own start-up code; returns warnings about what it left behind."""
     enter(given)
+    joblog.install()
     warnings = []
     if given.setup is not None:
         child.call_by_name(given.setup)

@@ -6,6 +6,7 @@ has a socket, a slot of the shared page, and three pipes. Nothing in here may re
 
 from __future__ import annotations
 
+import _signal  # the functions of ``signal`` go through enums, which costs each child 100 copied pages
 import fcntl
 import importlib
 import os
@@ -40,11 +41,19 @@ FD_MAX = 1 << 20
 CUT_OFF = 71  # exit code of a child that could not send its end
 _SIOCOUTQ = 0x5411
 _RESULT_BYTES_MAX = codec.MESSAGE_BYTES_MAX - (1 << 20)  # leaves room for the rest of the message
+_POKE = channel.encode(channel.Poke())
 _OUTSIDE = Stop("outside", "received SIGTERM")
 
 
 class Child:
     """Waits for one attempt, runs it, and ends the process. ``peak`` gives the most memory it has held so far."""
+
+    _job: RunningJob | None = None
+    _asked: Stop | None = None
+    _cancel_task: Callable[[], None] | None = None
+    _in_job = False
+    _over = False
+    _base = 0
 
     def __init__(self, boot: Boot, sock: socket.socket, slot: Slot, peak: Callable[[], int]) -> None:
         self._boot = boot
@@ -52,18 +61,11 @@ class Child:
         self._slot = slot
         self._peak = peak
         self._pid = os.getpid()
-        self._job: RunningJob | None = None
-        self._asked: Stop | None = None
-        self._cancel_task: Callable[[], None] | None = None
-        self._in_job = False
-        self._over = False
-        self._base = 0
 
     def run(self, prepare: Callable[[], None]) -> NoReturn:
         """``prepare`` runs before the child is given anything; if it fails, so does the attempt."""
         try:
-            signal.signal(signal.SIGTERM, self._terminated)
-            os.register_at_fork(after_in_child=self._forked)
+            _signal.signal(signal.SIGTERM, self._terminated)
             end = self._attempt(prepare)
             self._flush()
             if os.getpid() == self._pid:  # otherwise a process that the job forked came back from its function
@@ -77,7 +79,7 @@ class Child:
     def _attempt(self, prepare: Callable[[], None]) -> End:
         try:
             try:
-                signal.pthread_sigmask(signal.SIG_SETMASK, ())  # from here on a SIGTERM that came before is heard
+                _signal.pthread_sigmask(_signal.SIG_SETMASK, ())  # from here on a SIGTERM that came before is heard
                 problem = _try(prepare)
                 value = self._call(self._wait(), problem)
             finally:
@@ -101,7 +103,6 @@ class Child:
         directory = scratch.path(self._boot.scratch_root, go.job_id, go.attempt)
         self._job = RunningJob(go, self._slot, directory, self._poke)
         CURRENT.set(self._job)
-        joblog.install()
         if problem is not None:
             raise problem
         args, kwargs = codec.unpack_arguments(go.payload)
@@ -138,6 +139,10 @@ class Child:
 
     def _terminated(self, number: int, frame: FrameType | None) -> None:
         """SIGTERM: the reason was sent before it, unless somebody else sent it."""
+        if os.getpid() != self._pid:  # a process that the job has forked: end it as SIGTERM ends any other
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            os.kill(os.getpid(), signal.SIGTERM)
+            return
         if self._over:
             return
         stops = [message for message in self._read(socket.MSG_DONTWAIT) if isinstance(message, Stop)]
@@ -152,11 +157,6 @@ class Child:
             self._cancel_task()
         else:
             raise _exception(stop)
-
-    def _forked(self) -> None:
-        """In a process that the job forked: SIGTERM ends it as it would any other."""
-        if signal.getsignal(signal.SIGTERM) == self._terminated:
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
     # -- the end -------------------------------------------------------------------------------------------------------
 
@@ -261,7 +261,7 @@ class Child:
         try:
             unheard = fcntl.ioctl(self._sock.fileno(), _SIOCOUTQ, b"\0\0\0\0")
             if unheard == b"\0\0\0\0":
-                channel.send(self._sock, channel.encode(channel.Poke()))
+                channel.send(self._sock, _POKE)
         except OSError:  # the job has closed the socket; its end will tell
             pass
 
@@ -292,8 +292,8 @@ def run_forked(
 ) -> NoReturn:
     """The child's life after the fork. ``pipes`` are the write ends of stdout, stderr and logging."""
     try:
-        signal.set_wakeup_fd(-1)
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        _signal.set_wakeup_fd(-1)
+        _signal.signal(signal.SIGCHLD, _signal.SIG_DFL)
         os.setsid()
         limits.die_with_parent(parent)
         os.dup2(sock, SOCKET_FD, inheritable=False)

@@ -29,12 +29,11 @@ def boot_now() -> float:
 class Kid:
     """One child: how to reach it, and what it runs, if anything."""
 
-    __slots__ = ("began", "id", "killed", "pid", "pid_started", "pipes", "slot", "slot_index", "sock", "start")
+    __slots__ = ("began", "id", "killed", "pid", "pipes", "slot", "slot_index", "sock", "start")
 
-    def __init__(self, id: int, pid: int, pid_started: int, sock: socket.socket, slot_index: int, slot: Slot) -> None:
+    def __init__(self, id: int, pid: int, sock: socket.socket, slot_index: int, slot: Slot) -> None:
         self.id = id
         self.pid = pid
-        self.pid_started = pid_started
         self.sock = sock  # the supervisor's end of its socket
         self.slot_index = slot_index
         self.slot = slot

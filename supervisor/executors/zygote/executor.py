@@ -239,7 +239,7 @@ class ZygoteExecutor:
 
     def _made(self, made: channel.Made, fds: list[int]) -> None:
         self._outstanding -= 1
-        child = Child(self.pool, self.uuid, made.kid, made.pid, made.pid_started)
+        child = Child(self.pool, self.uuid, made.kid, made.pid, start_time(made.pid))
         if not fds or self._page is None:  # received without its descriptor: it can be given nothing
             self._kids[made.kid] = _Kid(child, None)
             self._put(channel.Discard(made.kid))

@@ -12,11 +12,11 @@ import signal
 
 OOM_SCORE_ADDED = 500  # the kernel takes jobs before the supervisor and the zygote
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
-_libc = ctypes.CDLL(None, use_errno=True)
+_libc_prctl = ctypes.CDLL(None, use_errno=True).prctl  # bound here: a look-up in each child would cost it 80 pages
 
 
 def _prctl(option: int, value: int) -> None:
-    if _libc.prctl(option, value, 0, 0, 0) != 0:
+    if _libc_prctl(option, value, 0, 0, 0) != 0:
         code = ctypes.get_errno()
         raise OSError(code, os.strerror(code))
 

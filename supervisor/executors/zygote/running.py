@@ -30,31 +30,43 @@ class RunningJob:
     """The attempt that runs in this process.
 
     Attributes:
-        id: the job's id. attempt: number of this attempt, from 1. max_attempts: how many there may be.
-        tags: the job's tags. meta: further facts, ``uid``, ``queue`` and ``ref``.
+        id: the job's id.
+        attempt: number of this attempt, from 1.
+        max_attempts: how many there may be.
     """
+
+    _asked: Stop | None = None
 
     def __init__(self, go: Go, slot: Slot, scratch: str, poke: Callable[[], None]) -> None:
         self.id = go.job_id
         self.attempt = go.attempt
         self.max_attempts = go.max_attempts
-        self.tags: Mapping[str, str] = MappingProxyType(go.tags or {})
-        self.meta: Mapping[str, Any] = MappingProxyType({"uid": go.uid, "queue": go.queue, "ref": go.ref})
-        self._ends_at = None if go.timeout_s is None else time.time() + go.timeout_s
+        self._go = go
+        self._began_at = time.time()
         self._slot = slot
         self._scratch = scratch
         self._poke = poke
-        self._asked: Stop | None = None
 
     def __repr__(self) -> str:
         return f"<RunningJob {self.id} attempt {self.attempt} of {self.max_attempts}>"
+
+    @property
+    def tags(self) -> Mapping[str, str]:
+        """The job's tags."""
+        return MappingProxyType(self._go.tags or {})
+
+    @property
+    def meta(self) -> Mapping[str, str]:
+        """Further facts: ``uid``, ``queue`` and ``ref``."""
+        return MappingProxyType({"uid": self._go.uid, "queue": self._go.queue, "ref": self._go.ref})
 
     @property
     def deadline(self) -> datetime | None:
         """When this attempt times out, in UTC; None if it may run for ever."""
         from datetime import UTC, datetime
 
-        return None if self._ends_at is None else datetime.fromtimestamp(self._ends_at, UTC)
+        timeout_s = self._go.timeout_s
+        return None if timeout_s is None else datetime.fromtimestamp(self._began_at + timeout_s, UTC)
 
     @property
     def scratch(self) -> Path:

@@ -7,6 +7,7 @@ what was *defined* in its module.
 from __future__ import annotations
 
 import importlib
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -25,8 +26,8 @@ def load(ref: str, allow: list[str]) -> Callable[..., Any]:
     patterns = [pattern for pattern in allow if refs.matches(pattern, ref)]
     if not patterns:
         raise NotAllowed(f"{ref} is not in the allow list of this pool", hint=f'add "{ref}" to allow')
-    module_name, name = refs.split_ref(ref)
-    module = importlib.import_module(module_name)
+    module_name, _, name = ref.partition(":")
+    module = sys.modules.get(module_name) or importlib.import_module(module_name)
     owner_name, dot, method = name.partition(".")
     found = _member(module, owner_name, ref)
     if not dot:

@@ -183,7 +183,7 @@ class Zygote:
         self._owed -= 1
         self._kids[kid.id] = kid
         self._reaper.add(kid)
-        self._link.put(channel.Made(kid.id, kid.pid, kid.pid_started, kid.slot_index), (kid.sock.fileno(),))
+        self._link.put(channel.Made(kid.id, kid.pid, kid.slot_index), (kid.sock.fileno(),))
 
     def _fork(self) -> Kid:
         """A child that waits for its attempt.
@@ -213,7 +213,7 @@ class Zygote:
             child.run_forked(self._boot, self._pid, opened[0], pipes, slot, self._open_files, self._oom_score)
         channel.close_all([opened[0], *opened[2::2]])
         self._last_kid += 1
-        kid = Kid(self._last_kid, pid, limits.start_time(pid), ours, self._free_slots.pop(), slot)
+        kid = Kid(self._last_kid, pid, ours, self._free_slots.pop(), slot)
         kid.pipes = (opened[1], opened[3], opened[5])
         return kid
 
@@ -274,7 +274,7 @@ class Zygote:
 
 def _listed(kid: Kid) -> list[int]:
     job_id, attempt = (kid.start.job_id, kid.start.attempt) if kid.start is not None else (0, 0)
-    return [kid.id, kid.pid, kid.pid_started, kid.slot_index, job_id, attempt]
+    return [kid.id, kid.pid, limits.start_time(kid.pid), kid.slot_index, job_id, attempt]
 
 
 def _nothing(number: int, frame: object) -> None:

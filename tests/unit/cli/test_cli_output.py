@@ -39,7 +39,7 @@ def test_run_prints_the_output_of_every_attempt_and_ends_as_the_job(
 ) -> None:
     first = attempt(1, outcome="error", error=ErrorInfo("builtins.OSError", "busy"))
     states = [
-        job(42, state="scheduled", attempt=1, attempts=[first]),
+        job(42, state="scheduled", attempt=1, attempts=[first], run_at=NOON + 65),
         job(42, state="succeeded", attempt=2, attempts=[first, attempt(2, outcome="ok")]),
     ]
     accepting.answers[messages.Get] = lambda request: messages.Jobs([states.pop(0)])
@@ -51,7 +51,8 @@ def test_run_prints_the_output_of_every_attempt_and_ends_as_the_job(
         messages.LogReply(2, [chunk(0, b"two\n")], 4, ended=True),
     )
     ended = jobctl("run", "jobs:hello")
-    assert (ended.code, ended.out, ended.err) == (0, "one\ntwo\n", "oops\n")
+    again = "attempt 1: OSError: busy; the next starts in 5.00 s\n"
+    assert (ended.code, ended.out, ended.err) == (0, "one\ntwo\n", "oops\n" + again)
     assert [(one.attempt, one.offset, one.follow) for one in accepting.asked(messages.Logs)] == [
         (1, 0, True),
         (1, 4, True),

@@ -19,6 +19,7 @@ from jobyard.client.cli.exits import UsageError
         (["config", "show", "--origin"], "config show", ["--origin"]),
         (["--config", "f", "config", "--json", "check", "g"], "config check", ["--config", "f", "--json", "g"]),
         (["--", "list"], None, ["--", "list"]),
+        (["config", "--help"], None, ["--help"]),
     ],
 )
 def test_the_verb_is_the_first_word_that_is_no_option_and_no_value_of_one(

@@ -127,6 +127,23 @@ def test_a_table_on_a_terminal_is_coloured_unless_no_color_is_set(monkeypatch: p
     assert "failed" in bare.getvalue()
 
 
+LONG_NOTE = "the result has 5,000,005 bytes, over the limit of 1,048,576"
+
+
+@pytest.mark.parametrize("width, lines", [("100", 2), ("60", 4), ("40", 2), ("20", 2)])
+def test_a_narrow_terminal_folds_the_last_column_but_never_to_a_ribbon_nor_cuts_another(
+    monkeypatch: pytest.MonkeyPatch, width: str, lines: int
+) -> None:
+    monkeypatch.setenv("COLUMNS", width)
+    stream = Terminal()
+    columns = (Column("KEY"), Column("STATE"), Column("NOTE"))
+    Output(stream, io.StringIO(), no_color=True).table(columns, [["supervisor.runtime_dir", "failed", LONG_NOTE]])
+    printed = stream.getvalue()
+    assert len(printed.splitlines()) == lines
+    assert "supervisor.runtime_dir" in printed
+    assert "".join(LONG_NOTE.split()) in "".join(printed.split())
+
+
 def test_rich_markup_in_a_cell_is_text() -> None:
     stream = Terminal()
     Output(stream, io.StringIO(), no_color=True).table((Column("NOTE"),), [["[red]x[/red] [link=http://e]y"]])

@@ -32,7 +32,7 @@ STATUS = messages.SupervisorStatus(
     ],
     pools=[messages.PoolStatus("default", "failed", 4, 1, 0, problem="preload: No module named 'x'")],
     journal_bytes=2048,
-    warnings=["code changed: /p/jobs.py; try jobctl reload"],
+    warnings=["code changed: /p/jobs.py; try jobctl reload", "app:* is allowed but cannot be used"],
 )
 
 
@@ -56,6 +56,7 @@ def test_status_tells_what_runs_and_what_is_wrong(jobctl: Run, supervisor: Any) 
         "default  failed      4        1      0    -  preload: No module named 'x'\n"
         "\n"
         "warning: code changed: /p/jobs.py; try jobctl reload\n"
+        "warning: app:* is allowed but cannot be used\n"
     )
 
 

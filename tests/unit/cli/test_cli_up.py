@@ -165,6 +165,18 @@ def test_up_in_the_background_does_not_wait_for_ever(in_place: Callable[..., Any
     assert "was not ready in time" in err
 
 
+def test_interrupting_up_in_the_background_says_that_the_supervisor_goes_on(
+    project: Project, in_place: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(fd: int, timeout_s: float) -> dict[str, Any]:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(up, "_first_line", interrupted)
+    code, out, err = in_place("raise SystemExit(0)", "-d")
+    assert (code, out) == (130, "")
+    assert err == "interrupted; the supervisor goes on starting\ntry: jobctl status, or jobctl down\n"
+
+
 def test_output_of_a_supervisor_in_the_background_is_kept_in_the_state_directory(
     in_place: Callable[..., Any], project: Project
 ) -> None:

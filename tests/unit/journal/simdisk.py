@@ -183,6 +183,14 @@ class SimDisk(Disk):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         self._open[fd].allocated = size
 
+    def extend(self, fd: int, start: int, size: int) -> None:
+        self._call("extend")
+        inode = self._open[fd]
+        if self._free() < start + size - max(len(inode.data), inode.allocated):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        _store(inode.data, start + size, b"")
+        inode.unsynced.append((start + size, b""))
+
     def close(self, fd: int) -> None:
         self._open.pop(fd, None)
 

@@ -233,8 +233,8 @@ def test_compacted_removes_what_the_snapshot_covers() -> None:
     assert len(names) == 2
     assert names[0].endswith(".snapshot") or names[1].endswith(".snapshot")
     assert journal.size < before
-    assert journal.size == sum(map(len, files_of(disk).values()))
-    assert journal.bytes_since_snapshot == len(files_of(disk)[f"{journal.sealed + 1:010d}.segment"])
+    assert journal.size == sum(len(used(content)) for content in files_of(disk).values())
+    assert journal.bytes_since_snapshot == len(used(files_of(disk)[f"{journal.sealed + 1:010d}.segment"]))
 
     compact_all(journal, disk)
     assert len(files_of(disk)) == 2
@@ -282,7 +282,7 @@ def test_what_only_the_page_cache_held_is_on_disk_when_begin_returns() -> None:
     disk = SimDisk(seed=3)
     journal = started(disk)
     journal.append([record(1)])
-    disk.fail_at[disk.calls + 1] = errno.EIO  # the sync behind the write
+    disk.fail_at[disk.calls + 2] = errno.EIO  # the sync behind the write, before which space is taken
     journal.flush()
     assert journal.failed is not None
     disk.process_loss()

@@ -60,7 +60,7 @@ def test_what_was_handed_over_before_the_failure_was_seen_is_dropped() -> None:
     journal = started(disk, settings=JournalSettings(group_bytes_max=10))
     for number in range(1, 9):
         journal.append([record(number)])
-    disk.fail_at[disk.calls] = errno.EIO
+    disk.fail_at[disk.calls + 1] = errno.EIO  # the write, before which space is taken
     journal.flush()
     assert journal.synced == 0
     assert contents(opened(disk)) == []

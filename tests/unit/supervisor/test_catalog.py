@@ -122,6 +122,7 @@ def test_name_that_stands_for_several_things_is_refused() -> None:
         ("os:system", None, "'os:system' is not allowed", "add it to allow in /srv/jobyard.toml"),
         ("ap:send", None, "'ap:send' is not allowed", "did you mean 'app:send'?"),
         ("app:_send", None, "'app:_send' is not allowed", "did you mean 'app:send'?"),
+        ("Plian", None, "'Plian' is not allowed", "did you mean 'Plain'?"),
         ("Emial", None, "'Emial' is not allowed", "did you mean 'Email'?"),
         ("Email", "sned", "Email allows no method 'sned'", "did you mean 'send'?"),
         ("Email.zzz", None, "Email allows no method 'zzz'", "known: check, send"),

@@ -57,6 +57,12 @@ def test_mistyped_argument_gets_the_nearest_name() -> None:
     assert caught.value.hint == "did you mean 'draft'?"
 
 
+def test_option_given_as_an_argument_is_told_where_options_go() -> None:
+    with pytest.raises(BadArguments) as caught:
+        Catalog.check_arguments(entry_of(build), 1, ["fmt", "timeout"])
+    assert caught.value.hint.startswith("give timeout as an option of the job, as client.options(timeout=...)")
+
+
 names = st.sampled_from("abcdef")
 
 
