@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..protocol.errors import BadArguments, SupervisorUnavailable
+from ..protocol.errors import BadArguments, InvalidConfig, SupervisorUnavailable
 
 SOCKET_VARIABLE = "JOBYARD_SOCKET"
 
@@ -81,7 +81,7 @@ def find_target(
 
 
 def _from_config(config: str | None, environ: Mapping[str, str]) -> Target:
-    from ..conf import loader, paths  # parsing is of no use to a job process, which is told its socket
+    from ..conf import loader, paths, settings  # parsing is of no use to a job process, which is told its socket
 
     try:
         file = loader.find_config(config, Path.cwd(), environ)
@@ -92,8 +92,14 @@ def _from_config(config: str | None, environ: Mapping[str, str]) -> Target:
             hint="run this in the project's directory, or give Client(config=...); for a new project: jobctl init",
             details={"tried": tried},
         ) from None
-    settings = loader.load(file, environ=environ).settings
-    return Target(str(paths.paths_for(settings, environ).socket), f"by {file}")
+    try:
+        found, origin = loader.load(file, environ=environ).settings, f"by {file}"
+    except InvalidConfig:
+        # A supervisor that runs goes on with the config it has read: if it listens where it would by default, find it.
+        found, origin = settings.Settings(file=file), f"the default place beside {file}, which has mistakes"
+        if not os.path.exists(paths.paths_for(found, environ).socket):
+            raise
+    return Target(str(paths.paths_for(found, environ).socket), origin)
 
 
 def _path(address: str, source: str) -> str:

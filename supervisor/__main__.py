@@ -85,7 +85,7 @@ def _live(driver: Driver) -> int:
     """The loop, to its end. A fault in it ends the process, so that the next one begins with what is on disk."""
     try:
         return driver.run()
-    except Exception:
+    except Exception:  # whatever it was: the next one starts from the journal
         log.critical("a fault in jobyard ends supervisor %d; jobs are safe in the journal", os.getpid(), exc_info=True)
         return EXIT_FAULT
 
@@ -105,9 +105,10 @@ def _compose(
         return kind(spec, generation=recovered.state.generation, salt=str(paths.journal_dir))
 
     socket = RequestSocket(str(paths.socket))
-    office = Office(read, loaded, paths, options, lambda: announce.ready(paths))
+    office = Office(read, loaded, paths, options, lambda warnings: announce.ready(paths, warnings))
     sites = Sites(make)
-    driver = Driver(machine, recovered.journal, socket, sites, office, Compaction(recovered.journal, paths.journal_dir))
+    compaction = Compaction(recovered.journal, paths.journal_dir, settings.limits.kept_attempts)
+    driver = Driver(machine, recovered.journal, socket, sites, office, compaction)
     driver.begin(beginning, gone, now)
     return driver
 
@@ -118,8 +119,8 @@ class _Announcer:
     def __init__(self, fd: int | None) -> None:
         self._fd = fd
 
-    def ready(self, paths: Paths) -> None:
-        self._say({"pid": os.getpid(), "socket": str(paths.socket)})
+    def ready(self, paths: Paths, warnings: list[str]) -> None:
+        self._say({"pid": os.getpid(), "socket": str(paths.socket), "warnings": warnings})
 
     def failed(self, error: JobyardError, code: int) -> int:
         if self._fd is None:

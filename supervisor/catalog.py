@@ -21,6 +21,7 @@ from .policies import Policies, Settled
 from .pools import pool_allows
 from .signatures import check_arguments
 
+_NOT_KEPT = options.POLICY_OPTIONS.keys() - {"queue"}  # a call with one of these is settled anew each time
 _SHOWN_CHARS = 200
 _SUGGESTIONS_MAX = 500  # looking for the nearest of more would hold up the loop
 
@@ -46,7 +47,7 @@ class Catalog:
         self._settings = settings
         self._allows = {name: pool_allows(settings, name) for name in settings.pools}
         self._policies = Policies(settings)
-        self._settled: dict[tuple[str, str | None], Settled] = {}
+        self._settled: dict[tuple[str, str | None, str | None], Settled] = {}
         self._pools: dict[str, dict[str, CatalogEntry]] = {}
         self.problems = [problem for part in built for problem in part.problems]
         known = {entry.ref for part in built for entry in part.entries}
@@ -96,9 +97,10 @@ class Catalog:
             if ref == text or self._trouble(ref):
                 return self._unusable(ref, f"{ref} is allowed, but")
         spellings = sorted(set(self._names.spellings()))[:_SUGGESTIONS_MAX]
-        close = options.nearest(text, spellings)
-        hint = f"did you mean {close!r}?" if close else f"add it to allow in {self._settings.file}"
-        return NotAllowed(f"{text!r} is not allowed", hint=hint)
+        unqualified = (known for known in spellings if known.endswith(f":{text}"))
+        close = next(unqualified, None) or options.nearest(text, spellings)
+        advice = f"add it to allow in {self._settings.file}" if refs.is_ref(text) else "jobctl catalog"
+        return NotAllowed(f"{text!r} is not allowed", hint=f"did you mean {close!r}?" if close else advice)
 
     def _meant(self, text: str) -> Iterator[str]:
         """The references that a text could have stood for, had they been there."""
@@ -147,8 +149,8 @@ class Catalog:
             UnknownQueue: the config declares no such queue.
             NotAllowed: the pool of that queue does not have this job.
         """
-        if options.POLICY_OPTIONS.keys().isdisjoint(call):
-            key = (resolved.entry.ref, resolved.alias)
+        if call.keys().isdisjoint(_NOT_KEPT):
+            key = (resolved.entry.ref, resolved.alias, call.get("queue"))
             settled = self._settled.get(key)
             if settled is None:
                 settled = self._settled[key] = self._settle(resolved, call)

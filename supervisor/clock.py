@@ -50,7 +50,7 @@ def _boot_s() -> float:
 
 
 class Timer:
-    """Readable from a given boot time on. Without timerfd ``fileno`` is None and ``timeout_s`` says how long to wait."""
+    """Readable from a given boot time on. Without timerfd ``fileno`` is None; ``timeout_s`` says how long to wait."""
 
     def __init__(self) -> None:
         self._fd = _timerfd(_CLOCK_BOOTTIME)

@@ -19,8 +19,9 @@ SLACK_BYTES = 48 * 1024 * 1024  # with the open segment the size stays below 2 x
 class Compaction:
     """At most one archivist at a time. ``watch`` and ``unwatch`` are set by the driver."""
 
-    def __init__(self, journal: Journal, directory: Path) -> None:
+    def __init__(self, journal: Journal, directory: Path, kept_attempts: int) -> None:
         self._journal = journal
+        self._kept_attempts = kept_attempts
         self._directory = directory
         self._seal_ticket: int | None = None
         self._process: subprocess.Popen[bytes] | None = None
@@ -50,16 +51,22 @@ class Compaction:
 
     def _start(self, upto: int) -> None:
         self._upto = upto
-        command = [sys.executable, "-P", "-m", "jobyard.supervisor.archivist", str(self._directory), str(upto)]
+        command = [sys.executable, "-P", "-m", "jobyard.supervisor.archivist"]
+        command += [str(self._directory), str(upto), "--kept-attempts", str(self._kept_attempts)]
+        process = None
         try:
-            self._process = subprocess.Popen(
+            process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
             )
-            self._pidfd = os.pidfd_open(self._process.pid)
+            self._pidfd = os.pidfd_open(process.pid)
         except OSError as error:
             log.warning("the archivist could not be started: %s", error)
+            if process is not None:
+                process.kill()
+                process.communicate()
             self._later()
             return
+        self._process = process
         self.watch(self._pidfd, self._ended)
 
     def _ended(self) -> None:

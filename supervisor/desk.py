@@ -94,7 +94,11 @@ class Desk:
             return self._request(token, request, settle)
         except JobyardError as error:
             self._refuse(token, error)
-            return None
+        except Exception as error:  # nothing was decided yet; one odd request must not end the supervisor for all
+            log.exception("a fault in jobyard: %s from %s cannot be answered", token.verb, peer.who)
+            fault = f"a fault in jobyard: {token.verb} cannot be answered ({type(error).__name__}: {error})"
+            self._refuse(token, JobyardError(fault, hint="the supervisor's log tells more; please report it"))
+        return None
 
     def catalog_ready(self) -> list[e.Event]:
         """Answer what waited for the catalogue; gives the submits among it as events."""

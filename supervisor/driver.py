@@ -33,10 +33,13 @@ from .sites import Sites
 from .sockets import RequestSocket
 from .story import Story
 from .token import Token
+from .unfenced import Unfenced
 
 log = logging.getLogger("jobyard")
 PROBE_S = 1.0
 FAREWELL_S = 5.0
+LULL_S = 0.001  # nothing came in for so long: time for the log
+STORY_LINES_MAX = 64
 APPEND_BYTES = 32 << 20
 
 
@@ -61,6 +64,7 @@ class Driver:
         self.desk = Desk(machine, self, office.settings.limits.parked_requests)
         self.outbox = Outbox(self._perform)
         self.story = Story(machine)
+        self.unfenced = Unfenced(machine.state)
         self.degraded: str | None = None
         self._ticket = 0
         self._events: list[e.Event] = []
@@ -81,6 +85,9 @@ class Driver:
         """Make the new generation, and what became of the old one's zygotes, durable before anything starts."""
         self.commit(effects, now)
         self._events.extend(gone)
+        for zygote in gone:
+            if not zygote.fenced:
+                self.unfenced.add(zygote, now.boot)
         self._step(now)
         self.journal.flush()
         if self.journal.failed is not None:
@@ -103,7 +110,11 @@ class Driver:
 
     def _wait(self) -> None:
         timeout_s = self._timer.timeout_s()
+        if self.story:
+            timeout_s = LULL_S
         ready = self._poller.poll(None if timeout_s is None else math.ceil(timeout_s * 1000))
+        if not ready or len(self.story) >= STORY_LINES_MAX:
+            self.story.write()
         for source, _ in ready:
             if source is self.socket.socket:
                 self._requests()
@@ -115,16 +126,20 @@ class Driver:
     def _turn(self) -> None:
         """Step the machine with what has come in, and see to everything that is due."""
         now = clock.now()
+        for gone in self.unfenced.due(now.boot):
+            self.sites.release(gone.uuid)
+            self._events.append(gone)
         self._step(now)
         self._mind_storage(now)
         self.outbox.release_late_kills(now.boot)
-        self.sites.restart_due(now.boot)
+        self.sites.mind_deadlines(now.boot)
         self.office.mind_deadlines(now.boot)
         self.compaction.consider()
         wakes = [
             self.machine.wake_at(),
             self.outbox.wake_at(),
             self.sites.wake_at(),
+            self.unfenced.wake_at(),
             self.office.wake_at(),
             self._probe_at,
             None if self._stopped_at is None else self._stopped_at + FAREWELL_S,
@@ -154,12 +169,24 @@ class Driver:
         for reply in effects.early:
             self._perform(reply)
         synced = self.journal.synced
-        self.outbox.add(effects.durable, self._ticket, synced)
+        if self.degraded is None:
+            self.outbox.add(effects.durable, self._ticket, synced)
+        else:
+            self._add_without_storage(effects.durable, synced)
         self.outbox.add_kills(effects.kills, self._ticket if self.degraded is None else 0, synced, now.boot)
+
+    def _add_without_storage(self, effects: list[f.Durable], synced: int) -> None:
+        """Nothing but a stop is taken in now, and that is answered at once."""
+        for effect in effects:
+            if isinstance(effect, f.Reply):
+                self._perform(effect)
+            else:
+                self.outbox.add([effect], self._ticket, synced)
 
     def _append(self, records: list[bytes]) -> None:
         """Many large jobs that come or end in one step make more than one group may hold: any part of them may be."""
-        part, size = [], 0
+        part: list[bytes] = []
+        size = 0
         for record in records:
             if part and size + len(record) > APPEND_BYTES:
                 self._ticket = self.journal.append(part)
@@ -198,7 +225,10 @@ class Driver:
                 self._events.append(event)
 
     def _site(self, fd: int) -> None:
-        for event in self.sites.events(fd, clock.now().boot):
+        now = clock.now().boot
+        for event in self.sites.events(fd, now):
+            if isinstance(event, e.ZygoteGone) and not event.fenced:
+                self.unfenced.add(event, now)
             if isinstance(event, e.LogGrown):
                 job_id = self.machine.state.children.get((event.child.zygote, event.child.kid))
                 if job_id is not None:
@@ -265,6 +295,13 @@ class Driver:
             self._probe_at = now.boot + PROBE_S
         elif self._probe_at is not None and now.boot >= self._probe_at:
             self._probe()
+        if self.degraded is not None and self.machine.stopping is not None and self._stopped_at is None:
+            self._stop_without_storage()
+
+    def _stop_without_storage(self) -> None:
+        """Do not wait for a disk that may never come back: what it holds up has not begun to run."""
+        if self.outbox.starts() >= len(self.machine.state.children):
+            self._perform(f.Stopped())
 
     def _mind_space(self, now: e.Now) -> None:
         """While the reserve is used up, look once a second whether it can be had again."""
@@ -345,6 +382,7 @@ class Driver:
         self.compaction.close()
         self.journal.close()
         self.outbox.release(self.journal.synced)
+        self.story.write()
         self.socket.close()
         self._signals.close()
         self._timer.close()

@@ -22,7 +22,7 @@ def set_up(settings: LoggingSettings, paths: Paths, *, quiet: bool = False) -> N
         OSError: the log file cannot be written; then nothing is changed.
     """
     root = logging.getLogger("jobyard")
-    general = WatchedFileHandler(paths.supervisor_log, encoding="utf-8", errors="backslashreplace")
+    general = _LogFile(paths.supervisor_log, encoding="utf-8", errors="backslashreplace")
     general.setFormatter(logging.Formatter(FORMAT))
     for handler in list(root.handlers):
         root.removeHandler(handler)
@@ -32,10 +32,23 @@ def set_up(settings: LoggingSettings, paths: Paths, *, quiet: bool = False) -> N
     if not quiet:
         root.addHandler(_terminal())
     root.addHandler(general)
-    errors = WatchedFileHandler(paths.error_log, encoding="utf-8", errors="backslashreplace", delay=True)
+    errors = _LogFile(paths.error_log, encoding="utf-8", errors="backslashreplace", delay=True)
     errors.setLevel(settings.error_level.upper())
     errors.setFormatter(logging.Formatter(FORMAT))
     root.addHandler(errors)
+
+
+class _LogFile(WatchedFileHandler):
+    """A log that cannot be written, because the disk is full or its directory is gone, is no reason to end."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            super().emit(record)
+        except OSError:
+            self.handleError(record)
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 (the name is logging's)
+        """There is nowhere left to tell of it."""
 
 
 def _terminal() -> logging.Handler:

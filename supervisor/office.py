@@ -20,7 +20,7 @@ from ..conf.paths import Paths, paths_for
 from ..conf.settings import Settings
 from ..protocol.errors import InvalidConfig, JobyardError
 from ..protocol.messages import PoolStatus, Reloaded, SupervisorStatus
-from . import logs, reads
+from . import clock, logs, reads
 from .catalog import Catalog
 from .catalog_build import Built, CatalogBuild
 from .core.events import Configured
@@ -36,7 +36,7 @@ log = logging.getLogger("jobyard")
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How the supervisor was started: ``dev`` takes in changed code before each submit, ``quiet`` logs to files only."""
+    """How the supervisor was started: ``dev`` takes in changed code before a submit, ``quiet`` logs to files only."""
 
     dev: bool = False
     quiet: bool = False
@@ -60,7 +60,7 @@ class Office:
     """
 
     def __init__(
-        self, read: Callable[[], Loaded], loaded: Loaded, paths: Paths, options: Options, ready: Callable[[], None]
+        self, read: Callable[[], Loaded], loaded: Loaded, paths: Paths, options: Options, ready: Callable[[list[str]], None]
     ) -> None:
         self._read = read
         self._warnings = loaded.warnings
@@ -93,8 +93,10 @@ class Office:
             specs = self._specs(loaded.settings)
             logs.set_up(loaded.settings.logging, paths, quiet=self._options.quiet)
         except (JobyardError, OSError) as error:
+            if isinstance(error, OSError) and not isinstance(error, JobyardError):
+                error = InvalidConfig(f"{error.filename}: {error.strerror}")
             log.error("reload: the config is not good, the old one stays in force: %s", error)
-            self._answer(token, error if isinstance(error, JobyardError) else InvalidConfig(str(error)))
+            self._answer(token, error)
             return
         self.settings, self.paths, self._warnings = loaded.settings, paths, loaded.warnings
         log.info("reload: the config is in force")
@@ -113,7 +115,7 @@ class Office:
 
     def _apply(self, specs: dict[str, PoolSpec], tokens: list[Token]) -> None:
         self._stamps = self._stamp()
-        self._driver.sites.configure(specs)
+        self._driver.sites.configure(specs, clock.now().boot)
         self._rebuild = _Rebuild({name: CatalogBuild(spec) for name, spec in specs.items()}, tokens=tokens)
         for build in self._rebuild.builds.values():
             self._driver.watch(build.fileno(), self._poll)
@@ -146,7 +148,7 @@ class Office:
         for event in self._driver.desk.catalog_ready():
             self._driver.take_in(event)
         if first:
-            self._ready()
+            self._ready([*self._warnings, *warnings])
         if self._again is not None:
             tokens, self._again = self._again, None
             self.reload(tokens[0] if tokens else None)
@@ -241,6 +243,8 @@ class Office:
             warnings.append(f"the journal cannot be written ({driver.degraded}): nothing new is accepted")
         elif driver.journal.low_space:
             warnings.append(f"the disk of {self.paths.journal_dir} is almost full: nothing new is accepted")
+        for pool in driver.unfenced.pools():
+            warnings.append(f"pool {pool}: processes of an ended zygote cannot be killed; its jobs wait for their end")
         if self.catalog is not None:
             warnings += [f"{one.what} is allowed but cannot be used: {_last(one.why)}" for one in self.catalog.problems]
         changed = self._changed()

@@ -15,9 +15,9 @@ from .core import events as e
 from .core import records as r
 from .core.state import State
 from .core.transitions import IllegalRecord
-from .executors.zygote.fence import fence
 from .journal.journal import Journal
 from .journal.replay import replay
+from .unfenced import fence_zygote
 
 log = logging.getLogger("jobyard")
 
@@ -56,8 +56,6 @@ def fence_all(state: State) -> list[e.ZygoteGone]:
             log.warning(
                 "zygote %d of pool %s was left behind with %d jobs: ending them", zygote.pid, zygote.pool, running
             )
-        fenced = fence(zygote.uuid, zygote.pid, zygote.pid_started, zygote.boot_id)
-        if not fenced:
-            log.error("zygote %d of pool %s: some of its processes cannot be killed", zygote.pid, zygote.pool)
+        fenced = fence_zygote(state, zygote)
         events.append(e.ZygoteGone(zygote.pool, zygote.uuid, fenced, "left behind by a dead supervisor"))
     return events

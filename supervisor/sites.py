@@ -16,11 +16,12 @@ from .executors.base import Executor, ExecutorEvent, PoolSpec
 
 log = logging.getLogger("jobyard.pools")
 RESTART_FIRST_S, RESTART_MAX_S = 0.1, 30.0
+UP_S = 120.0  # a zygote imports its preload before it is up
 
 
 @dataclass(slots=True)
 class Site:
-    """One pool's present executor, and when to start the next one if it has none."""
+    """One pool's present executor, until when it has to come up, and when to start the next one if there is none."""
 
     spec: PoolSpec
     executor: Executor | None = None
@@ -28,6 +29,7 @@ class Site:
     problem: str | None = None
     pid: int | None = None
     restart_at: float | None = None
+    up_by: float | None = None
     restart_s: float = RESTART_FIRST_S
 
 
@@ -45,47 +47,73 @@ class Sites:
 
     # -- life ----------------------------------------------------------------------------------------------------------
 
-    def configure(self, specs: dict[str, PoolSpec]) -> None:
-        """Start a fresh executor for every pool; those of pools that are gone are retired."""
+    def configure(self, specs: dict[str, PoolSpec], now: float) -> None:
+        """Start a fresh executor for every pool. The machine retires those that have come up before."""
         for name in set(self.pools) - set(specs):
-            site = self.pools.pop(name)
-            if site.executor is not None:
-                site.executor.retire()
+            self._abandon(self.pools.pop(name))
+        if self.stopping:
+            return
         for name, spec in specs.items():
             site = self.pools.setdefault(name, Site(spec))
-            site.spec, site.restart_at, site.restart_s = spec, None, RESTART_FIRST_S
-            self._start(site)
+            self._abandon(site)
+            site.spec, site.restart_s = spec, RESTART_FIRST_S
+            self._start(site, now)
 
-    def restart_due(self, now: float) -> None:
-        """Start the executors whose time for another try has come."""
+    def mind_deadlines(self, now: float) -> None:
+        """Give up executors that do not come up; start those whose time for another try has come."""
         for site in self.pools.values():
+            if site.up_by is not None and site.up_by <= now:
+                self._abandon(site)
+                self._failed(site, f"it is not up after {UP_S:g} s: its preload or setup hangs", now)
             if site.restart_at is not None and site.restart_at <= now:
-                site.restart_at = None
-                self._start(site)
+                self._start(site, now)
 
     def wake_at(self) -> float | None:
-        return min((site.restart_at for site in self.pools.values() if site.restart_at is not None), default=None)
+        times = (time for site in self.pools.values() for time in (site.restart_at, site.up_by))
+        return min((time for time in times if time is not None), default=None)
 
     def retire_all(self) -> None:
         """The end: every executor finishes what it has, and none takes its place."""
         self.stopping = True
         for site in self.pools.values():
-            site.restart_at = None
+            site.restart_at = site.up_by = None
         for executor in self.executors.values():
             executor.retire()
 
-    def close(self) -> None:
-        for executor in list(self.executors.values()):
+    def release(self, uuid: str) -> None:
+        """Nothing is left of this executor."""
+        if executor := self.executors.get(uuid):
             executor.close()
             self._forget(executor)
 
-    def _start(self, site: Site) -> None:
-        executor = self.make(site.spec)
-        self.executors[executor.uuid] = executor
-        site.executor, site.state, site.pid = executor, "starting", None
-        executor.start()
-        self._by_fd[executor.fileno()] = executor
-        self.watch(executor.fileno())
+    def close(self) -> None:
+        for uuid in list(self.executors):
+            self.release(uuid)
+
+    def _start(self, site: Site, now: float) -> None:
+        site.executor, site.state, site.pid, site.restart_at, site.up_by = None, "starting", None, None, now + UP_S
+        try:
+            executor = self.make(site.spec)
+            self.executors[executor.uuid] = site.executor = executor
+            self._by_fd[executor.fileno()] = executor
+            self.watch(executor.fileno())
+            executor.start()
+        except OSError as error:
+            self._abandon(site)
+            self._failed(site, f"its zygote cannot be started: {error.strerror or error}", now)
+
+    def _abandon(self, site: Site) -> None:
+        """An executor that is not up has nothing to finish, and must not come up after its successor."""
+        if site.executor is not None and site.state == "starting":
+            self.release(site.executor.uuid)
+        site.restart_at = site.up_by = None
+
+    def _failed(self, site: Site, why: str, now: float) -> None:
+        site.executor, site.state, site.pid, site.up_by, site.problem = None, "failed", None, None, why
+        if not self.stopping:
+            site.restart_at = now + site.restart_s
+            log.error("pool %s: %s; next try in %g s", site.spec.name, why, site.restart_s)
+            site.restart_s = min(RESTART_MAX_S, site.restart_s * 2)
 
     def _forget(self, executor: Executor) -> None:
         self.executors.pop(executor.uuid, None)
@@ -115,19 +143,14 @@ class Sites:
         site = self.pools.get(event.pool)
         if site is not None and site.executor is not None and site.executor.uuid == event.uuid:
             site.state, site.problem, site.pid, site.restart_s = "up", None, event.pid, RESTART_FIRST_S
+            site.up_by = None
 
     def _gone(self, executor: Executor, event: e.ZygoteGone, now: float) -> None:
         site = self.pools.get(event.pool)
         if site is not None and site.executor is executor:
-            site.executor, site.state, site.pid = None, "failed", None
-            site.problem = event.why or "its zygote ended"
-            if not self.stopping:
-                site.restart_at = now + site.restart_s
-                log.error("pool %s: %s; next try in %g s", event.pool, site.problem, site.restart_s)
-                site.restart_s = min(RESTART_MAX_S, site.restart_s * 2)
+            self._failed(site, event.why or "its zygote ended", now)
         if event.fenced:
-            executor.close()
-            self._forget(executor)
+            self.release(executor.uuid)
 
     # -- effects -------------------------------------------------------------------------------------------------------
 

@@ -1,4 +1,8 @@
-"""What the supervisor's log says of jobs: one line per change, in one place."""
+"""What the supervisor's log says of jobs: one line per change, in one place.
+
+A line takes longer to write than all else that a change costs the loop, and much less in a row with others. So lines
+are kept until the loop has a moment, and only their order is owed to anyone: what a job went through is in the journal.
+"""
 
 from __future__ import annotations
 
@@ -13,10 +17,20 @@ log = logging.getLogger("jobyard.jobs")
 
 
 class Story:
-    """Tells the log of each notice as it becomes durable."""
+    """Tells the log of each notice that became durable; ``len`` is the number of lines that are not written yet."""
 
     def __init__(self, machine: Machine) -> None:
         self._machine = machine
+        self._lines: list[tuple[int, str, tuple[object, ...]]] = []
+
+    def __len__(self) -> int:
+        return len(self._lines)
+
+    def write(self) -> None:
+        """Write the lines that were kept."""
+        lines, self._lines = self._lines, []
+        for level, text, values in lines:
+            log.log(level, text, *values)
 
     def tell(self, notice: Notify) -> None:
         if notice.kind == "progress" or not log.isEnabledFor(logging.INFO):
@@ -26,13 +40,13 @@ class Story:
             return
         match notice.kind:
             case "started":
-                log.info(
-                    "job %d %s: attempt %d/%d started", job.id, job.name, notice.attempt, job.policy.retry.max_attempts
-                )
+                most = job.policy.retry.max_attempts
+                self._keep(logging.INFO, "job %d %s: attempt %d/%d started", job.id, job.name, notice.attempt, most)
             case "ended":
                 self._ended(job, notice)
             case kind:
-                log.info("job %d %s: %s%s", job.id, job.name, kind, f" ({job.reason})" if job.reason else "")
+                reason = f" ({job.reason})" if job.reason else ""
+                self._keep(logging.INFO, "job %d %s: %s%s", job.id, job.name, kind, reason)
 
     def _ended(self, job: Job, notice: Notify) -> None:
         info = next((info for info in job.attempts if info.number == notice.attempt), None)
@@ -45,6 +59,8 @@ class Story:
             cause = f": exit code {info.exit_code}"
         then = f"; {job.state}" if job.state in FINISHED else "; it will be tried again"
         level = logging.INFO if notice.outcome in ("ok", "cancelled") else logging.ERROR
-        log.log(
-            level, "job %d %s: attempt %d ended %s%s%s", job.id, job.name, notice.attempt, notice.outcome, cause, then
-        )
+        text = "job %d %s: attempt %d ended %s%s%s"
+        self._keep(level, text, job.id, job.name, notice.attempt, notice.outcome, cause, then)
+
+    def _keep(self, level: int, text: str, *values: object) -> None:
+        self._lines.append((level, text, values))

@@ -95,7 +95,7 @@ def say_ended(context: Context, info: JobInfo, number: int) -> None:
     due = ""
     if info.state == states.SCHEDULED:
         due = f"; the next starts in {duration(max(0.0, info.run_at - context.now()))}"
-    context.out.say(f"attempt {number}: {views.outcome(ended)}{due}")
+    context.out.say(f"attempt {number}: {views.reason(ended)}{due}")
 
 
 def say_dropped(context: Context, reply: messages.LogReply) -> None:

@@ -12,6 +12,7 @@ from .render import Column, counted, duration, indent, moment, plain_table, shor
 
 VALUE_CHARS_MAX = 2000  # of an argument or a result; --json has all of it
 NOTE_CHARS_MAX = 100
+REASON_CHARS_MAX = 500
 
 STATE_STYLES = {
     states.RUNNING: "cyan",
@@ -100,6 +101,11 @@ def outcome(attempt: AttemptInfo | None) -> str:
         states.STALLED: "gave no sign of life for its stall timeout",
     }.get(attempt.outcome, attempt.outcome)
     return f"{words} ({attempt.reason})" if attempt.reason else words
+
+
+def reason(attempt: AttemptInfo | None) -> str:
+    """``outcome``, short enough to be said in passing."""
+    return _shorten(outcome(attempt), REASON_CHARS_MAX)
 
 
 def _error(error: ErrorInfo) -> str:

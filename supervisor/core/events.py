@@ -58,7 +58,7 @@ class Configured:
 
 @dataclass(frozen=True, slots=True)
 class SubmitAsked:
-    """``durability``: "fsync" replies when stored, "written" or "memory" earlier."""
+    """``durability``: "memory" replies before the jobs are stored; "fsync" and "written" when they are."""
 
     token: Any
     jobs: list[Wanted]

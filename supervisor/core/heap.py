@@ -33,5 +33,10 @@ class PriorityHeap:
             heapq.heappop(items)
         return None
 
+    def tidy(self) -> None:
+        """Drop what no longer stands, wherever it is: behind a first entry that stays, it would pile up."""
+        self._items = list({entry for entry in self._items if self._stands(entry[1], -entry[0])})
+        heapq.heapify(self._items)
+
     def __len__(self) -> int:
         return len(self._items)

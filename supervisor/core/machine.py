@@ -174,8 +174,10 @@ class Machine:
         job_id = self.state.children.get((event.child.zygote, event.child.kid))
         attempts.decide_exit(turn, event)
         if job_id is None:
-            self.pools.forget_child(event.child)
+            self.pools.decide_idle_exit(turn, event.child)
         else:
+            if event.end is not None:
+                self.pools.proven(event.child.pool)
             self.progress.pop(job_id, None)
             self._arm(self.state.jobs[job_id], turn.now)
 

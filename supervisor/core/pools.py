@@ -97,7 +97,6 @@ class Pools:
             attempts.discard(turn, event.child)
             return
         pool.asked = max(0, pool.asked - 1)
-        pool.hold_s = HOLD_FIRST_S
         pool.free.append(event.child)
 
     def decide_prepare_failed(self, turn: Turn, event: PrepareFailed) -> None:
@@ -106,16 +105,24 @@ class Pools:
         if event.zygote != pool.zygote:
             return
         pool.asked = max(0, pool.asked - event.count)
+        self._hold(turn, pool)
+
+    def decide_idle_exit(self, turn: Turn, child: Child) -> None:
+        """A child that had no job is gone. If nobody sent it away, the next one may well end in the same way."""
+        pool = self.get(child.pool)
+        if child in pool.free:
+            pool.free.remove(child)
+            self._hold(turn, pool)
+
+    def _hold(self, turn: Turn, pool: Pool) -> None:
         if not pool.held:
             pool.held = True
             self._timers.add(turn.now.boot + pool.hold_s, HOLD, pool.name)
             pool.hold_s = min(HOLD_MAX_S, pool.hold_s * 2)
 
-    def forget_child(self, child: Child) -> None:
-        """A child that had no job is gone."""
-        pool = self.get(child.pool)
-        if child in pool.free:
-            pool.free.remove(child)
+    def proven(self, name: str) -> None:
+        """A child of this pool has run an attempt to an end that it could tell."""
+        self.get(name).hold_s = HOLD_FIRST_S
 
     def release(self, name: str) -> None:
         self.get(name).held = False

@@ -18,6 +18,7 @@ from .heap import PriorityHeap
 from .transitions import NEW, IllegalRecord, check_transition
 
 _CHUNK_JOBS = 500
+_HEAP_SLACK = 1000  # entries of a heap that may stand for jobs that have left it
 
 
 class Job:
@@ -273,6 +274,8 @@ class State:
         queue.counts[after] += 1
         if after == QUEUED:
             queue.heap.push(job.id, job.priority)
+            if len(queue.heap) > 2 * queue.counts[QUEUED] + _HEAP_SLACK:
+                queue.heap.tidy()
 
     def _bind(self, job: Job, child: tuple[str, int, int, int]) -> None:
         job.child = child

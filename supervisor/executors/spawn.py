@@ -233,13 +233,16 @@ class SpawnExecutor:
         """Its process is dead and not yet reaped, so its group cannot be anybody else's."""
         kid = spawned.kid
         signal_group(kid.pid, signal.SIGKILL)
-        left = kill_marked(f"{CHILD_MARK}={self._mark(kid.id)}")
+        try:
+            survivors = len(kill_marked(f"{CHILD_MARK}={self._mark(kid.id)}"))
+        except OSError:  # no descriptor is free to look, so there may be some
+            survivors = 1
         _, status, usage = os.wait4(kid.pid, 0)
-        self._report(spawned, gone(kid, os.waitstatus_to_exitcode(status), usage, time.time(), len(left)))
+        self._report(spawned, gone(kid.id, kid, os.waitstatus_to_exitcode(status), usage, time.time(), survivors))
 
     def _stuck(self, kid: Kid) -> None:
         """It outlives SIGKILL: its slot is freed, and it is reaped by whoever comes after this process."""
-        self._report(self._kids[kid.id], gone(kid, None, None, time.time(), len(tree([kid.pid]))))
+        self._report(self._kids[kid.id], gone(kid.id, kid, None, None, time.time(), len(tree([kid.pid]))))
 
     def _report(self, spawned: _Spawned, gone: Gone) -> None:
         errors = last_errors(spawned.launched.errors) if not spawned.up else ""
@@ -254,7 +257,7 @@ class SpawnExecutor:
         usage = Usage(gone.cpu_user_s, gone.cpu_system_s, gone.peak_bytes, gone.base_bytes, True)
         exit = Exit(gone.at, gone.exit_code, gone.signal, gone.killed, usage, gone.survivors)
         end = spawned.ear.drain() if spawned.ear is not None else None
-        self._mailbox.put(ChildExited(spawned.child, spawned.kid.id, exit, end))
+        self._mailbox.put(ChildExited(spawned.child, gone.seq, exit, end))
         if spawned.watched_size is not None:
             self._mailbox.put(LogGrown(spawned.child, done=True))
 

@@ -30,7 +30,7 @@ def main() -> None:
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, 0, fileno=child.SOCKET_FD)
     sock.set_inheritable(False)
     oom_score = limits.oom_score()
-    open_files = limits.open_files()
+    open_files = limits.open_files(given.nofile)
 
     def prepare() -> None:
         try:

@@ -24,7 +24,6 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import msgpack
-
 from jobyard.protocol.current import CURRENT
 from jobyard.protocol.errors import CancelRequested, GiveUp, NotAllowed, RetryLater, SoftTimeout
 from jobyard.supervisor.executors.zygote.running import RunningJob
@@ -169,6 +168,12 @@ def tell_progress(count: int, then_s: float) -> int:
     return count
 
 
+def tell_progress_slowly(count: int, every_s: float) -> None:
+    for done in range(1, count + 1):
+        here().progress(done, count)
+        time.sleep(every_s)
+
+
 def progress_nonsense() -> None:
     here().progress("much")  # type: ignore[arg-type]
 
@@ -260,7 +265,7 @@ def cause_chain() -> None:
         except KeyError as error:
             raise ValueError("second") from error
     except ValueError:
-        raise RuntimeError("third")  # noqa: B904
+        raise RuntimeError("third")
 
 
 def circular_cause() -> None:
@@ -485,3 +490,16 @@ def print_when_told(path: str) -> None:
         time.sleep(0.01)
     print("second")
     time.sleep(0.3)
+
+
+def end_forked_processes_at_once(count: int) -> list[int]:
+    """Fork processes that would run for ever, and end each at once by SIGTERM."""
+    statuses = []
+    for _ in range(count):
+        pid = os.fork()
+        if pid == 0:
+            while True:
+                time.sleep(60)
+        os.kill(pid, signal.SIGTERM)
+        statuses.append(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+    return sorted(set(statuses))

@@ -16,7 +16,7 @@ def kind(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-@pytest.fixture()
+@pytest.fixture
 def make_yard(kind: str, tmp_path: Path) -> Iterator[MakeYard]:
     """Makes executors; at the end of the test nothing of them may be left."""
     before = open_descriptors()
@@ -37,7 +37,7 @@ def make_yard(kind: str, tmp_path: Path) -> Iterator[MakeYard]:
     assert list(tmp_path.glob("jobyard-*")) == [], "scratch directories were left behind"
 
 
-@pytest.fixture()
+@pytest.fixture
 def yard(make_yard: MakeYard) -> Iterator[Yard]:
     """One executor, which must end in good order."""
     yard = make_yard()

@@ -67,6 +67,10 @@ def test_multiprocessing_works_in_a_job(yard: Yard) -> None:
     assert yard.run("use_multiprocessing").value == 6
 
 
+def test_sigterm_ends_what_a_job_has_forked_however_early_it_comes(yard: Yard) -> None:
+    assert yard.run("end_forked_processes_at_once", 200).value == [-signal.SIGTERM]
+
+
 @pytest.mark.parametrize("end", ["return", "crash"])
 def test_daemons_do_not_outlive_their_job(yard: Yard, tmp_path: Path, end: str) -> None:
     path = tmp_path / "daemons"
@@ -158,7 +162,9 @@ def test_memory_limit_ends_in_an_error_of_the_job(make_yard: MakeYard) -> None:
 
 
 def test_child_setup_runs_before_the_job_and_its_failure_is_an_error(make_yard: MakeYard, tmp_path: Path) -> None:
-    (tmp_path / "hooks.py").write_text("import conformance_jobs\ndef set(): conformance_jobs.constant = 8\ndef bad(): 1/0\n")
+    (tmp_path / "hooks.py").write_text(
+        "import conformance_jobs\ndef set(): conformance_jobs.constant = 8\ndef bad(): 1/0\n"
+    )
     jobs = str(Path(__file__).parent)
     yard = make_yard(path=[jobs, str(tmp_path)], child_setup="hooks:bad")
     end = yard.run("nothing").end

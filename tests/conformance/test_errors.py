@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from yard import Yard
-
 from jobyard.protocol.job import ErrorInfo
+from yard import Yard
 
 
 def error_of(yard: Yard, function: str, *args: object, kind: str = "error") -> ErrorInfo:
@@ -79,7 +78,9 @@ def test_members_of_a_group_are_told(yard: Yard) -> None:
 
 def test_causes_are_told_oldest_first(yard: Yard) -> None:
     text = error_of(yard, "cause_chain").traceback
-    first, second, third = (text.index(word) for word in ("KeyError: 'first'", "ValueError: second", "RuntimeError: third"))
+    first, second, third = (
+        text.index(word) for word in ("KeyError: 'first'", "ValueError: second", "RuntimeError: third")
+    )
     assert first < second < third
     assert text.count("direct cause") == 1 and text.count("During handling") == 1
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -65,6 +66,80 @@ def test_children_that_cannot_be_spawned_are_counted(yard: Yard, monkeypatch: py
     assert yard.failed[0].count == 5 and "Resource temporarily unavailable" in yard.failed[0].why
     yard.failed.clear()
     assert yard.run("add", 1, 1).value == 2
+
+
+@zygote_only
+def test_supervisor_without_free_descriptors_makes_fewer_children(yard: Yard) -> None:
+    yard.executor.prepare(1)
+    yard.wait(lambda: yard.ready, "a child")
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    spare = [os.dup(0) for _ in range(3)]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(spare) + 1, limits[1]))
+    try:
+        for fd in spare:
+            os.close(fd)
+        yard.executor.prepare(20)
+        yard.wait(lambda: len(yard.ready) + sum(event.count for event in yard.failed) == 21, "an answer for each")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert yard.failed and "limit of open files" in yard.failed[0].why
+    made = len(yard.ready)
+    assert 1 <= made < 21
+    assert [yard.run("add", number, 1).value for number in range(made)] == [number + 1 for number in range(made)]
+    assert yard.unbound_exits == [], "those that could not be received are no concern of anybody"
+
+
+# -- no death ----------------------------------------------------------------------------------------------------------
+
+NO_KILL = """
+import os, signal
+def guarded(real):
+    def kill(pid, number):
+        if number != signal.SIGKILL or not os.path.exists({flag!r}):
+            real(pid, number)
+    return kill
+os.kill, os.killpg = guarded(os.kill), guarded(os.killpg)
+"""
+
+
+@zygote_only
+def test_child_that_survives_sigkill_frees_its_slot_and_is_reported(make_yard: MakeYard, tmp_path: Path) -> None:
+    flag = tmp_path / "immortal"
+    (tmp_path / "no_kill.py").write_text(NO_KILL.format(flag=str(flag)))
+    yard = make_yard(path=[JOBS, str(tmp_path)], preload=["no_kill", "conformance_jobs"])
+    attempt = yard.begin("sleep", 60, str(tmp_path / "marks"))
+    yard.wait_for_text(tmp_path / "marks", "\n")
+    flag.touch()
+    asked_at = time.monotonic()
+    yard.kill(attempt, grace_s=0.0)
+    yard.finish(attempt)
+    assert 1.0 <= time.monotonic() - asked_at < 4
+    assert attempt.exit is not None and attempt.exit.survivors == 1 and attempt.exit.killed == "cancel"
+    assert (attempt.exit.exit_code, attempt.exit.signal) == (None, None)
+    assert yard.run("add", 1, 1).value == 2 and is_alive(attempt.child.pid)
+    os.kill(attempt.child.pid, signal.SIGKILL)
+    yard.wait(lambda: not os.path.exists(f"/proc/{attempt.child.pid}"), "it to be reaped")
+    flag.unlink()
+    assert yard.run("add", 1, 1).value == 2
+
+
+@zygote_only
+def test_orphans_that_survive_sigkill_are_counted(make_yard: MakeYard, tmp_path: Path) -> None:
+    flag = tmp_path / "immortal"
+    (tmp_path / "no_kill.py").write_text(NO_KILL.format(flag=str(flag)))
+    yard = make_yard(path=[JOBS, str(tmp_path)], preload=["no_kill", "conformance_jobs"])
+    flag.touch()
+    attempt = yard.run("daemons", str(tmp_path / "daemons"), "return")
+    assert attempt.exit is not None and attempt.exit.survivors >= 2
+    assert attempt.end is not None and attempt.end.kind == "ok"
+    asked_at = time.monotonic()
+    assert yard.run("add", 1, 1).value == 2
+    assert time.monotonic() - asked_at < 0.9, "the next one does not wait for them"
+    pids = [int(pid) for pid in (tmp_path / "daemons").read_text().split()[:2]]
+    flag.unlink()
+    for pid in pids:
+        os.kill(pid, signal.SIGKILL)
+    yard.wait(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in pids), "them to be reaped")
 
 
 # -- no start ----------------------------------------------------------------------------------------------------------

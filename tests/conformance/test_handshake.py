@@ -11,11 +11,10 @@ from typing import Any
 
 import pytest
 from conftest import MakeYard
-from yard import Yard
-
 from jobyard.protocol import codec
 from jobyard.supervisor.executors.zygote import channel
 from jobyard.supervisor.executors.zygote.page import Page
+from yard import Yard
 
 pytestmark = pytest.mark.parametrize("kind", ["zygote"], indirect=True)
 
@@ -38,7 +37,7 @@ class Supervisor:
     def receive(self) -> Any:
         """The next message; None at the end of the connection."""
         assert select.select([self.sock], [], [], 10)[0], "the zygote says nothing"
-        data, fds = channel.receive(self.sock, 0, channel.KIDS_PER_MESSAGE)
+        data, fds = channel.receive(self.sock)
         self.fds += fds
         return channel.decode(data, channel.TO_SUPERVISOR) if data else None
 
@@ -55,14 +54,14 @@ class Supervisor:
         self.fds = []
 
 
-@pytest.fixture()
+@pytest.fixture
 def up(make_yard: MakeYard) -> Yard:
     yard = make_yard()
     yard.wait(lambda: yard.up, "the zygote")
     return yard
 
 
-@pytest.fixture()
+@pytest.fixture
 def second(up: Yard) -> Iterator[Supervisor]:
     supervisor = Supervisor(up)
     yield supervisor
@@ -88,7 +87,9 @@ def test_supervisor_that_may_not_have_the_zygote_is_refused(
     assert up.run("add", 1, 1).value == 2, "the other one is not disturbed"
 
 
-@pytest.mark.parametrize("data", [b"garbage", b"\xc1", codec.pack(["Prepare", 1]), codec.pack(["Hello"]), codec.pack([1])])
+@pytest.mark.parametrize(
+    "data", [b"garbage", b"\xc1", codec.pack(["Prepare", 1]), codec.pack(["Hello"]), codec.pack([1])]
+)
 def test_garbage_ends_only_its_own_connection(up: Yard, second: Supervisor, data: bytes) -> None:
     second.sock.send(data)
     assert second.receive() is None
@@ -110,7 +111,7 @@ def test_newer_supervisor_replaces_and_is_told_everything(up: Yard, second: Supe
     kids = {kid[0]: kid for message in told if isinstance(message, channel.Kids) for kid in message.kids}
     assert len(kids) == count + 1 and len(second.fds) == len(kids) + 1
     assert kids[running.child.kid][4:] == [running.order.job_id, 1]
-    exits = [channel.Gone(*exit) for message in told if isinstance(message, channel.Exits) for exit in message.exits]
+    exits = exits_in(told)
     assert [(exit.kid, exit.exit_code) for exit in exits] == [(done.child.kid, 0)]
 
     page = Page(second.fds[0])
@@ -126,6 +127,10 @@ def test_newer_supervisor_replaces_and_is_told_everything(up: Yard, second: Supe
     second.send(channel.Ack([exits[0].seq, later.exits[0][0]]))
     second.send(channel.Prepare(1))
     assert isinstance(second.receive(), channel.Made)
+
+
+def exits_in(messages: list[Any]) -> list[channel.Gone]:
+    return [channel.Gone(*exit) for message in messages if isinstance(message, channel.Exits) for exit in message.exits]
 
 
 def read_ends(fds: dict[int, int]) -> dict[int, channel.End]:
@@ -152,7 +157,7 @@ def test_deadlines_hold_while_no_supervisor_is_there(up: Yard, second: Superviso
     up.wait(lambda: not os.path.exists(f"/proc/{attempt.child.pid}"), "the end of the child")
     third = Supervisor(up)
     third.hello(generation=3)
-    exits = [channel.Gone(*exit) for message in third.told() if isinstance(message, channel.Exits) for exit in message.exits]
+    exits = exits_in(third.told())
     assert [(exit.kid, exit.killed) for exit in exits] == [(attempt.child.kid, "timeout")]
     third.close()
 
@@ -164,6 +169,22 @@ def test_output_goes_on_while_no_supervisor_is_there(up: Yard, second: Superviso
     second.close()
     open(up.spec.cwd + "/go", "w").close()
     up.wait(lambda: b"second" in up.text(attempt), "the output")
+
+
+def test_kill_of_a_child_that_has_ended_and_is_not_acknowledged_signals_nobody(up: Yard, second: Supervisor) -> None:
+    up.acknowledging = False
+    attempt = up.run("nothing")
+    second.hello()
+    seq = exits_in(second.told())[0].seq
+    second.send(channel.Kill(attempt.child.kid, "cancel", 0.0, None))
+    second.send(channel.Kill(attempt.child.kid, "cancel", 5.0, None))
+    second.send(channel.Start(attempt.child.kid, 9, 9, "0/9.9", 0.001, None, None, 0.0))
+    second.send(channel.Discard(attempt.child.kid))
+    second.send(channel.Follow(attempt.child.kid, 0))
+    assert isinstance(second.receive(), channel.Grown)
+    second.send(channel.Ack([seq, 999]))
+    second.send(channel.Prepare(1))
+    assert isinstance(second.receive(), channel.Made)
 
 
 def test_retiring_zygote_waits_for_the_last_acknowledgement(make_yard: MakeYard) -> None:

@@ -34,6 +34,15 @@ def test_last_progress_is_never_lost(yard: Yard) -> None:
     yard.finish(attempt)
 
 
+def test_progress_that_goes_on_is_told_again_and_again(yard: Yard) -> None:
+    attempt = yard.begin("tell_progress_slowly", 30, 0.04)
+    yard.wait(lambda: len(attempt.progress) >= 5, "five words of progress")
+    assert attempt.exit is None
+    assert [done for done, _, _ in attempt.progress] == sorted({done for done, _, _ in attempt.progress})
+    yard.finish(attempt)
+    assert attempt.progress[-1][0] == 30.0
+
+
 def test_progress_is_told_at_a_bounded_rate(yard: Yard) -> None:
     began_at = time.monotonic()
     attempt = yard.run("tell_progress", 20_000, 0)

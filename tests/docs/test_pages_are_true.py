@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+from jobyard.client.cli import exits
 from jobyard.conf import schema
 from jobyard.protocol import messages, states
 from jobyard.supervisor.core.transitions import mermaid
@@ -86,3 +87,9 @@ def test_dependencies_page_has_every_dependency():
 def test_diagram_of_states_is_the_table_of_transitions():
     diagram = re.search(r"```mermaid\n(.*?)\n```", text("ARCHITECTURE.md"), re.DOTALL)
     assert diagram is not None and diagram[1] == mermaid()
+
+
+def test_guide_names_every_exit_code_and_no_other():
+    section = text("docs/guide.md").split("## Exit codes\n")[1].split("\n## ")[0]
+    named = {int(code) for code in re.findall(r"^\| (\d+) \|", section, re.MULTILINE)}
+    assert named == {value for name, value in vars(exits).items() if name.isupper() and isinstance(value, int)}

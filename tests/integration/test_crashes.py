@@ -191,3 +191,16 @@ def test_wait_of_many_is_answered_when_the_last_is_done(make_yard: Callable[...,
         jobs = [client.submit("jobs:add", number, 1) for number in range(5)]
         done, not_done = jobyard.wait(jobs, timeout=20)
         assert (len(done), len(not_done)) == (5, 0)
+
+
+def test_zygote_that_hangs_does_not_keep_a_cancelled_job_in_its_slot(make_yard: Callable[..., Yard]) -> None:
+    yard = make_yard("[pools.default]\nconcurrency = 1\n")
+    job = yard.client().options(grace=0).submit("jobs:sleep", 600)
+    wait_for("the job runs", lambda: job.state == "running")
+    (zygote,) = yard.zygotes()
+    os.kill(zygote, signal.SIGSTOP)
+    job.cancel()
+    assert job.wait(timeout=40)
+    assert job.state == "cancelled"
+    assert yard.client().submit("jobs:add", 1, 2).result(timeout=20) == 3
+    assert "did not answer" in yard.log

@@ -266,3 +266,14 @@ def test_many_large_results_come_in_several_replies(yard: Yard) -> None:
     done, not_done = jobyard.wait(jobs, timeout=60)
     assert (len(done), len(not_done)) == (20, 0)
     assert len(client.list(limit=20)) == 20
+
+
+def test_supervisor_is_still_reached_when_its_config_was_broken_meanwhile(make_yard: Callable[..., Yard]) -> None:
+    yard = make_yard()
+    yard.config.write_text("allow = [\n")
+    next_job_runs(yard)
+
+
+def test_what_cannot_be_used_is_said_when_it_starts(make_yard: Callable[..., Yard]) -> None:
+    yard = make_yard("[jobs.Gone]\ntarget = 'no_such_module:f'\n", start=False)
+    assert any("no_such_module" in warning for warning in yard.start()["warnings"])

@@ -73,6 +73,7 @@ def _foreground(context: Context, command: list[str], state_dir: Path) -> int:
             failed.append(from_wire(said["error"]))
         else:
             context.out.say(f"jobyard is ready (pid {said.get('pid')}); stop it with Ctrl-C or jobctl down")
+            _warn(context, said)
 
     context.out.flush()
     with guard_lock.GuardLock(state_dir / guard_lock.FILE_NAME) as lock:
@@ -163,3 +164,10 @@ def _print_ready(context: Context, said: dict[str, Any], output: Path) -> None:
         context.out.document(documents.UP, body)
     else:
         context.out.line(f"jobyard is ready: pid {said.get('pid')}, config {config}")
+    _warn(context, said)
+
+
+def _warn(context: Context, said: dict[str, Any]) -> None:
+    """What the supervisor found wrong that did not keep it from starting."""
+    for warning in said.get("warnings", ()):
+        context.out.say(f"warning: {warning}")

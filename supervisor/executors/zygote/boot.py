@@ -13,9 +13,10 @@ import socket
 import sys
 from typing import NoReturn
 
-from ....protocol.errors import JobyardError
+from ....protocol.errors import JobyardError, ProtocolError
 from . import channel, child, failure, joblog, limits
 from .channel import Boot
+from .page import Page
 
 LISTENER_FD = 3
 REFUSE_S = 10.0
@@ -28,10 +29,13 @@ class CannotStart(JobyardError):
 
 
 class Booted:
-    """A zygote that is ready to serve. ``open_files`` is the soft limit that it was started with."""
+    """A zygote that is ready to serve. ``open_files`` is the limit for its children."""
 
-    def __init__(self, boot: Boot, listener: socket.socket, open_files: int, warnings: list[str]) -> None:
+    def __init__(
+        self, boot: Boot, listener: socket.socket, page: Page, open_files: tuple[int, int], warnings: list[str]
+    ) -> None:
         self.boot = boot
+        self.page = page
         self.listener = listener
         self.open_files = open_files
         self.warnings = warnings
@@ -40,19 +44,34 @@ class Booted:
 def boot() -> Booted:
     """Prepare this process; one that cannot be a zygote tells why and does not return."""
     signal.pthread_sigmask(signal.SIG_SETMASK, _BLOCKED)
-    given: Boot = channel.decode(read_stdin(), channel.BOOT)
+    description = read_stdin()
     os.dup2(0, child.FIRST_FREE_FD - 1)  # no descriptor of ours may have a number that a child uses
     os.closerange(child.FIRST_FREE_FD, child.FD_MAX)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, 0, fileno=LISTENER_FD)
     listener.set_inheritable(False)
     try:
-        open_files = _confine()
+        given = _understood(description)
+        open_files = limits.open_files(given.nofile)
+        _confine()
+        page = Page.create()
         warnings = _load(given)
+        child.rehearse(given, page.slot(0))
     except BaseException as error:
         _refuse(listener, error)
     gc.collect()
     gc.freeze()
-    return Booted(given, listener, open_files, warnings)
+    return Booted(given, listener, page, open_files, warnings)
+
+
+def _understood(description: bytes) -> Boot:
+    try:
+        given: Boot = channel.decode(description, channel.BOOT)
+    except ProtocolError:
+        raise CannotStart(
+            "the jobyard of this interpreter is of another version than the supervisor's",
+            hint=f"install the same version for {sys.executable}",
+        ) from None
+    return given
 
 
 def read_stdin() -> bytes:
@@ -82,7 +101,7 @@ def enter(given: Boot) -> None:
             stream.reconfigure(line_buffering=True, errors="backslashreplace")
 
 
-def _confine() -> int:
+def _confine() -> None:
     limits.default_signals()
     limits.become_subreaper()
     limits.no_core_files()
@@ -91,7 +110,7 @@ def _confine() -> int:
         raise CannotStart(
             "this kernel does not list the children of a process", hint='use start = "spawn" for this pool'
         )
-    return limits.raise_open_files()
+    limits.raise_open_files()
 
 
 def _load(given: Boot) -> list[str]:

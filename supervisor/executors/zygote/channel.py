@@ -21,6 +21,7 @@ from ....protocol.errors import ProtocolError, TooLarge
 
 ADOPTION_VERSION = 1
 ADOPTION_VERSIONS = (1,)  # spoken by a zygote of this release
+SOCKET = (int(socket.AF_UNIX), int(socket.SOCK_SEQPACKET))  # as plain numbers: enums cost a forked child 20 pages
 INLINE_BYTES_MAX = 64 * 1024  # longer messages go by anonymous file; a packet of 212 KB is EMSGSIZE
 PACKET_BYTES_MAX = 72 * 1024
 KIDS_PER_MESSAGE = 200  # the kernel takes at most 253 descriptors beside one packet
@@ -340,7 +341,7 @@ def send(sock: socket.socket, data: bytes, fds: tuple[int, ...] = (), wait: bool
     return True
 
 
-def receive(sock: socket.socket, flags: int = 0, fds_max: int = 4) -> tuple[bytes, list[int]]:
+def receive(sock: socket.socket, flags: int = 0) -> tuple[bytes, list[int]]:
     """One packet and the descriptors beside it, which now belong to the caller; ``b""`` is the end of the connection.
 
     Descriptors for which this process has no room are missing, all of one packet together.
@@ -348,19 +349,20 @@ def receive(sock: socket.socket, flags: int = 0, fds_max: int = 4) -> tuple[byte
     Raises:
         BlockingIOError: nothing is there, with MSG_DONTWAIT in ``flags``.
     """
-    for _ in range(2):
+    try:
+        data, beside, got, _ = sock.recvmsg(PACKET_BYTES_MAX, _BESIDE_BYTES, flags | _CLOEXEC)
+    except ConnectionResetError:  # told once when the other side left something unread; what it sent comes after
         try:
-            data, beside, got, _ = sock.recvmsg(PACKET_BYTES_MAX, socket.CMSG_SPACE(4 * fds_max), flags | _CLOEXEC)
-        except ConnectionResetError:  # told once when the other side left something unread; what it sent comes after
-            continue
-        if not beside:
-            return data, []
-        fds = _descriptors(beside)
-        if got & socket.MSG_CTRUNC:
-            close_all(fds)
-            fds = []
-        return data, fds
-    return b"", []
+            data, beside, got, _ = sock.recvmsg(PACKET_BYTES_MAX, _BESIDE_BYTES, flags | _CLOEXEC)
+        except ConnectionResetError:
+            return b"", []
+    if not beside:
+        return data, []
+    fds = _descriptors(beside)
+    if got & socket.MSG_CTRUNC:
+        close_all(fds)
+        fds = []
+    return data, fds
 
 
 def _descriptors(beside: list[tuple[int, int, bytes]]) -> list[int]:
@@ -371,7 +373,8 @@ def _descriptors(beside: list[tuple[int, int, bytes]]) -> list[int]:
     return list(fds)
 
 
-_CLOEXEC = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
+_CLOEXEC = int(getattr(socket, "MSG_CMSG_CLOEXEC", 0))
+_BESIDE_BYTES = socket.CMSG_SPACE(4 * 253)  # as many descriptors as the kernel passes at once
 
 
 def close_all(fds: list[int] | tuple[int, ...]) -> None:

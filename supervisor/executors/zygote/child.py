@@ -6,7 +6,8 @@ has a socket, a slot of the shared page, and three pipes. Nothing in here may re
 
 from __future__ import annotations
 
-import _signal  # the functions of ``signal`` go through enums, which costs each child 100 copied pages
+import _signal  # type: ignore[import-not-found]  # ``signal`` goes through enums: 100 copied pages in each child
+import _thread
 import fcntl
 import importlib
 import os
@@ -38,6 +39,7 @@ from .running import RunningJob
 SOCKET_FD = 3  # joblog.LOGGING_FD is 4
 FIRST_FREE_FD = 5
 FD_MAX = 1 << 20
+REHEARSALS = 20  # a function is specialised after 8 calls, its instructions after some more
 CUT_OFF = 71  # exit code of a child that could not send its end
 _SIOCOUTQ = 0x5411
 _RESULT_BYTES_MAX = codec.MESSAGE_BYTES_MAX - (1 << 20)  # leaves room for the rest of the message
@@ -61,11 +63,15 @@ class Child:
         self._slot = slot
         self._peak = peak
         self._pid = os.getpid()
+        self._masks: dict[int, Any] = {}  # what the threads that are forking had blocked
 
     def run(self, prepare: Callable[[], None]) -> NoReturn:
         """``prepare`` runs before the child is given anything; if it fails, so does the attempt."""
         try:
             _signal.signal(signal.SIGTERM, self._terminated)
+            os.register_at_fork(
+                before=self._before_fork, after_in_parent=self._after_fork, after_in_child=self._in_fork
+            )
             end = self._attempt(prepare)
             self._flush()
             if os.getpid() == self._pid:  # otherwise a process that the job forked came back from its function
@@ -139,10 +145,6 @@ class Child:
 
     def _terminated(self, number: int, frame: FrameType | None) -> None:
         """SIGTERM: the reason was sent before it, unless somebody else sent it."""
-        if os.getpid() != self._pid:  # a process that the job has forked: end it as SIGTERM ends any other
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
-            os.kill(os.getpid(), signal.SIGTERM)
-            return
         if self._over:
             return
         stops = [message for message in self._read(socket.MSG_DONTWAIT) if isinstance(message, Stop)]
@@ -157,6 +159,20 @@ class Child:
             self._cancel_task()
         else:
             raise _exception(stop)
+
+    # A process that the job forks is to be ended by SIGTERM as any other, also by one that comes at once: Python would
+    # note it for a handler and forget it in the new process. So SIGTERM is held back over the fork.
+
+    def _before_fork(self) -> None:
+        self._masks[_thread.get_ident()] = _signal.pthread_sigmask(_signal.SIG_BLOCK, (signal.SIGTERM,))
+
+    def _after_fork(self) -> None:
+        _signal.pthread_sigmask(_signal.SIG_SETMASK, self._masks.pop(_thread.get_ident()))
+
+    def _in_fork(self) -> None:
+        if signal.getsignal(signal.SIGTERM) == self._terminated:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        self._after_fork()
 
     # -- the end -------------------------------------------------------------------------------------------------------
 
@@ -266,10 +282,10 @@ class Child:
             pass
 
 
-def confine(boot: Boot, open_files: int, oom_score: bytes) -> None:
+def confine(boot: Boot, open_files: tuple[int, int], oom_score: bytes) -> None:
     """Limits that every attempt runs under. Needs the descriptors in place."""
     limits.become_subreaper()
-    limits.limit_open_files(boot.nofile or open_files)
+    limits.limit_open_files(open_files)
     limits.offer_to_oom_killer(oom_score)
     if boot.nproc is not None:
         limits.limit_processes(boot.nproc)
@@ -287,8 +303,33 @@ def call_by_name(name: str) -> None:
     getattr(importlib.import_module(module), function)()
 
 
+def rehearse(boot: Boot, slot: Slot) -> None:
+    """Take the way of an attempt a few times in the zygote, so that the interpreter has specialised its code.
+
+    Otherwise every child would do that for itself, and copy 50 more pages to write it down.
+    """
+    signals = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    boot = boot._replace(allow=["builtins:int"])
+    go = Go(0, 0, "", "builtins:int", codec.pack_arguments((), {}), 1, 0, None, None, "", None)
+    for _ in range(REHEARSALS):
+        ours, its = socket.socketpair(*channel.SOCKET)
+        with ours, its:
+            channel.send(ours, channel.encode(go))
+            child = Child(boot, its, slot, limits.peak_since_fork)
+            child._send(child._attempt(_nothing))
+    CURRENT.set(None)
+    signal.pthread_sigmask(signal.SIG_SETMASK, signals)
+    slot.clear()
+
+
 def run_forked(
-    boot: Boot, parent: int, sock: int, pipes: tuple[int, ...], slot: Slot, open_files: int, oom_score: bytes
+    boot: Boot,
+    parent: int,
+    sock: int,
+    pipes: tuple[int, ...],
+    slot: Slot,
+    open_files: tuple[int, int],
+    oom_score: bytes,
 ) -> NoReturn:
     """The child's life after the fork. ``pipes`` are the write ends of stdout, stderr and logging."""
     try:
@@ -296,15 +337,19 @@ def run_forked(
         _signal.signal(signal.SIGCHLD, _signal.SIG_DFL)
         os.setsid()
         limits.die_with_parent(parent)
-        os.dup2(sock, SOCKET_FD, inheritable=False)
+        os.dup2(sock, SOCKET_FD, False)
         os.dup2(pipes[0], 1)
         os.dup2(pipes[1], 2)
-        os.dup2(pipes[2], joblog.LOGGING_FD, inheritable=False)
+        os.dup2(pipes[2], joblog.LOGGING_FD, False)
         os.closerange(FIRST_FREE_FD, FD_MAX)
-        own = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, 0, fileno=SOCKET_FD)
+        own = socket.socket(*channel.SOCKET, 0, SOCKET_FD)
         Child(boot, own, slot, limits.peak_since_fork).run(lambda: confine(boot, open_files, oom_score))
     finally:
         os._exit(CUT_OFF)
+
+
+def _nothing() -> None:
+    """A child at rehearsal has nothing to prepare."""
 
 
 def _exception(stop: Stop) -> BaseException:

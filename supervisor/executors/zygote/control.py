@@ -29,7 +29,7 @@ def boot_now() -> float:
 class Kid:
     """One child: how to reach it, and what it runs, if anything."""
 
-    __slots__ = ("began", "id", "killed", "pid", "pipes", "slot", "slot_index", "sock", "start")
+    __slots__ = ("began", "ended", "id", "killed", "pid", "pipes", "slot", "slot_index", "sock", "start")
 
     def __init__(self, id: int, pid: int, sock: socket.socket, slot_index: int, slot: Slot) -> None:
         self.id = id
@@ -41,6 +41,7 @@ class Kid:
         self.start: channel.Start | None = None
         self.began = 0.0
         self.killed: str | None = None
+        self.ended = False  # its pid may be somebody else's by now
 
     def tell(self, message: channel.Message) -> None:
         """Send to the child; what it cannot take any more is of no use to it."""
@@ -51,7 +52,7 @@ class Kid:
 
 
 class Control:
-    """Arms and handles the deadlines of attempts.
+    """Arms and handles the deadlines of attempts. A child that has ended is left alone, whatever is asked for.
 
     Args:
         slay: kills a child, and what it started as far as that can be reached, at once.
@@ -65,6 +66,8 @@ class Control:
 
     def bind(self, kid: Kid, start: channel.Start) -> None:
         """The child will run this attempt: its deadlines count from now."""
+        if kid.ended:
+            return
         kid.start = start
         kid.began = boot_now()
         for what, delay_s in ((SOFT, start.soft_timeout_s), (HARD, start.timeout_s), (STALL, start.stall_timeout_s)):
@@ -73,11 +76,14 @@ class Control:
 
     def release(self, kid: Kid) -> None:
         """It has ended."""
+        kid.ended = True
         for what in (SOFT, HARD, STALL, GRACE, REPORT):
             self._deadlines.drop((what, kid.id))
 
     def stop(self, kid: Kid, kind: str, grace_s: float, reason: str | None) -> None:
         """Ask the attempt to stop and kill it after ``grace_s``; once it was asked, only a shorter grace counts."""
+        if kid.ended:
+            return
         due = boot_now() + grace_s
         if kid.killed is not None:
             armed = self._deadlines.get((GRACE, kid.id))
@@ -97,6 +103,8 @@ class Control:
 
     def slay(self, kid: Kid) -> None:
         """Kill it now."""
+        if kid.ended:
+            return
         self._slay(kid)
         self._deadlines.set((REPORT, kid.id), boot_now() + REPORT_S)
 

@@ -46,6 +46,8 @@ from .wire import Wire
 log = logging.getLogger("jobyard.pools")
 MODULE = "jobyard.supervisor.executors.zygote.zygote"
 OUTSTANDING_MAX = 64  # children asked for and not yet made; more could fill the queues of both sides
+ANSWER = "answer"  # key of the deadline at which a zygote should have done what it was asked, by child; 0 is the next
+ANSWER_S, ANSWER_AGAIN_S = 10.0, 2.0
 _SUPERVISOR_FULL = "the supervisor is at its limit of open files"
 
 
@@ -80,6 +82,7 @@ class ZygoteExecutor:
         self._socket_path = os.path.join(spec.runtime_dir, f"z-{self.uuid[:8]}")
         self._loop = Loop()
         self._fd = self._loop.fileno()
+        self._boot_id = boot_id()
         self._deadlines = Deadlines()
         self._timer = Timer()
         self._mailbox = Mailbox(self._loop)
@@ -94,6 +97,7 @@ class ZygoteExecutor:
         self._wire: Wire | None = None
         self._page: Page | None = None
         self._why: str | None = None
+        self._late: set[int] = set()
         self._gone = False
         self._closed = False
 
@@ -139,10 +143,15 @@ class ZygoteExecutor:
 
     def kill(self, child: Child, kind: str, grace_s: float, reason: str | None) -> None:
         self._put(channel.Kill(child.kid, kind, grace_s, reason))
+        if child.kid in self._kids:
+            self._expect(child.kid, grace_s + ANSWER_S)
 
     def ack(self, child: Child, seq: int) -> None:
-        kid = self._kids.pop(child.kid, None)
-        if kid is not None and kid.ear is not None:
+        kid = self._kids.get(child.kid)
+        if kid is None or not kid.exited:
+            return
+        del self._kids[child.kid]
+        if kid.ear is not None:
             kid.ear.close()
         self._put(channel.Ack([seq]))
 
@@ -195,6 +204,7 @@ class ZygoteExecutor:
             self._wanted -= count
             self._outstanding += count
             self._put(channel.Prepare(count))
+            self._expect(0, ANSWER_S)
 
     def _send_order(self, kid: _Kid, order: Order) -> None:
         if kid.ear is None:
@@ -217,8 +227,8 @@ class ZygoteExecutor:
                 self._ready(message)
             case channel.PrepareFailed():
                 self._mailbox.put(PrepareFailed(self.pool, self.uuid, message.failed + self._wanted, message.why))
-                self._outstanding -= message.failed
                 self._wanted = 0
+                self._answered(message.failed)
             case channel.Exits():
                 for exit in message.exits:
                     self._exited(channel.Gone(*exit))
@@ -235,17 +245,23 @@ class ZygoteExecutor:
         for warning in message.warnings:
             log.warning("pool %s: %s", self.pool, warning)
         pid = self._launched.pid
-        self._mailbox.put(ZygoteUp(self.pool, self.uuid, pid, self._started, boot_id(), self._socket_path))
+        self._mailbox.put(ZygoteUp(self.pool, self.uuid, pid, self._started, self._boot_id, self._socket_path))
 
     def _made(self, made: channel.Made, fds: list[int]) -> None:
-        self._outstanding -= 1
-        child = Child(self.pool, self.uuid, made.kid, made.pid, start_time(made.pid))
-        if not fds or self._page is None:  # received without its descriptor: it can be given nothing
+        self._answered()
+        try:
+            started = start_time(made.pid)
+        except OSError:  # no descriptor is free
+            channel.close_all(fds)
+            fds = []
+            started = 0
+        child = Child(self.pool, self.uuid, made.kid, made.pid, started)
+        if not fds or self._page is None:  # its socket could not be received: it can be given nothing
             self._kids[made.kid] = _Kid(child, None)
             self._put(channel.Discard(made.kid))
             self._mailbox.put(PrepareFailed(self.pool, self.uuid, 1, _SUPERVISOR_FULL))
         else:
-            sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, 0, fileno=fds[0])
+            sock = socket.socket(*channel.SOCKET, 0, fds[0])
             slot = self._page.slot(made.slot)
             ear = Ear(self._loop, self._deadlines, child, sock, slot, self._mailbox.put, _nothing)
             self._kids[made.kid] = _Kid(child, ear)
@@ -261,6 +277,7 @@ class ZygoteExecutor:
         if kid.exited:
             return
         kid.exited = True
+        self._deadlines.drop((ANSWER, gone.kid))
         usage = Usage(gone.cpu_user_s, gone.cpu_system_s, gone.peak_bytes, gone.base_bytes, True)
         exit = Exit(gone.at, gone.exit_code, gone.signal, gone.killed, usage, gone.survivors)
         end = kid.ear.drain()  # before the exit is told: word of what happened comes first
@@ -270,14 +287,39 @@ class ZygoteExecutor:
 
     def _time_passed(self, events: int) -> None:
         self._timer.clear()
-        for _, number in self._deadlines.due(boot_now()):
+        for what, number in self._deadlines.due(boot_now()):
             kid = self._kids.get(number)
-            if kid is not None and kid.ear is not None:
+            if what == ANSWER:
+                self._overdue(number)
+            elif kid is not None and kid.ear is not None:
                 kid.ear.again()
         self._set_timer()
 
     def _set_timer(self) -> None:
         self._timer.set(self._deadlines.next_at())
+
+    def _expect(self, number: int, seconds: float) -> None:
+        self._late.discard(number)
+        self._deadlines.set((ANSWER, number), boot_now() + seconds)
+        self._set_timer()
+
+    def _answered(self, count: int = 1) -> None:
+        """So many children were made, or could not be."""
+        self._outstanding -= count
+        self._late.discard(0)
+        if self._outstanding > 0:
+            self._deadlines.set((ANSWER, 0), boot_now() + ANSWER_S)
+        else:
+            self._deadlines.drop((ANSWER, 0))
+
+    def _overdue(self, number: int) -> None:
+        """It hangs, unless the whole machine was asleep: look once more, then end it, so that its slots get free."""
+        if number not in self._late:
+            self._late.add(number)
+            self._deadlines.set((ANSWER, number), boot_now() + ANSWER_AGAIN_S)
+        elif self._launched is not None and not self._gone:
+            self._why = f"its zygote did not answer for {ANSWER_S:g} s and was killed"
+            signal.pidfd_send_signal(self._launched.pidfd, signal.SIGKILL)
 
     # -- its end -------------------------------------------------------------------------------------------------------
 
@@ -302,7 +344,7 @@ class ZygoteExecutor:
     def _fence(self, launched: Launched) -> tuple[bool, str]:
         """Kill all that is left; also says how the zygote ended."""
         children = [(kid.child.pid, kid.child.pid_started) for kid in self._kids.values()]
-        fenced = fence(self.uuid, launched.pid, self._started, boot_id(), children)
+        fenced = fence(self.uuid, launched.pid, self._started, self._boot_id, children)
         _, status = os.waitpid(launched.pid, 0 if fenced else os.WNOHANG)
         code = os.waitstatus_to_exitcode(status)
         if self._why is not None:

@@ -24,7 +24,12 @@ def describe(error: BaseException, traceback_bytes: int, message: str | None = N
         traceback = cut("".join(_chain(error)), traceback_bytes)
     except BaseException as broken:
         traceback = f"(no traceback: {type(broken).__name__} while it was formatted)\n"
-    return [qualified(type(error)), _plain(_middle_out(message, MESSAGE_CHARS_MAX)), _plain(traceback), _kinds(error)]
+    return [
+        _plain(qualified(type(error))),
+        _plain(_middle_out(message, MESSAGE_CHARS_MAX)),
+        _plain(traceback),
+        _kinds(error),
+    ]
 
 
 def qualified(cls: type) -> str:

@@ -21,26 +21,41 @@ _CLEAN_PASSES = 2  # a tree that forks all the time can slip through one
 _DEATH_S = 0.1
 
 
-def fence(uuid: str, pid: int, pid_started: int, boot: str, children: Iterable[tuple[int, int]] = ()) -> bool:
-    """Kill a zygote and all that is left of it, within ``LIMIT_S`` seconds; True if nothing is left.
+def fence(
+    uuid: str,
+    pid: int,
+    pid_started: int,
+    boot: str,
+    children: Iterable[tuple[int, int]] = (),
+    limit_s: float = LIMIT_S,
+) -> bool:
+    """Kill a zygote and all that is left of it, within ``limit_s`` seconds; True if nothing is left.
 
     Args:
         pid, pid_started, boot: the zygote's process, its start in clock ticks since boot, and the boot's id.
         children: pid and start of processes that it is known to have forked.
     """
-    if boot != boot_id():
-        return True
-    known = {pid: pid_started, **dict(children), **_kill_zygote(pid, pid_started)}
+    known: dict[int, int] = {pid: pid_started, **dict(children)}
 
     def find() -> set[int]:
         living = {pid for pid, started in known.items() if pid > 0 and started and _alive(pid, started)}
         return living | set(marked(f"{MARK}={uuid}"))
 
-    return not _kill_all(find)
+    try:
+        if boot != boot_id():
+            return True
+        known.update(_kill_zygote(pid, pid_started))
+        return not _kill_all(find, limit_s)
+    except OSError:  # no descriptor is free to look: nothing is proven
+        return False
 
 
 def marked(mark: str) -> list[int]:
-    """The processes that have this variable in their environment, as far as this user may look."""
+    """The processes that have this variable in their environment, as far as this user may look.
+
+    Raises:
+        OSError: no descriptor is free.
+    """
     wanted, found = mark.encode(), []
     for name in os.listdir("/proc"):
         if not name.isdecimal():
@@ -49,19 +64,23 @@ def marked(mark: str) -> list[int]:
             with open(f"/proc/{name}/environ", "rb") as file:
                 if wanted in file.read().split(b"\0"):
                     found.append(int(name))
-        except OSError:  # gone, or somebody else's
+        except (FileNotFoundError, ProcessLookupError, PermissionError):  # gone, or somebody else's
             continue
     return found
 
 
 def kill_marked(mark: str) -> list[int]:
-    """Kill every process with this mark until none is left; returns those that are left after ``LIMIT_S`` seconds."""
-    return list(_kill_all(lambda: set(marked(mark))))
+    """Kill every process with this mark until none is left; returns those that are left after ``LIMIT_S`` seconds.
+
+    Raises:
+        OSError: no descriptor is free.
+    """
+    return list(_kill_all(lambda: set(marked(mark)), LIMIT_S))
 
 
-def _kill_all(find: Callable[[], set[int]]) -> set[int]:
-    """Kill what ``find`` finds until it finds nothing; returns what is left after ``LIMIT_S`` seconds."""
-    until = time.monotonic() + LIMIT_S
+def _kill_all(find: Callable[[], set[int]], limit_s: float) -> set[int]:
+    """Kill what ``find`` finds until it finds nothing; returns what is left after ``limit_s`` seconds."""
+    until = time.monotonic() + limit_s
     clean = 0
     while clean < _CLEAN_PASSES:
         found = find() - {os.getpid()}
@@ -81,14 +100,14 @@ def _kill_zygote(pid: int, pid_started: int) -> dict[int, int]:
         return {}
     try:
         process = os.pidfd_open(pid)
-    except OSError:
+    except ProcessLookupError:
         return {}
     try:
         if start_time(pid) != pid_started:
             return {}
         signal.pidfd_send_signal(process, signal.SIGSTOP)
         return identities(freeze_and_kill([pid]))
-    except OSError:
+    except ProcessLookupError:
         return {}  # it has ended meanwhile
     finally:
         os.close(process)

@@ -2,7 +2,7 @@
 
 Owns the form of these lines and the descriptor they go to. ``logging`` is not imported before the job does it: that
 alone would halve the rate at which a zygote can fork. Nor does anything here stand in the way of a job that configures
-logging itself, since only records that nobody else handles come here.
+logging itself: what it sets up replaces what is set up here.
 """
 
 from __future__ import annotations
@@ -73,14 +73,28 @@ class _Loader:
 
 
 def _configure(logging: Any) -> None:
+    """Give the root logger a handler that gives way to any that the job sets up."""
+    root, given, configure = logging.root, logging.WARNING, logging.basicConfig
+
     class Handler(logging.Handler):  # type: ignore[misc]
         def emit(self, record: Any) -> None:
+            if len(root.handlers) > 1:
+                return
             try:
                 write(record.levelname, record.name, self.format(record))
             except Exception:
                 self.handleError(record)
 
-    if logging.lastResort is not None and type(logging.lastResort).__module__ == "logging":
-        logging.lastResort = Handler(logging.INFO)
-    if not logging.root.handlers and logging.root.level == logging.WARNING:
-        logging.root.setLevel(logging.INFO)
+    handler = Handler()
+
+    def basic_config(**options: Any) -> None:
+        if options and handler in root.handlers:
+            root.removeHandler(handler)
+            root.setLevel(given)
+        configure(**options)
+
+    if not root.handlers:
+        root.addHandler(handler)
+        root.setLevel(logging.INFO)
+        basic_config.__doc__ = configure.__doc__
+        logging.basicConfig = basic_config

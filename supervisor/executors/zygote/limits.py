@@ -12,13 +12,12 @@ import signal
 
 OOM_SCORE_ADDED = 500  # the kernel takes jobs before the supervisor and the zygote
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
-_libc_prctl = ctypes.CDLL(None, use_errno=True).prctl  # bound here: a look-up in each child would cost it 80 pages
+_libc_prctl = ctypes.CDLL(None).prctl  # bound here: a look-up in each child would cost it 80 copied pages
 
 
 def _prctl(option: int, value: int) -> None:
     if _libc_prctl(option, value, 0, 0, 0) != 0:
-        code = ctypes.get_errno()
-        raise OSError(code, os.strerror(code))
+        raise OSError(f"prctl({option}, {value}) failed")
 
 
 def become_subreaper() -> None:
@@ -41,19 +40,23 @@ def default_signals() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def raise_open_files() -> int:
-    """Raise the soft limit of open files to the hard one; returns what it was."""
+def open_files(wanted: int | None) -> tuple[int, int]:
+    """Soft and hard limit of open files for a job: the soft one as it is, or as ``wanted`` if the hard one allows."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    return soft
+    if wanted is not None:
+        soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    return soft, hard
 
 
-def limit_open_files(soft: int) -> None:
-    """Set the soft limit of open files, as far as the hard one allows."""
+def raise_open_files() -> None:
+    """Raise the soft limit of open files of this process to the hard one."""
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    if hard != resource.RLIM_INFINITY:
-        soft = min(soft, hard)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def limit_open_files(limit: tuple[int, int]) -> None:
+    """Set what ``open_files`` gave."""
+    resource.setrlimit(resource.RLIMIT_NOFILE, limit)
 
 
 def limit_processes(count: int) -> None:
@@ -133,8 +136,3 @@ def peak_since_exec() -> int:
         os.close(fd)
     start = data.find(b"VmHWM:")
     return int(data[start + 6 :].split(None, 1)[0]) * 1024 if start >= 0 else 0
-
-
-def open_files() -> int:
-    """The soft limit of open files."""
-    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]

@@ -67,9 +67,13 @@ class Logs:
     def bind(self, kid: int, fds: tuple[int, ...], name: str) -> None:
         """These pipes carry the output of this attempt; they are Logs' from now on."""
         self._streams[kid] = _Stream(fds, name)
+
+        def readable(events: int) -> None:
+            if events & READ:  # otherwise it was closed, and nothing is in it
+                self._hand_over(kid)
+
         for fd in fds:
-            os.set_blocking(fd, False)
-            self._loop.watch(fd, lambda events: self._readable(kid, events), READ | ONCE)
+            self._loop.watch(fd, readable, READ | ONCE)
 
     def end(self, kid: int) -> bool:
         """All processes of the attempt are gone; True if its output is complete, otherwise ``done`` will be called."""
@@ -121,14 +125,11 @@ class Logs:
     def __len__(self) -> int:
         return len(self._streams)
 
-    def _readable(self, kid: int, events: int) -> None:
-        if events & READ:  # otherwise it was closed, and nothing is in it
-            self._hand_over(kid)
-
     def _hand_over(self, kid: int) -> None:
         stream = self._streams[kid]
         for fd in stream.fds:
             self._loop.forget(fd)
+            os.set_blocking(fd, False)
         stream.handed = True
         self._open(kid, stream, again=False)
 

@@ -68,6 +68,7 @@ class Reaper:
         self._by_pid: dict[int, Kid] = {}
         self._graves: dict[int, _Grave] = {}
         self._unkillable: set[int] = set()
+        self._last_seq = 0
 
     def add(self, kid: Kid) -> None:
         """A child was made."""
@@ -170,14 +171,15 @@ class Reaper:
         kid = grave.kid
         del self._graves[kid.id]
         self._deadlines.drop((OUTPUT, kid.id))
-        self._report(kid, gone(kid, grave.code, grave.usage, grave.at, grave.survivors))
+        self._last_seq += 1
+        self._report(kid, gone(self._last_seq, kid, grave.code, grave.usage, grave.at, grave.survivors))
 
 
-def gone(kid: Kid, code: int | None, usage: resource.struct_rusage | None, at: float, survivors: int) -> Gone:
-    """How a child ended; its number is still to be given. ``code`` is negative for a signal."""
+def gone(seq: int, kid: Kid, code: int | None, usage: resource.struct_rusage | None, at: float, survivors: int) -> Gone:
+    """How a child ended. ``code`` is negative for a signal."""
     base = kid.slot.base()
     return Gone(
-        seq=0,
+        seq=seq,
         kid=kid.id,
         exit_code=code if code is not None and code >= 0 else None,
         signal=signal_name(-code) if code is not None and code < 0 else None,

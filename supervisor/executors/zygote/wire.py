@@ -89,7 +89,7 @@ class Wire:
     def _take(self) -> bool:
         """Handle one message; False if there is none."""
         try:
-            data, fds = channel.receive(self.sock, socket.MSG_DONTWAIT, channel.KIDS_PER_MESSAGE)
+            data, fds = channel.receive(self.sock, socket.MSG_DONTWAIT)
         except BlockingIOError:
             return False
         except OSError:

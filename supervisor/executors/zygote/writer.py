@@ -50,15 +50,18 @@ class Part:
         self.start = self.end = start
         self.note(start, 0, 0)
 
-    def resume(self) -> bool:
-        """Go on where an earlier writer was killed; False if it had not begun."""
+    def resume(self, start: int | None) -> bool:
+        """Go on where an earlier writer was killed; False if where the file starts is neither given nor noted."""
         raw = os.pread(self.index, os.fstat(self.index).st_size, 0)
         self.index_size = len(raw) - len(raw) % logfile.RECORD.size
         records = list(logfile.RECORD.iter_unpack(raw[: self.index_size]))
-        if not records:
+        if records:
+            self.start = records[0][0]
+            self.end = records[-1][0] + records[-1][1]
+        elif start is None:
             return False
-        self.start = records[0][0]
-        self.end = records[-1][0] + records[-1][1]
+        else:
+            self.start = self.end = start
         self.size = sum(record[1] for record in records)
         unnoted = os.fstat(self.data).st_size - self.size
         if unnoted > 0:  # killed between the data and its record
@@ -126,17 +129,21 @@ class Output:
     def resume(self) -> None:
         """Go on after an earlier writer."""
         for name in (logfile.HEAD, *logfile.TAILS):
-            if not os.path.exists(logfile.index_file(self._base, name)):
-                continue
-            part = Part(self._base, name, self._sizes[name])
-            if part.resume() and (self._part is None or part.start >= self._part.start):
-                if self._part is not None:
-                    self._part.close()
-                self._part, self._name = part, name
-            else:
-                part.close()
+            if os.path.exists(logfile.index_file(self._base, name)):
+                self._resume_part(name)
         if self._part is not None:
             self.end = self._part.end
+
+    def _resume_part(self, name: str) -> None:
+        """Take this file for the present one if it is the latest so far."""
+        part = Part(self._base, name, self._sizes[name])
+        begun = part.resume(0 if name == logfile.HEAD else None)
+        if not begun or (self._part is not None and part.start < self._part.start):
+            part.close()
+            return
+        if self._part is not None:
+            self._part.close()
+        self._part, self._name = part, name
 
     def take(self, pipe: int, stream: int) -> bool:
         """Move a piece out of ``pipe``; False at its end.

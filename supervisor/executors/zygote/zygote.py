@@ -21,13 +21,14 @@ from .kill import signal_group
 from .link import Link
 from .logs import WRITER, Logs
 from .loop import Loop
-from .page import SLOTS, Page
+from .page import SLOTS
 from .reaper import OUTPUT, SWEEP, Reaper
 from .scratch import remove
 
 LONELY = "lonely"
 LONELY_S = 60.0  # without a supervisor and without anything to tell one
 CHILD_WAIT_MS = 2
+FORKS_PER_TURN = 4  # in a row they are cheaper: what the zygote writes to between two forks is copied for the second
 
 
 class Zygote:
@@ -44,11 +45,10 @@ class Zygote:
         self._exits: dict[int, channel.Gone] = {}
         self._untold: list[channel.Gone] = []
         self._last_kid = 0
-        self._last_seq = 0
         self._owed = 0
         self._retiring = False
         self._left = False
-        self._page = Page.create()
+        self._page = booted.page
         self._free_slots = list(range(SLOTS - 1, -1, -1))
         self._loop = Loop()
         self._deadlines = Deadlines()
@@ -77,7 +77,7 @@ class Zygote:
             self._loop.run_once(self._timeout_s())
             for key in self._deadlines.due(boot_now()):
                 self._expire(*key)
-            if self._owed:
+            for _ in range(min(self._owed, FORKS_PER_TURN)):
                 self._make_one()
             self._tell_exits()
         self._logs.close()
@@ -144,7 +144,7 @@ class Zygote:
     def _of_kid(self, message: channel.Start | channel.Kill | channel.Discard, kid: Kid) -> None:
         match message:
             case channel.Start():
-                if kid.start is None and kid.pipes:
+                if kid.start is None and not kid.ended:
                     self._control.bind(kid, message)
                     self._logs.bind(kid.id, kid.pipes, message.output_name)
                     kid.pipes = ()
@@ -173,6 +173,8 @@ class Zygote:
     # -- making children -----------------------------------------------------------------------------------------------
 
     def _make_one(self) -> None:
+        if not self._owed:
+            return  # one before it has failed, and the rest with it
         try:
             kid = self._fork()
         except OSError as error:
@@ -196,7 +198,7 @@ class Zygote:
         opened: list[int] = []
         ours: socket.socket | None = None
         try:
-            ours, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            ours, its = socket.socketpair(*channel.SOCKET)
             opened.append(its.detach())
             for _ in range(3):
                 opened += os.pipe()
@@ -252,8 +254,6 @@ class Zygote:
         kid.pipes = ()
         if kid.start is not None and kid.slot.has_scratch():
             remove(self._boot.scratch_root, kid.start.job_id, kid.start.attempt, self._known)
-        self._last_seq += 1
-        gone = gone._replace(seq=self._last_seq)
         self._exits[gone.seq] = gone
         self._untold.append(gone)
 

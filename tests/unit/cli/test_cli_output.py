@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from jobyard.client.cli import follow
+from jobyard.client.cli import follow, views
 from jobyard.client.cli.render import Output
 from jobyard.protocol import messages
 from jobyard.protocol.errors import (
@@ -75,6 +75,12 @@ def test_run_prints_the_output_of_every_attempt_and_ends_as_the_job(
             {"outcome": "error", "error": ErrorInfo("builtins.ValueError", "no")},
             1,
             "failed: ValueError: no",
+        ),
+        (
+            {"state": "failed"},
+            {"outcome": "error", "error": ErrorInfo("builtins.ValueError", "x" * 9000)},
+            1,
+            f"failed: ValueError: {'x' * (views.REASON_CHARS_MAX - 15)}...\n",
         ),
         ({"state": "failed"}, {"outcome": "timeout"}, 124, "failed: ran into its timeout"),
         ({"state": "failed"}, {"outcome": "exited", "exit_code": 3}, 1, "exit code 3"),

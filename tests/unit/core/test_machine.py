@@ -26,7 +26,7 @@ def test_job_that_meets_a_ready_child_is_submitted_and_started_in_one_step() -> 
     job = bench.submit()
     assert list(bench.kinds()) == ["Submitted", "Started"]
     assert job.state == "running"
-    assert [type(effect).__name__ for effect in bench.last.durable] == ["Notify", "Reply", "Go", "Notify"]
+    assert [type(effect).__name__ for effect in bench.last.durable] == ["Reply", "Notify", "Go", "Notify"]
     assert bench.last.kills == []
 
 

@@ -106,6 +106,11 @@ def files_of(disk: SimDisk) -> dict[str, bytes]:
     }
 
 
+def used(content: bytes) -> bytes:
+    """A file without the space at its end that was taken ahead of time."""
+    return content.rstrip(b"\0")
+
+
 def disk_with(files: dict[str, bytes]) -> SimDisk:
     disk = SimDisk()
     for name, content in files.items():

@@ -24,6 +24,7 @@ from journals import (
     opened,
     record,
     started,
+    used,
     wait_synced,
 )
 from simdisk import SimDisk

@@ -243,7 +243,7 @@ def test_power_loss_at_any_call_of_a_compaction_loses_nothing() -> None:
 def test_the_archivist_says_in_one_line_what_went_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     journal = started(Disk(), tmp_path)
     journal.close()
-    assert archivist.main([str(tmp_path), "1"]) == 1
+    assert archivist.main([str(tmp_path), "1", "--kept-attempts", "20"]) == 1
     [line] = capsys.readouterr().err.splitlines()
     error = json.loads(line)["error"]
     assert error["code"] == "wrong_state"
@@ -257,7 +257,7 @@ def test_the_archivist_reports_a_record_that_no_state_accepts(
     journal.append([b"\x91\xcd\xff\xff"])
     journal.seal()
     journal.close()
-    assert archivist.main([str(tmp_path), "1"]) == 1
+    assert archivist.main([str(tmp_path), "1", "--kept-attempts", "20"]) == 1
     error = json.loads(capsys.readouterr().err)["error"]
     assert error["code"] == "storage_unavailable"
     assert "segment 1 cannot be compacted" in error["message"]
@@ -271,7 +271,9 @@ def test_the_archivist_is_a_process_that_leaves_a_snapshot(tmp_path: Path) -> No
     journal.flush()
 
     done = subprocess.run(
-        [sys.executable, "-m", "jobyard.supervisor.archivist", str(tmp_path), "1"], capture_output=True, text=True
+        [sys.executable, "-m", "jobyard.supervisor.archivist", str(tmp_path), "1", "--kept-attempts", "20"],
+        capture_output=True,
+        text=True,
     )
 
     assert done.returncode == 0, done.stdout + done.stderr

@@ -128,9 +128,10 @@ def test_name_that_stands_for_several_things_is_refused() -> None:
         ("Email.zzz", None, "Email allows no method 'zzz'", "known: check, send"),
         ("Email", None, "Email allows several methods: check, send", "name one: Email.send"),
         ("Plain", "send", "Plain allows no method 'send'", "submit Plain without a method"),
-        ("", None, "'' is not allowed", "add it to allow in /srv/jobyard.toml"),
+        ("", None, "'' is not allowed", "jobctl catalog"),
+        ("send", None, "'send' is not allowed", "did you mean 'app:send'?"),
         ("app:send:x", None, "'app:send:x' is not allowed", "did you mean 'app:send'?"),
-        (":", "", "':' is not allowed", "add it to allow in /srv/jobyard.toml"),
+        (":", "", "':' is not allowed", "jobctl catalog"),
     ],
 )
 def test_name_that_is_not_known_is_refused_with_the_nearest(

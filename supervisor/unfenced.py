@@ -1,0 +1,66 @@
+"""Zygotes that have ended while something that they started cannot be killed. Nothing of them runs again until it is.
+
+Owns when to try again. The loop is held for a moment with each try, so they become rare; the status names the pools.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+from .core import events as e
+from .core import records as r
+from .core.state import State
+from .executors.zygote.fence import LIMIT_S, fence
+
+log = logging.getLogger("jobyard.pools")
+AGAIN_FIRST_S, AGAIN_MAX_S = 1.0, 60.0
+AGAIN_LIMIT_S = 0.1
+
+
+@dataclass(slots=True)
+class _Try:
+    at: float
+    wait_s: float = AGAIN_FIRST_S
+
+
+class Unfenced:
+    """The zygotes to try again, by uuid. Times are boot times."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+        self._tries: dict[str, _Try] = {}
+
+    def add(self, gone: e.ZygoteGone, now: float) -> None:
+        log.error("pool %s: processes of an ended zygote cannot be killed; its jobs wait for their end", gone.pool)
+        self._tries[gone.uuid] = _Try(now + AGAIN_FIRST_S)
+
+    def wake_at(self) -> float | None:
+        return min((one.at for one in self._tries.values()), default=None)
+
+    def due(self, now: float) -> list[e.ZygoteGone]:
+        """Try those whose time has come; gives the zygotes of which nothing is left any more."""
+        ended = []
+        for uuid, one in list(self._tries.items()):
+            if one.at > now:
+                continue
+            zygote = self._state.zygotes.get(uuid)
+            if zygote is None:  # it ended before it was known, so it never had a job
+                del self._tries[uuid]
+            elif fence_zygote(self._state, zygote, AGAIN_LIMIT_S):
+                del self._tries[uuid]
+                ended.append(e.ZygoteGone(zygote.pool, uuid, True, "the last of its processes has ended"))
+            else:
+                one.wait_s = min(AGAIN_MAX_S, one.wait_s * 2)
+                one.at = now + one.wait_s
+        return ended
+
+    def pools(self) -> list[str]:
+        """Names of the pools concerned."""
+        return sorted({self._state.zygotes[uuid].pool for uuid in self._tries if uuid in self._state.zygotes})
+
+
+def fence_zygote(state: State, zygote: r.ZygoteStarted, limit_s: float = LIMIT_S) -> bool:
+    """Kill a zygote, the children that run its jobs, and all that is left of them; True if nothing is left."""
+    children = [(job.child[2], job.child[3]) for job in state.running_in(zygote.uuid) if job.child is not None]
+    return fence(zygote.uuid, zygote.pid, zygote.pid_started, zygote.boot_id, children, limit_s)

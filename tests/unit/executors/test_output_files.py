@@ -1,0 +1,257 @@
+"""The log writer's files, and their reader: caps, gaps, and what a killed writer leaves."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from jobyard.supervisor import output
+from jobyard.supervisor.executors.zygote import logfile
+from jobyard.supervisor.executors.zygote.writer import Output
+
+
+class Pipe:
+    def __init__(self) -> None:
+        self.read, self.write = os.pipe()
+        os.set_blocking(self.read, False)
+
+    def put(self, data: bytes) -> None:
+        os.write(self.write, data)
+
+    def close(self) -> None:
+        os.close(self.read)
+        os.close(self.write)
+
+
+@pytest.fixture
+def pipe() -> Iterator[Pipe]:
+    pipe = Pipe()
+    yield pipe
+    pipe.close()
+
+
+def base(directory: Path) -> str:
+    return str(directory / logfile.name(7, 2))
+
+
+def take(out: Output, pipe: Pipe, data: bytes, stream: int = 0) -> None:
+    """Print ``data`` and have it written."""
+    for start in range(0, len(data), 60_000):
+        pipe.put(data[start : start + 60_000])
+        while True:
+            try:
+                assert out.take(pipe.read, stream)
+            except BlockingIOError:
+                break
+
+
+def read_all(directory: Path) -> tuple[bytes, int, int]:
+    chunks, reached, dropped = output.read(directory, 7, 2, 0, 1 << 40)
+    return b"".join(chunk.data for chunk in chunks), reached, dropped
+
+
+def test_paths_are_spread_over_directories(tmp_path: Path) -> None:
+    assert output.path(tmp_path, 12_345, 3) == tmp_path / "12" / "12345.3.log"
+
+
+def test_missing_output_is_empty(tmp_path: Path) -> None:
+    assert output.read(tmp_path, 7, 2, 0, 100) == ([], 0, 0)
+    assert output.read(tmp_path, 7, 2, 500, 100) == ([], 500, 0)
+    assert output.size(tmp_path, 7, 2) == 0
+
+
+def test_streams_keep_their_order(tmp_path: Path, pipe: Pipe) -> None:
+    out = Output(base(tmp_path), 1 << 20)
+    for stream, data in [(0, b"one"), (2, b"two"), (1, b"three"), (0, b"four")]:
+        take(out, pipe, data, stream)
+    out.close()
+    chunks, reached, dropped = output.read(tmp_path, 7, 2, 0, 1000)
+    assert [(chunk.stream, chunk.data) for chunk in chunks] == [
+        ("stdout", b"one"),
+        ("logging", b"two"),
+        ("stderr", b"three"),
+        ("stdout", b"four"),
+    ]
+    assert (reached, dropped) == (15, 0) and out.end == 15
+
+
+def test_end_of_a_pipe_is_told(tmp_path: Path) -> None:
+    read, write = os.pipe()
+    os.close(write)
+    out = Output(base(tmp_path), 1 << 20)
+    assert not out.take(read, 0)
+    out.close()
+    os.close(read)
+
+
+@pytest.mark.parametrize("total", [10_000, 17_000, 20_000, 40_000, 123_456])
+def test_head_and_tail_are_kept_within_the_cap(tmp_path: Path, pipe: Pipe, total: int) -> None:
+    cap = 32_768
+    out = Output(base(tmp_path), cap)
+    data = os.urandom(total)
+    for start in range(0, total, 1000):
+        take(out, pipe, data[start : start + 1000])
+    out.close()
+    assert sum(path.stat().st_size for path in tmp_path.rglob("*.*")) <= cap + 3 * logfile.RECORD.size
+    chunks, reached, dropped = output.read(tmp_path, 7, 2, 0, 1 << 30)
+    assert reached == total and sum(len(chunk.data) for chunk in chunks) + dropped == total
+    assert all(chunk.data == data[chunk.offset : chunk.offset + len(chunk.data)] for chunk in chunks)
+    assert chunks[0].offset == 0 and chunks[-1].offset + len(chunks[-1].data) == total
+    assert (dropped > 0) == (total > 20_000)
+
+
+def test_reading_on_from_inside_what_was_dropped_goes_on_after_it(tmp_path: Path, pipe: Pipe) -> None:
+    out = Output(base(tmp_path), 32_768)
+    for _ in range(200):
+        take(out, pipe, b"x" * 1000)
+    out.close()
+    chunks, reached, dropped = output.read(tmp_path, 7, 2, 100_000, 1 << 30)
+    assert chunks[0].offset == 100_000 + dropped and dropped > 0 and reached == 200_000
+
+
+@given(
+    pieces=st.lists(st.tuples(st.integers(0, 2), st.integers(1, 3000)), min_size=1, max_size=40),
+    cut=st.integers(0, 200),
+    lost=st.integers(0, 60),
+)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
+def test_writer_that_is_killed_anywhere_is_followed_by_one_that_goes_on(
+    tmp_path_factory: pytest.TempPathFactory, pieces: list[tuple[int, int]], cut: int, lost: int
+) -> None:
+    directory = tmp_path_factory.mktemp("killed")
+    pipe = Pipe()
+    expected = b""
+    out = Output(base(directory), 1 << 20)
+    for stream, length in pieces:
+        data = os.urandom(length)
+        expected += data
+        take(out, pipe, data, stream)
+    index = Path(logfile.index_file(base(directory), logfile.HEAD))
+    whole = index.stat().st_size
+    os.truncate(index, max(0, whole - lost))  # killed before the last records, or in the middle of one
+    after = Output(base(directory), 1 << 20)
+    after.resume()
+    assert after.end == len(expected)
+    more = b"m" * cut or b"n"
+    take(after, pipe, more, 1)
+    after.close()
+    out.close()
+    assert read_all(directory) == (expected + more, len(expected) + len(more), 0)
+    pipe.close()
+
+
+def test_writer_goes_on_in_the_tail(tmp_path: Path, pipe: Pipe) -> None:
+    out = Output(base(tmp_path), 32_768)
+    for number in range(60):
+        take(out, pipe, b"%03d" % number * 300)
+    after = Output(base(tmp_path), 32_768)
+    after.resume()
+    assert after.end == out.end
+    out.close()
+    for number in range(60, 120):
+        take(after, pipe, b"%03d" % number * 300)
+    after.close()
+    text, reached, dropped = read_all(tmp_path)
+    assert reached == 120 * 900 and len(text) + dropped == reached and text.endswith(b"119" * 300)
+
+
+def test_tail_whose_renewal_was_interrupted_is_left_out(tmp_path: Path, pipe: Pipe) -> None:
+    out = Output(base(tmp_path), 32_768)
+    for _ in range(60):
+        take(out, pipe, b"x" * 900)
+    out.close()
+    size = output.size(tmp_path, 7, 2)
+    older = min(logfile.TAILS, key=lambda part: Path(logfile.index_file(base(tmp_path), part)).read_bytes()[:8][::-1])
+    os.truncate(logfile.index_file(base(tmp_path), older), 0)
+    text, reached, dropped = read_all(tmp_path)
+    assert reached == size and len(text) + dropped == size
+
+
+def test_disk_that_refuses_costs_only_what_comes_meanwhile(
+    tmp_path: Path, pipe: Pipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = Output(base(tmp_path), 1 << 20)
+    take(out, pipe, b"before")
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "splice", full)
+        take(out, pipe, b"meanwhile")
+    take(out, pipe, b"after")
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "splice", full)
+        take(out, pipe, b"at the end")
+    out.close()
+    assert read_all(tmp_path) == (b"beforeafter", 6 + 9 + 5 + 10, 9 + 10)
+
+
+def full(*args: object, **kwargs: object) -> int:
+    raise OSError(28, "No space left on device")
+
+
+def test_index_record_that_could_not_be_written_comes_with_the_next(
+    tmp_path: Path, pipe: Pipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = Output(base(tmp_path), 1 << 20)
+    take(out, pipe, b"one", 0)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "pwrite", full)
+        take(out, pipe, b"two", 1)
+    take(out, pipe, b"three", 2)
+    out.close()
+    chunks, _, _ = output.read(tmp_path, 7, 2, 0, 1000)
+    assert [(chunk.stream, chunk.data) for chunk in chunks] == [
+        ("stdout", b"one"),
+        ("stderr", b"two"),
+        ("logging", b"three"),
+    ]
+
+
+def test_file_system_without_splice_is_written_to_all_the_same(
+    tmp_path: Path, pipe: Pipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def invalid(*args: object, **kwargs: object) -> int:
+        raise OSError(22, "Invalid argument")
+
+    monkeypatch.setattr(os, "splice", invalid)
+    out = Output(base(tmp_path), 1 << 20)
+    take(out, pipe, b"x" * 200_000)
+    out.close()
+    assert read_all(tmp_path)[0] == b"x" * 200_000
+
+
+def test_file_without_index_is_stdout(tmp_path: Path) -> None:
+    path = output.path(tmp_path, 7, 2)
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"written by the job itself")
+    chunks, reached, dropped = output.read(tmp_path, 7, 2, 8, 2)
+    assert [(chunk.offset, chunk.stream, chunk.data) for chunk in chunks] == [(8, "stdout", b"by")]
+    assert (reached, dropped) == (10, 0) and output.size(tmp_path, 7, 2) == 25
+
+
+@given(index=st.binary(max_size=200), data=st.binary(max_size=50))
+@settings(deadline=None)
+def test_damaged_index_is_read_as_far_as_it_goes(
+    tmp_path_factory: pytest.TempPathFactory, index: bytes, data: bytes
+) -> None:
+    directory = tmp_path_factory.mktemp("damaged")
+    path = output.path(directory, 7, 2)
+    path.parent.mkdir(parents=True)
+    path.write_bytes(data)
+    Path(logfile.index_file(base(directory), logfile.HEAD)).write_bytes(index)
+    chunks, _, _ = output.read(directory, 7, 2, 0, 1000)
+    assert sum(len(chunk.data) for chunk in chunks) <= max(1000, len(data))
+    output.size(directory, 7, 2)
+
+
+def test_output_of_someone_elses_link_is_not_followed(tmp_path: Path, pipe: Pipe) -> None:
+    path = output.path(tmp_path, 7, 2)
+    path.parent.mkdir(parents=True)
+    (tmp_path / "victim").write_text("precious")
+    path.symlink_to(tmp_path / "victim")
+    out = Output(base(tmp_path), 1 << 20)
+    take(out, pipe, b"evil")
+    out.close()
+    assert (tmp_path / "victim").read_text() == "precious"

@@ -1,0 +1,144 @@
+"""Which executor a pool has: started, replaced, given up, and never an older one after a newer one."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+
+import pytest
+from jobyard.supervisor.core import effects as f
+from jobyard.supervisor.core import events as e
+from jobyard.supervisor.core.effects import Order
+from jobyard.supervisor.core.events import Child
+from jobyard.supervisor.executors.base import Caps, ExecutorEvent, PoolSpec
+from jobyard.supervisor.sites import RESTART_FIRST_S, UP_S, Sites
+
+
+def spec(name: str = "default") -> PoolSpec:
+    return PoolSpec(name, "python", "/", [], {}, [], "/run", "/out")
+
+
+class Fake:
+    """An executor that notes what is done to it, and tells what it is told to tell."""
+
+    caps = Caps(survives_supervisor=False, splits_streams=False)
+
+    def __init__(self, spec: PoolSpec, number: int, fails: OSError | None) -> None:
+        self.pool, self.uuid = spec.name, f"u{number}"
+        self.done: list[str] = []
+        self.waiting: list[ExecutorEvent] = []
+        self._fails = fails
+        self._fd = os.eventfd(0)
+
+    def fileno(self) -> int:
+        return self._fd
+
+    def start(self) -> None:
+        if self._fails is not None:
+            raise self._fails
+
+    def prepare(self, count: int) -> None: ...
+    def go(self, child: Child, order: Order) -> None: ...
+    def discard(self, child: Child) -> None: ...
+    def kill(self, child: Child, kind: str, grace_s: float, reason: str | None) -> None: ...
+    def ack(self, child: Child, seq: int) -> None: ...
+    def follow(self, child: Child, size: int) -> None: ...
+
+    def retire(self) -> None:
+        self.done.append("retired")
+
+    def close(self) -> None:
+        self.done.append("closed")
+        os.close(self._fd)
+
+    def events(self) -> list[ExecutorEvent]:
+        found, self.waiting = self.waiting, []
+        return found
+
+
+class House:
+    """Sites over fakes."""
+
+    def __init__(self) -> None:
+        self.made: list[Fake] = []
+        self.fails: OSError | None = None
+        self.watched: set[int] = set()
+        self.sites = Sites(self._make)
+        self.sites.watch, self.sites.unwatch = self.watched.add, self.watched.remove
+
+    def _make(self, spec: PoolSpec) -> Fake:
+        self.made.append(Fake(spec, len(self.made), self.fails))
+        return self.made[-1]
+
+    def up(self, executor: Fake) -> None:
+        executor.waiting.append(e.ZygoteUp(executor.pool, executor.uuid, 1, 1, "boot"))
+        self.sites.events(executor.fileno(), 0.0)
+
+
+@pytest.fixture
+def house() -> Iterator[House]:
+    house = House()
+    yield house
+    house.sites.close()
+    assert house.watched == set()
+
+
+def test_reload_gives_up_an_executor_that_is_not_up_yet(house: House) -> None:
+    house.sites.configure({"default": spec()}, 0.0)
+    house.sites.configure({"default": spec()}, 1.0)
+    assert house.made[0].done == ["closed"]
+    assert list(house.sites.executors) == ["u1"]
+
+
+def test_reload_leaves_one_that_is_up_to_the_machine(house: House) -> None:
+    house.sites.configure({"default": spec()}, 0.0)
+    house.up(house.made[0])
+    house.sites.configure({"other": spec("other")}, 1.0)
+    assert house.made[0].done == []
+    house.sites.perform(f.Retire("default", "u0"))
+    assert house.made[0].done == ["retired"]
+    assert list(house.sites.pools) == ["other"]
+
+
+def test_one_that_does_not_come_up_in_time_is_given_up_and_tried_again(house: House) -> None:
+    house.sites.configure({"default": spec()}, 100.0)
+    assert house.sites.wake_at() == 100.0 + UP_S
+    house.sites.mind_deadlines(100.0 + UP_S)
+    site = house.sites.pools["default"]
+    assert (house.made[0].done, site.state) == (["closed"], "failed")
+    assert site.problem is not None and "hangs" in site.problem
+    assert house.sites.wake_at() == 100.0 + UP_S + RESTART_FIRST_S
+    house.sites.mind_deadlines(100.0 + UP_S + RESTART_FIRST_S)
+    house.up(house.made[1])
+    assert (site.state, house.sites.wake_at()) == ("up", None)
+
+
+def test_no_descriptor_left_is_a_failed_start_and_not_the_end(house: House) -> None:
+    house.fails = OSError(errno.EMFILE, "Too many open files")
+    house.sites.configure({"default": spec()}, 0.0)
+    site = house.sites.pools["default"]
+    assert (site.state, site.problem) == ("failed", "its zygote cannot be started: Too many open files")
+    house.fails = None
+    house.sites.mind_deadlines(RESTART_FIRST_S)
+    house.up(house.made[1])
+    assert site.state == "up"
+
+
+def test_reload_after_the_end_has_begun_starts_nothing(house: House) -> None:
+    house.sites.configure({"default": spec()}, 0.0)
+    house.up(house.made[0])
+    house.sites.retire_all()
+    house.sites.configure({"default": spec()}, 1.0)
+    assert len(house.made) == 1
+
+
+def test_executor_that_is_not_fenced_is_kept_until_it_is_released(house: House) -> None:
+    house.sites.configure({"default": spec()}, 0.0)
+    first = house.made[0]
+    house.up(first)
+    first.waiting.append(e.ZygoteGone("default", "u0", fenced=False))
+    house.sites.events(first.fileno(), 5.0)
+    assert first.done == []
+    house.sites.release("u0")
+    assert first.done == ["closed"]
