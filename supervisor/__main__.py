@@ -73,8 +73,8 @@ def _run(options: argparse.Namespace, announce: _Announcer) -> int:
         logs.set_up(loaded.settings.logging, paths, quiet=options.quiet)
         for warning in loaded.warnings:
             log.warning("%s", warning)
-        _raise_descriptor_limit()
-        driver = _compose(read, loaded, paths, Options(options.dev, options.quiet), announce)
+        nofile = _raise_descriptor_limit()
+        driver = _compose(read, loaded, paths, Options(options.dev, options.quiet, nofile), announce)
         log.info("supervisor %d is up: %s", os.getpid(), loaded.settings.file)
         code = _live(driver)
         log.info("supervisor %d stopped", os.getpid())
@@ -142,10 +142,11 @@ def _journal_error(message: str) -> JobyardError:
     return JobyardError(message, hint="it was written by another version of jobyard: start that one")
 
 
-def _raise_descriptor_limit() -> None:
-    """libzmq ends the process when it runs out of descriptors, so take all that the system gives."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+def _raise_descriptor_limit() -> int:
+    """libzmq ends the process when it runs out of descriptors, so take all that the system gives; returns what it was."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return soft
 
 
 def _parser() -> argparse.ArgumentParser:

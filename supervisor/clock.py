@@ -1,14 +1,15 @@
 """The one clock of the supervisor: what time it is, a timer that wakes the loop, and word of clock steps.
 
-Boot time (CLOCK_BOOTTIME) goes on while the machine is suspended and never jumps; delays and deadlines use it. The
-timer is a timerfd where the system has one, so that it fires after a suspend too; elsewhere the loop's timeout
-serves.
+Boot time (CLOCK_BOOTTIME) goes on while the machine is suspended and never jumps; delays use it. The deadlines of
+attempts use the monotonic clock, which stands still meanwhile. The timer is a timerfd where the system has one, so that
+it fires after a suspend too; elsewhere the loop's timeout serves.
 """
 
 from __future__ import annotations
 
 import ctypes
 import errno
+import functools
 import os
 import sys
 import time
@@ -17,7 +18,7 @@ from pathlib import Path
 from .core.events import Now
 
 _CLOCK_REALTIME = 0
-_CLOCK_BOOTTIME = 7
+MONOTONIC, BOOTTIME = 1, 7  # clocks of a Timer
 _TFD_FLAGS = 0o2000000 | 0o4000  # TFD_CLOEXEC | TFD_NONBLOCK
 _TFD_TIMER_ABSTIME, _TFD_TIMER_CANCEL_ON_SET = 1, 2
 _FAR_FUTURE_S = 1 << 40
@@ -50,17 +51,21 @@ def _boot_s() -> float:
 
 
 class Timer:
-    """Readable from a given boot time on. Without timerfd ``fileno`` is None; ``timeout_s`` says how long to wait."""
+    """Readable from a given time on. Without timerfd ``fileno`` is None; ``timeout_s`` says how long to wait.
 
-    def __init__(self) -> None:
-        self._fd = _timerfd(_CLOCK_BOOTTIME)
+    Args:
+        clock: what it goes by, one of the constants above; without timerfd it is the monotonic clock in any case.
+    """
+
+    def __init__(self, clock: int = BOOTTIME) -> None:
+        self._fd = _timerfd(clock)
         self._at: float | None = None
 
     def fileno(self) -> int | None:
         return self._fd
 
     def set(self, at: float | None) -> None:
-        """Fire at this boot time (None: never); a moment that has passed fires at once."""
+        """Fire at this time (None: never); a moment that has passed fires at once."""
         if at == self._at:
             return
         self._at = at
@@ -114,15 +119,21 @@ class StepWatch:
 def _timerfd(clock: int) -> int | None:
     if not sys.platform.startswith("linux"):
         return None
-    fd = ctypes.CDLL(None, use_errno=True).timerfd_create(clock, _TFD_FLAGS)
+    fd: int = _libc().timerfd_create(clock, _TFD_FLAGS)
     return fd if fd >= 0 else None
+
+
+@functools.cache
+def _libc() -> ctypes.CDLL:
+    """Made once: each new one looks its functions up again, which takes longer than what they do."""
+    return ctypes.CDLL(None, use_errno=True)
 
 
 def _settime(fd: int, at: float, flags: int) -> None:
     seconds = int(at)
     value = _TimeSpec(seconds, int((at - seconds) * 1e9) if at else 0)
     spec = _TimerSpec(_TimeSpec(0, 0), value)
-    if ctypes.CDLL(None, use_errno=True).timerfd_settime(fd, flags, ctypes.byref(spec), None) != 0:
+    if _libc().timerfd_settime(fd, flags, ctypes.byref(spec), None) != 0:
         code = ctypes.get_errno()
         raise OSError(code, os.strerror(code))
 

@@ -6,6 +6,7 @@ goes on meanwhile. A bad config changes nothing.
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import os
 import time
@@ -36,10 +37,16 @@ log = logging.getLogger("jobyard")
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How the supervisor was started: ``dev`` takes in changed code before a submit, ``quiet`` logs to files only."""
+    """How the supervisor was started.
+
+    Attributes:
+        dev: take in changed code and config before each submit. quiet: log to the files only.
+        nofile: the limit of open files that it began with, which jobs get back.
+    """
 
     dev: bool = False
     quiet: bool = False
+    nofile: int | None = None
 
 
 @dataclass(slots=True)
@@ -111,7 +118,8 @@ class Office:
                 )
 
     def _specs(self, settings: Settings) -> dict[str, PoolSpec]:
-        return {name: pool_spec(settings, self.paths, name) for name in settings.pools}
+        specs = {name: pool_spec(settings, self.paths, name) for name in settings.pools}
+        return {name: dataclasses.replace(spec, nofile=spec.nofile or self._options.nofile) for name, spec in specs.items()}
 
     def _apply(self, specs: dict[str, PoolSpec], tokens: list[Token]) -> None:
         self._stamps = self._stamp()

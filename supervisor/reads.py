@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import heapq
+import itertools
 from collections.abc import Iterator
 
 from ..protocol import codec
@@ -15,7 +15,6 @@ from . import output
 from .core.machine import Machine
 from .core.pools import queue_mode
 from .core.state import Job
-
 
 _REPLY_BYTES_MAX = codec.MESSAGE_BYTES_MAX // 2
 _JOB_BYTES = 4096  # what a job takes in a reply beside its values, generously
@@ -63,14 +62,12 @@ def _with_log(job_id: int, attempt: AttemptInfo, output_dir: str) -> AttemptInfo
 def listed(machine: Machine, request: List) -> Jobs:
     """Matching jobs, newest first."""
     limit = max(1, min(request.limit, LIST_JOBS_MAX))
-    below = request.before
-    found = (job.id for job in matching(machine, request.filter) if below is None or job.id < below)
-    ids = heapq.nlargest(limit + 1, found)
-    return described(machine, [machine.state.jobs[job_id] for job_id in ids[:limit]], len(ids) > limit)
+    found = list(itertools.islice(matching(machine, request.filter, request.before), limit + 1))
+    return described(machine, found[:limit], len(found) > limit)
 
 
-def matching(machine: Machine, wanted: Filter) -> Iterator[Job]:
-    """Jobs for which every given condition holds.
+def matching(machine: Machine, wanted: Filter, before: int | None = None) -> Iterator[Job]:
+    """Jobs for which every given condition holds, newest first, with ids below ``before``.
 
     Raises:
         BadArguments: a state that does not exist.
@@ -78,19 +75,33 @@ def matching(machine: Machine, wanted: Filter) -> Iterator[Job]:
     unknown = set(wanted.states) - set(STATES)
     if unknown:
         raise BadArguments(f"there is no state {min(unknown)!r}", hint="states: " + ", ".join(STATES))
-    states = frozenset(wanted.states)
-    return (job for job in machine.state.jobs.values() if (not states or job.state in states) and _matches(job, wanted))
+    return _matching(machine, wanted, before)
+
+
+def _matching(machine: Machine, wanted: Filter, before: int | None) -> Iterator[Job]:
+    """The loop stands still meanwhile, so the common conditions are looked at without a call for each job."""
+    jobs, states, queue = machine.state.jobs, frozenset(wanted.states or STATES), wanted.queue
+    others = wanted.ref is not None or wanted.since is not None or bool(wanted.tags)
+    for job_id in sorted(jobs, reverse=True):
+        job = jobs[job_id]
+        if (
+            job.state in states
+            and (queue is None or job.queue == queue)
+            and (before is None or job_id < before)
+            and (not others or _matches(job, wanted))
+        ):
+            yield job
 
 
 def _matches(job: Job, wanted: Filter) -> bool:
-    if wanted.queue is not None and job.queue != wanted.queue:
-        return False
     if wanted.ref is not None and wanted.ref not in (job.ref, job.name):
         return False
     if wanted.since is not None and job.created_at < wanted.since:
         return False
-    tags = job.tags or {}
-    return all(tags.get(key) == value for key, value in wanted.tags.items())
+    if not wanted.tags:
+        return True
+    tags = job.tags
+    return tags is not None and wanted.tags.items() <= tags.items()
 
 
 def queues(machine: Machine) -> list[QueueStatus]:

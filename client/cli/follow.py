@@ -6,6 +6,7 @@ Nothing here polls: a request for output is parked by the supervisor until there
 from __future__ import annotations
 
 import codecs
+import dataclasses
 from collections.abc import Callable
 
 from ...protocol import messages, states
@@ -61,15 +62,20 @@ class Printer:
 
 
 def read(context: Context, job_id: int, attempt: int | None, sink: Sink, *, wait: bool = False) -> messages.LogReply:
-    """Give all output of one attempt to ``sink``; with ``wait`` until the attempt is over. Returns the last reply."""
-    offset = 0
+    """Give all output of one attempt to ``sink``; with ``wait`` until the attempt is over.
+
+    Returns:
+        The last reply, with all bytes that were dropped.
+    """
+    offset = dropped = 0
     timeout = FOREVER if wait else REQUEST_TIMEOUT_S
     while True:
         reply: messages.LogReply = context.request(messages.Logs(job_id, attempt, offset, wait), timeout)
         for chunk in reply.chunks:
             sink(chunk)
+        dropped += reply.dropped_bytes
         if reply.ended or not (wait or reply.chunks):
-            return reply
+            return dataclasses.replace(reply, dropped_bytes=dropped)
         attempt, offset = reply.attempt, reply.next_offset
 
 

@@ -14,7 +14,7 @@ from ...protocol.errors import JobyardError
 from ...protocol.job import ErrorInfo, Progress, Usage
 from ..core.events import Child, End, Progressed
 from .zygote import channel
-from .zygote.control import boot_now
+from .zygote.control import now
 from .zygote.deadlines import Deadlines
 from .zygote.loop import ONCE, READ, Loop
 from .zygote.page import Slot
@@ -70,7 +70,7 @@ class Ear:
         if self.end is not None or events & ~(READ | ONCE):
             return  # nothing more will come
         if poked:
-            self._deadlines.set((HEAR, self._child.kid), boot_now() + PROGRESS_S)
+            self._deadlines.set((HEAR, self._child.kid), now() + PROGRESS_S)
         else:
             self.again()
 

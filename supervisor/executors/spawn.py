@@ -16,7 +16,7 @@ import uuid
 
 from ...protocol.errors import JobyardError
 from ...protocol.job import Usage
-from ..clock import Timer
+from ..clock import MONOTONIC, Timer
 from ..core.effects import Order
 from ..core.events import Child, ChildExited, ChildReady, Exit, LogGrown, PrepareFailed, ZygoteGone, ZygoteUp
 from .base import Caps, ExecutorEvent, PoolSpec
@@ -27,7 +27,7 @@ from .mailbox import Mailbox
 from .orders import send_go, start_message
 from .zygote import logfile, scratch
 from .zygote.channel import Gone
-from .zygote.control import Control, Kid, boot_now
+from .zygote.control import Control, Kid, now
 from .zygote.deadlines import Deadlines
 from .zygote.fence import MARK, fence, identities, kill_marked
 from .zygote.kill import freeze_and_kill, signal_group, tree
@@ -69,7 +69,7 @@ class SpawnExecutor:
         self._fd = self._loop.fileno()
         self._mailbox = Mailbox(self._loop)
         self._deadlines = Deadlines()
-        self._timer = Timer()
+        self._timer = Timer(MONOTONIC)
         timer = self._timer.fileno()
         assert timer is not None
         self._loop.watch(timer, self._time_passed)
@@ -287,7 +287,7 @@ class SpawnExecutor:
 
     def _time_passed(self, events: int) -> None:
         self._timer.clear()
-        for what, number in self._deadlines.due(boot_now()):
+        for what, number in self._deadlines.due(now()):
             spawned = self._kids.get(number)
             if spawned is None or spawned.ear is None:
                 continue

@@ -139,6 +139,10 @@ class Yard:
     def zygotes(self) -> list[int]:
         return [pool.pid for pool in self.client().status().pools if pool.pid is not None]
 
+    def segment(self) -> Path:
+        """The journal's open segment; space that it has taken ahead is zeros."""
+        return max((self.directory / ".jobyard" / "journal").glob("*.segment"))
+
     def path(self, name: str) -> Path:
         return self.directory / name
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import resource
 import socket
 import stat
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from typing import Any
@@ -96,6 +99,9 @@ def test_hundred_megabytes_of_output_are_capped_and_do_not_stop_the_job(make_yar
     assert job.result(timeout=60) == "done"
     kept = sum(path.stat().st_size for path in yard.directory.glob(".jobyard/output/**/*") if path.is_file())
     assert kept < 6 << 20
+    command = [sys.executable, "-m", "jobyard", "logs", str(job.id), "--json", "--config", str(yard.config)]
+    shown = json.loads(subprocess.run(command, capture_output=True, check=True, timeout=60).stdout)
+    assert shown["dropped_bytes"] > 90_000_000
     next_job_runs(yard)
 
 
@@ -243,9 +249,7 @@ def test_full_disk_refuses_and_recovers_by_itself(make_yard: Callable[..., Yard]
     yard = make_yard()
     client = yard.client()
     job = client.submit("jobs:sleep", 2.0)
-    journal = max(
-        path.stat().st_size for path in yard.directory.glob(".jobyard/journal/*") if "reserve" not in path.name
-    )
+    journal = len(yard.segment().read_bytes().rstrip(b"\0"))
     resource.prlimit(yard.pid, resource.RLIMIT_FSIZE, (journal + 600, resource.RLIM_INFINITY))
     wait_for("a refusal", lambda: refused(client))
     with pytest.raises(jobyard.StorageUnavailable):

@@ -21,9 +21,9 @@ REPORT_S = 1.0  # a child that outlives SIGKILL by this is reported as one that 
 _REASON_CHARS_MAX = 1000
 
 
-def boot_now() -> float:
-    """Seconds since boot, suspended time included."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
+def now() -> float:
+    """Seconds on the monotonic clock, which stands still while the machine is suspended: that kills nothing."""
+    return time.monotonic()
 
 
 class Kid:
@@ -69,7 +69,7 @@ class Control:
         if kid.ended:
             return
         kid.start = start
-        kid.began = boot_now()
+        kid.began = now()
         for what, delay_s in ((SOFT, start.soft_timeout_s), (HARD, start.timeout_s), (STALL, start.stall_timeout_s)):
             if delay_s is not None:
                 self._deadlines.set((what, kid.id), kid.began + delay_s)
@@ -84,7 +84,7 @@ class Control:
         """Ask the attempt to stop and kill it after ``grace_s``; once it was asked, only a shorter grace counts."""
         if kid.ended:
             return
-        due = boot_now() + grace_s
+        due = now() + grace_s
         if kid.killed is not None:
             armed = self._deadlines.get((GRACE, kid.id))
             if armed is not None and due < armed:
@@ -106,7 +106,7 @@ class Control:
         if kid.ended:
             return
         self._slay(kid)
-        self._deadlines.set((REPORT, kid.id), boot_now() + REPORT_S)
+        self._deadlines.set((REPORT, kid.id), now() + REPORT_S)
 
     def expire(self, what: str, kid: Kid) -> None:
         """One of its deadlines has come."""
@@ -126,7 +126,7 @@ class Control:
             signal_one(kid.pid, signal.SIGCONT)
         elif what == STALL and start.stall_timeout_s is not None:
             silent_until = max(kid.began, kid.slot.last_beat()) + start.stall_timeout_s
-            if silent_until > boot_now():
+            if silent_until > now():
                 self._deadlines.set((STALL, kid.id), silent_until)
             else:
                 self.stop(kid, "stall", start.grace_s, f"gave no sign of life for {start.stall_timeout_s:g} s")

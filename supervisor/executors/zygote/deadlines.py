@@ -1,6 +1,6 @@
 """Deadlines by key: armed, moved, dropped, and handed out when they are due.
 
-Owns their order. Knows no clock: moments are boot times in seconds that the caller gives.
+Owns their order. Knows no clock: moments are seconds on whichever one the caller goes by.
 """
 
 from __future__ import annotations

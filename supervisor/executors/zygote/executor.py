@@ -17,7 +17,7 @@ from typing import Any
 
 from ....protocol.errors import JobyardError
 from ....protocol.job import Usage
-from ...clock import Timer
+from ...clock import MONOTONIC, Timer
 from ...core.effects import Order
 from ...core.events import (
     Child,
@@ -35,7 +35,7 @@ from ..launch import Launched, boot_message, cannot_start, last_errors, launch, 
 from ..mailbox import Mailbox
 from ..orders import send_go, start_message
 from . import channel
-from .control import boot_now
+from .control import now
 from .deadlines import Deadlines
 from .fence import MARK, fence
 from .limits import boot_id, start_time
@@ -84,7 +84,7 @@ class ZygoteExecutor:
         self._fd = self._loop.fileno()
         self._boot_id = boot_id()
         self._deadlines = Deadlines()
-        self._timer = Timer()
+        self._timer = Timer(MONOTONIC)
         self._mailbox = Mailbox(self._loop)
         timer = self._timer.fileno()
         assert timer is not None
@@ -287,7 +287,7 @@ class ZygoteExecutor:
 
     def _time_passed(self, events: int) -> None:
         self._timer.clear()
-        for what, number in self._deadlines.due(boot_now()):
+        for what, number in self._deadlines.due(now()):
             kid = self._kids.get(number)
             if what == ANSWER:
                 self._overdue(number)
@@ -300,7 +300,7 @@ class ZygoteExecutor:
 
     def _expect(self, number: int, seconds: float) -> None:
         self._late.discard(number)
-        self._deadlines.set((ANSWER, number), boot_now() + seconds)
+        self._deadlines.set((ANSWER, number), now() + seconds)
         self._set_timer()
 
     def _answered(self, count: int = 1) -> None:
@@ -308,7 +308,7 @@ class ZygoteExecutor:
         self._outstanding -= count
         self._late.discard(0)
         if self._outstanding > 0:
-            self._deadlines.set((ANSWER, 0), boot_now() + ANSWER_S)
+            self._deadlines.set((ANSWER, 0), now() + ANSWER_S)
         else:
             self._deadlines.drop((ANSWER, 0))
 
@@ -316,7 +316,7 @@ class ZygoteExecutor:
         """It hangs, unless the whole machine was asleep: look once more, then end it, so that its slots get free."""
         if number not in self._late:
             self._late.add(number)
-            self._deadlines.set((ANSWER, number), boot_now() + ANSWER_AGAIN_S)
+            self._deadlines.set((ANSWER, number), now() + ANSWER_AGAIN_S)
         elif self._launched is not None and not self._gone:
             self._why = f"its zygote did not answer for {ANSWER_S:g} s and was killed"
             signal.pidfd_send_signal(self._launched.pidfd, signal.SIGKILL)

@@ -13,7 +13,7 @@ import socket
 from collections.abc import Callable
 
 from . import channel, writer
-from .control import boot_now
+from .control import now
 from .deadlines import Deadlines
 from .kill import signal_one
 from .loop import ONCE, READ, Loop
@@ -105,7 +105,7 @@ class Logs:
             self._wire = None
         if any(stream.handed for stream in self._streams.values()):
             restart_at = self._started_at + RESTART_S
-            if restart_at > boot_now():
+            if restart_at > now():
                 self._deadlines.set((WRITER, 0), restart_at)
             else:
                 self.restart()
@@ -149,21 +149,21 @@ class Logs:
         try:
             ours, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         except OSError:
-            self._deadlines.set((WRITER, 0), boot_now() + RESTART_S)
+            self._deadlines.set((WRITER, 0), now() + RESTART_S)
             return False
         try:
             pid = os.fork()
         except OSError:
             ours.close()
             its.close()
-            self._deadlines.set((WRITER, 0), boot_now() + RESTART_S)
+            self._deadlines.set((WRITER, 0), now() + RESTART_S)
             return False
         if pid == 0:
             writer.run(its, self._output_dir, self._bytes_max)
         its.close()
         self.pid = pid
         self._known.add(pid)
-        self._started_at = boot_now()
+        self._started_at = now()
         self._wire = Wire(self._loop, ours, channel.FROM_WRITER, self._message, self._cut_off)
         return True
 

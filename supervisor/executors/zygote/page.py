@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 SLOTS = 4096
 _SLOT_BYTES = 512
-_LIFE = struct.Struct("=dQB7x")  # sign of life (boot time), base memory in bytes, scratch directory made
+_LIFE = struct.Struct("=dQB7x")  # sign of life (monotonic time), base memory in bytes, scratch directory made
 _PROGRESS = struct.Struct("=IIddd")  # version (odd while it is written), text length, done, total (NaN: unknown), at
 _PROGRESS_AT = _LIFE.size
 _TEXT_AT = _PROGRESS_AT + _PROGRESS.size
@@ -81,7 +81,7 @@ class Slot:
     # -- the child's side ----------------------------------------------------------------------------------------------
 
     def beat(self, now: float) -> None:
-        """Sign of life at this boot time."""
+        """Sign of life at this monotonic time."""
         struct.pack_into("=d", self._memory, self._at, now)
 
     def set_base(self, size: int) -> None:
@@ -105,7 +105,7 @@ class Slot:
     # -- the others' side ----------------------------------------------------------------------------------------------
 
     def last_beat(self) -> float:
-        """Boot time of the last sign of life, 0.0 if there was none."""
+        """Monotonic time of the last sign of life, 0.0 if there was none."""
         return float(struct.unpack_from("=d", self._memory, self._at)[0])
 
     def base(self) -> int:

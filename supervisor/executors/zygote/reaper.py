@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 
 from .channel import Gone
-from .control import REPORT_S, Control, Kid, boot_now
+from .control import REPORT_S, Control, Kid, now
 from .deadlines import Deadlines
 from .kill import OwnChildren, freeze_and_kill, reap, signal_group, sweep, tree
 from .logs import Logs
@@ -35,7 +35,7 @@ class _Grave:
         self.code = code  # negative for a signal, None if it lives
         self.usage = usage
         self.at = time.time()
-        self.since = boot_now()
+        self.since = now()
         self.swept = False
         self.survivors = 0
 
@@ -102,7 +102,7 @@ class Reaper:
         """The rest of an earlier sweep is due."""
         left = self._sweep()
         waiting = [grave for grave in self._graves.values() if not grave.swept]
-        age_s = boot_now() - min((grave.since for grave in waiting), default=boot_now())
+        age_s = now() - min((grave.since for grave in waiting), default=now())
         if left and age_s >= REPORT_S:
             self._known.update(left)
             self._unkillable.update(left)
@@ -158,14 +158,14 @@ class Reaper:
         return sweep(self._children.pids, self._known, self._wait, SWEEP_S)
 
     def _sweep_later(self) -> None:
-        self._deadlines.set((SWEEP, 0), boot_now() + SWEEP_AGAIN_S)
+        self._deadlines.set((SWEEP, 0), now() + SWEEP_AGAIN_S)
 
     def _swept(self, grave: _Grave) -> None:
         grave.swept = True
         if grave.kid.start is None or self._logs.end(grave.kid.id):
             self._finish(grave)
         else:
-            self._deadlines.set((OUTPUT, grave.kid.id), boot_now() + OUTPUT_S)
+            self._deadlines.set((OUTPUT, grave.kid.id), now() + OUTPUT_S)
 
     def _finish(self, grave: _Grave) -> None:
         kid = grave.kid

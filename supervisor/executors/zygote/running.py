@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from ....protocol.errors import BadArguments, CancelRequested
 from . import joblog
 from .channel import Go, Stop
-from .control import SOFT, boot_now
+from .control import SOFT, now
 from .page import Noted, Slot
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ class RunningJob:
 
     def heartbeat(self) -> None:
         """Sign of life, for jobs with a ``stall_timeout``."""
-        self._slot.beat(boot_now())
+        self._slot.beat(now())
 
     def log(self, text: object, level: str = "info") -> None:
         """Write a line to the job's log.

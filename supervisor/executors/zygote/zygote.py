@@ -15,7 +15,7 @@ from typing import Any
 
 from . import channel, child, limits
 from .boot import Booted, boot
-from .control import Control, Kid, boot_now
+from .control import Control, Kid, now
 from .deadlines import Deadlines
 from .kill import signal_group
 from .link import Link
@@ -75,7 +75,7 @@ class Zygote:
         """Until it is retired and has nothing left, or is left alone with nothing to tell."""
         while not self._finished():
             self._loop.run_once(self._timeout_s())
-            for key in self._deadlines.due(boot_now()):
+            for key in self._deadlines.due(now()):
                 self._expire(*key)
             for _ in range(min(self._owed, FORKS_PER_TURN)):
                 self._make_one()
@@ -86,7 +86,7 @@ class Zygote:
         if self._owed:
             return 0.0
         at = self._deadlines.next_at()
-        return None if at is None else max(0.0, at - boot_now())
+        return None if at is None else max(0.0, at - now())
 
     def _expire(self, what: str, number: int) -> None:
         if what == SWEEP:
@@ -125,7 +125,7 @@ class Zygote:
         self._link.put(channel.Ready(self._warnings))
 
     def _lost(self) -> None:
-        self._deadlines.set((LONELY, 0), boot_now() + LONELY_S)
+        self._deadlines.set((LONELY, 0), now() + LONELY_S)
 
     def _message(self, message: Any) -> None:
         match message:

@@ -21,7 +21,7 @@ class Bench:
         self.signals: list[tuple[int, int]] = []
         self.slain: list[int] = []
         self.stuck: list[int] = []
-        monkeypatch.setattr(control, "boot_now", lambda: self.now)
+        monkeypatch.setattr(control, "now", lambda: self.now)
         monkeypatch.setattr(control, "signal_group", lambda pid, number: self.signals.append((pid, number)))
         monkeypatch.setattr(control, "signal_one", lambda pid, number: self.signals.append((-pid, number)))
         self.deadlines = Deadlines()

@@ -1,0 +1,60 @@
+"""Lists of jobs: newest first, page by page, whatever order they finished in."""
+
+from __future__ import annotations
+
+import pytest
+from jobyard.protocol.errors import BadArguments
+from jobyard.protocol.job import Policy
+from jobyard.protocol.messages import Filter, List
+from jobyard.supervisor import reads
+from jobyard.supervisor.core import records as r
+from jobyard.supervisor.core.machine import Machine
+from jobyard.supervisor.core.rules import Rules
+from jobyard.supervisor.core.state import State
+
+
+@pytest.fixture
+def machine() -> Machine:
+    """Jobs 1 to 9; 3, 8 and 5 are cancelled, in this order; even ones are in queue "mail" and carry a tag."""
+    state = State()
+    for number in range(1, 10):
+        even = number % 2 == 0
+        new = r.NewJob(
+            number, f"{number:032x}", "app:f", "f", b"", "mail" if even else "default", 0, Policy(), float(number), 0.0,
+            tags={"even": "yes", "n": str(number)} if even else None,
+        )  # fmt: skip
+        state.apply(r.Submitted([new]))
+    state.apply(r.Cancelled([3, 8, 5], 0.0, "me"))
+    again = State()
+    for chunk in state.dump():
+        again.load(chunk)
+    return Machine(again, Rules())
+
+
+@pytest.mark.parametrize(
+    ("wanted", "ids"),
+    [
+        (Filter(), [9, 8, 7, 6, 5, 4, 3, 2, 1]),
+        (Filter(states=["cancelled"]), [8, 5, 3]),
+        (Filter(queue="mail"), [8, 6, 4, 2]),
+        (Filter(tags={"even": "yes"}, states=["queued"]), [6, 4, 2]),
+        (Filter(tags={"even": "yes", "n": "4"}), [4]),
+        (Filter(since=7.0), [9, 8, 7]),
+        (Filter(ref="f", queue="default", states=["queued"]), [9, 7, 1]),
+        (Filter(ref="g"), []),
+    ],
+)
+def test_every_condition_holds_and_the_newest_comes_first(machine: Machine, wanted: Filter, ids: list[int]) -> None:
+    assert [job.id for job in reads.listed(machine, List(wanted)).jobs] == ids
+
+
+def test_pages_follow_each_other_without_a_gap(machine: Machine) -> None:
+    first = reads.listed(machine, List(limit=4))
+    second = reads.listed(machine, List(limit=5, before=first.jobs[-1].id))
+    assert [job.id for job in [*first.jobs, *second.jobs]] == [9, 8, 7, 6, 5, 4, 3, 2, 1]
+    assert (first.more, second.more) == (True, False)
+
+
+def test_unknown_state_is_named(machine: Machine) -> None:
+    with pytest.raises(BadArguments, match="'done'"):
+        reads.listed(machine, List(Filter(states=["done"])))
