@@ -143,7 +143,7 @@ def _journal_error(message: str) -> JobyardError:
 
 
 def _raise_descriptor_limit() -> int:
-    """libzmq ends the process when it runs out of descriptors, so take all that the system gives; returns what it was."""
+    """Take all that the system gives, since libzmq ends the process when it runs out; returns what it was."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     return soft

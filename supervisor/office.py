@@ -67,7 +67,12 @@ class Office:
     """
 
     def __init__(
-        self, read: Callable[[], Loaded], loaded: Loaded, paths: Paths, options: Options, ready: Callable[[list[str]], None]
+        self,
+        read: Callable[[], Loaded],
+        loaded: Loaded,
+        paths: Paths,
+        options: Options,
+        ready: Callable[[list[str]], None],
     ) -> None:
         self._read = read
         self._warnings = loaded.warnings
@@ -119,7 +124,8 @@ class Office:
 
     def _specs(self, settings: Settings) -> dict[str, PoolSpec]:
         specs = {name: pool_spec(settings, self.paths, name) for name in settings.pools}
-        return {name: dataclasses.replace(spec, nofile=spec.nofile or self._options.nofile) for name, spec in specs.items()}
+        nofile = self._options.nofile
+        return {name: dataclasses.replace(spec, nofile=spec.nofile or nofile) for name, spec in specs.items()}
 
     def _apply(self, specs: dict[str, PoolSpec], tokens: list[Token]) -> None:
         self._stamps = self._stamp()
