@@ -9,10 +9,7 @@ The job returns None and prints nothing. The zygote measures its bare rate itsel
 from __future__ import annotations
 
 import os
-import select
-import statistics
 import sys
-import tempfile
 import time
 from pathlib import Path
 
@@ -39,6 +36,8 @@ def measure_bare() -> None:
 
 def run_round(directory: str, slots: int, jobs: int) -> tuple[float, float]:
     """Jobs per second of one fresh zygote, and its bare rate."""
+    import select  # here, since what a zygote loads is what every child carries
+
     from jobyard.protocol import codec
     from jobyard.supervisor.core.effects import Order
     from jobyard.supervisor.core.events import ChildExited, ChildReady
@@ -82,6 +81,9 @@ def run_round(directory: str, slots: int, jobs: int) -> tuple[float, float]:
 
 
 def main() -> None:
+    import statistics
+    import tempfile
+
     jobs = int(sys.argv[1]) if len(sys.argv) > 1 else 400
     rows: dict[int, list[tuple[float, float]]] = {slots: [] for slots in SLOTS}
     with tempfile.TemporaryDirectory() as directory:

@@ -7,28 +7,28 @@ written by a process that runs somebody else's code, and is checked as such.
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Callable
 
 from ...protocol.errors import JobyardError
 from ...protocol.job import ErrorInfo, Progress, Usage
 from ..core.events import Child, End, Progressed
 from .zygote import channel
+from .zygote.channel import Socket
 from .zygote.control import now
 from .zygote.deadlines import Deadlines
 from .zygote.loop import ONCE, READ, Loop
 from .zygote.page import Slot
 
-HEAR = "hear"  # key of the deadline at which a child that told progress is listened to again
+HEAR = "hear"  # key of the deadline at which a child is listened to, by ``listen``
 PROGRESS_S = 0.1
 END_KINDS = frozenset({"ok", "error", "give_up", "retry_later", "final", "stopped"})
 
 
 class Ear:
-    """Listens to one child; closes ``sock`` in the end.
+    """Listens to one child, once ``listen`` is called; closes ``sock`` in the end.
 
-    A child that tells of progress is not listened to for a while: its newest progress lies in its slot, so that
-    whatever it says meanwhile, the last word is read.
+    A child that was just let go, or has told of progress, is not listened to for a while: its newest progress lies in
+    its slot, so that whatever it says meanwhile, the last word is read. One that ends soon wakes nobody by saying so.
     """
 
     def __init__(
@@ -36,7 +36,7 @@ class Ear:
         loop: Loop,
         deadlines: Deadlines,
         child: Child,
-        sock: socket.socket,
+        sock: Socket,
         slot: Slot,
         progressed: Callable[[Progressed], None],
         up: Callable[[], None],
@@ -49,11 +49,19 @@ class Ear:
         self._child = child
         self._progressed = progressed
         self._up = up
-        loop.watch(sock.fileno(), self._readable, READ | ONCE)
+        self._watched = False
 
-    def again(self) -> None:
-        """Listen again."""
-        self._loop.change(self.sock.fileno(), READ | ONCE)
+    def listen(self) -> None:
+        """Listen from now on."""
+        if self._watched:
+            self._loop.change(self.sock.fileno(), READ | ONCE)
+        else:
+            self._watched = True
+            self._loop.watch(self.sock.fileno(), self._readable, READ | ONCE)
+
+    def listen_later(self) -> None:
+        """Listen when the child has had some time."""
+        self._deadlines.set((HEAR, self._child.kid), now() + PROGRESS_S)
 
     def drain(self) -> End | None:
         """Read all that is there; returns the child's end if it told one."""
@@ -70,16 +78,16 @@ class Ear:
         if self.end is not None or events & ~(READ | ONCE):
             return  # nothing more will come
         if poked:
-            self._deadlines.set((HEAR, self._child.kid), now() + PROGRESS_S)
+            self.listen_later()
         else:
-            self.again()
+            self.listen()
 
     def _read(self) -> bool:
         """True if there was word of progress."""
         poked = False
         while self.end is None:
             try:
-                data, fds = channel.receive(self.sock, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+                data, fds = channel.receive(self.sock, channel.PEEK | channel.DONTWAIT)
             except OSError:
                 break
             if not data:
@@ -90,7 +98,7 @@ class Ear:
                 self.end = _end(message)
                 if self.end is not None:
                     break
-            self.sock.recv(1, socket.MSG_DONTWAIT)
+            self.sock.recv(1, channel.DONTWAIT)
             if isinstance(message, channel.Up):
                 self._up()
             poked = poked or isinstance(message, channel.Poke)

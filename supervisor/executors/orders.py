@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import socket
-
 from ..core.effects import Order
 from .zygote import channel, logfile
+from .zygote.channel import Socket
 
 
 def start_message(kid: int, order: Order) -> channel.Start:
@@ -21,7 +20,7 @@ def start_message(kid: int, order: Order) -> channel.Start:
     )
 
 
-def send_go(sock: socket.socket, order: Order, output: str | None) -> None:
+def send_go(sock: Socket, order: Order, output: str | None) -> None:
     """Let the child at the other end run; one that is gone is left to its exit.
 
     Raises:

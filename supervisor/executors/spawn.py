@@ -30,7 +30,7 @@ from .zygote.channel import Gone
 from .zygote.control import Control, Kid, now
 from .zygote.deadlines import Deadlines
 from .zygote.fence import MARK, fence, identities, kill_marked
-from .zygote.kill import freeze_and_kill, signal_group, tree
+from .zygote.kill import freeze_and_kill, kill_below, signal_group, signal_one, tree
 from .zygote.limits import boot_id, start_time
 from .zygote.loop import Loop
 from .zygote.page import SLOTS, Page
@@ -217,6 +217,7 @@ class SpawnExecutor:
         spawned.ear = Ear(
             self._loop, self._deadlines, child, ours, slot, self._mailbox.put, lambda: self._came_up(spawned)
         )
+        spawned.ear.listen()
         self._loop.watch(launched.pidfd, lambda events: self._ended(spawned))
 
     def _mark(self, number: int) -> str:
@@ -292,7 +293,7 @@ class SpawnExecutor:
             if spawned is None or spawned.ear is None:
                 continue
             if what == HEAR:
-                spawned.ear.again()
+                spawned.ear.listen()
             elif not spawned.exited:
                 self._control.expire(what, spawned.kid)
         self._set_timer()
@@ -316,4 +317,6 @@ class SpawnExecutor:
 
 
 def _slay(kid: Kid) -> None:
-    freeze_and_kill([kid.pid])
+    """Kill what is below the child while it is stopped: as a subreaper it keeps all of that until it dies itself."""
+    kill_below(kid.pid)
+    signal_one(kid.pid, signal.SIGKILL)

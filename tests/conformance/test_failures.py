@@ -54,6 +54,34 @@ def test_children_that_cannot_be_forked_are_counted_and_nothing_leaks(make_yard:
     assert yard.run("add", 1, 1).value == 2, "it recovers"
 
 
+NO_THIRD_FORK = """
+import errno, os
+real, forks = os.fork, []
+def fork():
+    if os.path.exists({flag!r}):
+        forks.append(1)
+        if len(forks) > 2:
+            raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+    return real()
+os.fork = fork
+"""
+
+
+@zygote_only
+def test_children_that_were_forked_before_there_was_no_room_can_be_used(make_yard: MakeYard, tmp_path: Path) -> None:
+    flag = tmp_path / "nearly-full"
+    (tmp_path / "no_third_fork.py").write_text(NO_THIRD_FORK.format(flag=str(flag)))
+    yard = make_yard(path=[JOBS, str(tmp_path)], preload=["no_third_fork", "conformance_jobs"])
+    yard.run("nothing")
+    before = descriptors_of_zygote(yard)
+    flag.touch()
+    yard.executor.prepare(10)
+    yard.wait(lambda: yard.failed and len(yard.ready) == 2, "two children and the failure of the others")
+    assert [event.count for event in yard.failed] == [8]
+    assert [yard.run("add", 1, 1).value, yard.run("add", 2, 2).value] == [2, 4]
+    yard.wait(lambda: descriptors_of_zygote(yard) == before, "the same descriptors as before")
+
+
 @spawn_only
 def test_children_that_cannot_be_spawned_are_counted(yard: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*args: Any, **kwargs: Any) -> int:

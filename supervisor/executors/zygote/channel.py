@@ -7,8 +7,8 @@ travels as an anonymous file.
 
 from __future__ import annotations
 
+import _socket
 import os
-import socket
 from array import array
 from collections import deque
 from collections.abc import Callable
@@ -21,7 +21,10 @@ from ....protocol.errors import ProtocolError, TooLarge
 
 ADOPTION_VERSION = 1
 ADOPTION_VERSIONS = (1,)  # spoken by a zygote of this release
-SOCKET = (int(socket.AF_UNIX), int(socket.SOCK_SEQPACKET))  # as plain numbers: enums cost a forked child 20 pages
+Socket = _socket.socket  # what the class of ``socket`` is built on, and takes half as long to make
+# Those of ``socket`` are enums: to combine two of them is Python code, for which a child copies 20 pages.
+SOCKET = (_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
+DONTWAIT, PEEK = _socket.MSG_DONTWAIT, _socket.MSG_PEEK
 INLINE_BYTES_MAX = 64 * 1024  # longer messages go by anonymous file; a packet of 212 KB is EMSGSIZE
 PACKET_BYTES_MAX = 72 * 1024
 KIDS_PER_MESSAGE = 200  # the kernel takes at most 253 descriptors beside one packet
@@ -141,14 +144,12 @@ class Refused(NamedTuple):
 
 
 class Made(NamedTuple):
-    """A child exists; the supervisor's end of its socket goes beside the message.
+    """New children, each ``[kid, pid, slot]``; beside the message goes the supervisor's end of each one's socket.
 
-    When it started is for the supervisor to look up: that costs a process which has just forked 70 copied pages.
+    When they started is for the supervisor to look up: that costs a process which has just forked 70 copied pages.
     """
 
-    kid: int
-    pid: int
-    slot: int
+    kids: list[list[int]]
 
 
 class PrepareFailed(NamedTuple):
@@ -327,27 +328,27 @@ def decode_foreign(data: bytes, known: Kinds) -> Any:
 # -- packets -----------------------------------------------------------------------------------------------------------
 
 
-def send(sock: socket.socket, data: bytes, fds: tuple[int, ...] = (), wait: bool = False) -> bool:
+def send(sock: Socket, data: bytes, fds: tuple[int, ...] = (), wait: bool = False) -> bool:
     """Send one packet with ``fds`` beside it; False if the queue is full and ``wait`` is not set.
 
     Raises:
         OSError: the other side is gone.
     """
-    beside = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array("i", fds))] if fds else []
+    beside = [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, array("i", fds))] if fds else []
     try:
-        sock.sendmsg([data], beside, 0 if wait else socket.MSG_DONTWAIT)
+        sock.sendmsg([data], beside, 0 if wait else DONTWAIT)
     except BlockingIOError:
         return False
     return True
 
 
-def receive(sock: socket.socket, flags: int = 0) -> tuple[bytes, list[int]]:
+def receive(sock: Socket, flags: int = 0) -> tuple[bytes, list[int]]:
     """One packet and the descriptors beside it, which now belong to the caller; ``b""`` is the end of the connection.
 
     Descriptors for which this process has no room are missing, all of one packet together.
 
     Raises:
-        BlockingIOError: nothing is there, with MSG_DONTWAIT in ``flags``.
+        BlockingIOError: nothing is there, with ``DONTWAIT`` in ``flags``.
     """
     try:
         data, beside, got, _ = sock.recvmsg(PACKET_BYTES_MAX, _BESIDE_BYTES, flags | _CLOEXEC)
@@ -359,7 +360,7 @@ def receive(sock: socket.socket, flags: int = 0) -> tuple[bytes, list[int]]:
     if not beside:
         return data, []
     fds = _descriptors(beside)
-    if got & socket.MSG_CTRUNC:
+    if got & _socket.MSG_CTRUNC:
         close_all(fds)
         fds = []
     return data, fds
@@ -368,13 +369,13 @@ def receive(sock: socket.socket, flags: int = 0) -> tuple[bytes, list[int]]:
 def _descriptors(beside: list[tuple[int, int, bytes]]) -> list[int]:
     fds = array("i")
     for level, kind, raw in beside:
-        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+        if level == _socket.SOL_SOCKET and kind == _socket.SCM_RIGHTS:
             fds.frombytes(raw[: len(raw) - len(raw) % fds.itemsize])
     return list(fds)
 
 
-_CLOEXEC = int(getattr(socket, "MSG_CMSG_CLOEXEC", 0))
-_BESIDE_BYTES = socket.CMSG_SPACE(4 * 253)  # as many descriptors as the kernel passes at once
+_CLOEXEC = getattr(_socket, "MSG_CMSG_CLOEXEC", 0)
+_BESIDE_BYTES = _socket.CMSG_SPACE(4 * 253)  # as many descriptors as the kernel passes at once
 
 
 def close_all(fds: list[int] | tuple[int, ...]) -> None:
@@ -435,7 +436,7 @@ class Outbox:
 
     __slots__ = ("_sock", "_waiting")
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: Socket) -> None:
         self._sock = sock
         self._waiting: deque[tuple[bytes, tuple[int, ...], Callable[[], None] | None]] = deque()
 

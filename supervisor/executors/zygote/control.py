@@ -7,11 +7,11 @@ up after them.
 from __future__ import annotations
 
 import signal
-import socket
 import time
 from collections.abc import Callable
 
 from . import channel
+from .channel import Socket
 from .deadlines import Deadlines
 from .kill import signal_group, signal_one
 from .page import Slot
@@ -31,7 +31,7 @@ class Kid:
 
     __slots__ = ("began", "ended", "id", "killed", "pid", "pipes", "slot", "slot_index", "sock", "start")
 
-    def __init__(self, id: int, pid: int, sock: socket.socket, slot_index: int, slot: Slot) -> None:
+    def __init__(self, id: int, pid: int, sock: Socket, slot_index: int, slot: Slot) -> None:
         self.id = id
         self.pid = pid
         self.sock = sock  # the supervisor's end of its socket

@@ -213,6 +213,9 @@ class ZygoteExecutor:
             send_go(kid.ear.sock, order, None)
         except (OSError, JobyardError) as error:
             self._put(channel.Kill(kid.child.kid, "stop", 0.0, f"its arguments cannot be handed over: {error}"))
+            return
+        kid.ear.listen_later()
+        self._set_timer()
 
     # -- from the zygote -----------------------------------------------------------------------------------------------
 
@@ -248,25 +251,30 @@ class ZygoteExecutor:
         self._mailbox.put(ZygoteUp(self.pool, self.uuid, pid, self._started, self._boot_id, self._socket_path))
 
     def _made(self, made: channel.Made, fds: list[int]) -> None:
-        self._answered()
+        self._answered(len(made.kids))
+        sockets: list[int | None] = [*fds] if len(fds) == len(made.kids) else [None] * len(made.kids)
+        for (kid, pid, slot), fd in zip(made.kids, sockets, strict=True):
+            self._add(kid, pid, slot, fd)
+        self._ask()
+
+    def _add(self, kid: int, pid: int, slot: int, fd: int | None) -> None:
+        """A child was made; ``fd`` is its socket, which could not be received if it is None."""
         try:
-            started = start_time(made.pid)
+            started = start_time(pid)
         except OSError:  # no descriptor is free
-            channel.close_all(fds)
-            fds = []
-            started = 0
-        child = Child(self.pool, self.uuid, made.kid, made.pid, started)
-        if not fds or self._page is None:  # its socket could not be received: it can be given nothing
-            self._kids[made.kid] = _Kid(child, None)
-            self._put(channel.Discard(made.kid))
+            if fd is not None:
+                os.close(fd)
+            fd, started = None, 0
+        child = Child(self.pool, self.uuid, kid, pid, started)
+        if fd is None or self._page is None:
+            self._kids[kid] = _Kid(child, None)
+            self._put(channel.Discard(kid))
             self._mailbox.put(PrepareFailed(self.pool, self.uuid, 1, _SUPERVISOR_FULL))
         else:
-            sock = socket.socket(*channel.SOCKET, 0, fds[0])
-            slot = self._page.slot(made.slot)
-            ear = Ear(self._loop, self._deadlines, child, sock, slot, self._mailbox.put, _nothing)
-            self._kids[made.kid] = _Kid(child, ear)
+            sock = channel.Socket(*channel.SOCKET, 0, fd)
+            ear = Ear(self._loop, self._deadlines, child, sock, self._page.slot(slot), self._mailbox.put, _nothing)
+            self._kids[kid] = _Kid(child, ear)
             self._mailbox.put(ChildReady(child))
-        self._ask()
 
     def _exited(self, gone: channel.Gone) -> None:
         kid = self._kids.get(gone.kid)
@@ -292,7 +300,7 @@ class ZygoteExecutor:
             if what == ANSWER:
                 self._overdue(number)
             elif kid is not None and kid.ear is not None:
-                kid.ear.again()
+                kid.ear.listen()
         self._set_timer()
 
     def _set_timer(self) -> None:

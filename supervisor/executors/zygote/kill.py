@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Container
 
 FREEZE_S = 0.2  # one freeze takes no longer
+BELOW_S = 0.5  # nor does killing all below a child that stands
 _QUIET_PASSES = 3  # a process that dies just after it has forked can hide its child from one pass
 _PAGE_FILLED = 4096 - 16  # the kernel hands out a page at a time, of whole entries
 
@@ -125,11 +126,35 @@ def freeze_and_kill(roots: list[int]) -> list[int]:
     return found
 
 
+def kill_below(root: int) -> None:
+    """Stop ``root`` and kill everything below it, again until nothing is left or ``BELOW_S`` is over.
+
+    For a subreaper whose own death would let its descendants get away.
+    """
+    until = time.monotonic() + BELOW_S
+    signal_one(root, signal.SIGSTOP)
+    quiet = 0
+    while quiet < _QUIET_PASSES and time.monotonic() < until:
+        below = [pid for pid in tree([root])[1:] if not _is_dead(pid)]
+        for pid in below:
+            signal_one(pid, signal.SIGKILL)
+        quiet = 0 if below else quiet + 1
+
+
+def _is_dead(pid: int) -> bool:
+    return _state(pid) in b"ZX"
+
+
 def _is_still(pid: int) -> bool:
     """Stopped or dead."""
+    return _state(pid) in b"TtZX"
+
+
+def _state(pid: int) -> bytes:
+    """The letter of its state; X if it is gone."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
             data = file.read()
     except (FileNotFoundError, ProcessLookupError):
-        return True
-    return data[data.rindex(b")") + 2 :][:1] in b"TtZX"
+        return b"X"
+    return data[data.rindex(b")") + 2 :][:1]

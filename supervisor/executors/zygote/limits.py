@@ -82,10 +82,10 @@ def _set_both(kind: int, value: int) -> None:
     resource.setrlimit(kind, (value, value))
 
 
-def oom_score() -> bytes:
+def oom_score(added: int = OOM_SCORE_ADDED) -> bytes:
     """What ``offer_to_oom_killer`` writes in children of this process."""
     with open("/proc/self/oom_score_adj", "rb") as file:
-        return b"%d" % min(1000, int(file.read()) + OOM_SCORE_ADDED)
+        return b"%d" % min(1000, int(file.read()) + added)
 
 
 def offer_to_oom_killer(score: bytes) -> None:

@@ -15,6 +15,7 @@ from typing import NamedTuple
 SLOTS = 4096
 _SLOT_BYTES = 512
 _LIFE = struct.Struct("=dQB7x")  # sign of life (monotonic time), base memory in bytes, scratch directory made
+_BEAT, _BASE = struct.Struct("=d"), struct.Struct("=Q")  # the first two of them
 _PROGRESS = struct.Struct("=IIddd")  # version (odd while it is written), text length, done, total (NaN: unknown), at
 _PROGRESS_AT = _LIFE.size
 _TEXT_AT = _PROGRESS_AT + _PROGRESS.size
@@ -82,11 +83,11 @@ class Slot:
 
     def beat(self, now: float) -> None:
         """Sign of life at this monotonic time."""
-        struct.pack_into("=d", self._memory, self._at, now)
+        _BEAT.pack_into(self._memory, self._at, now)
 
     def set_base(self, size: int) -> None:
         """Memory in bytes that was held before the job's own code."""
-        struct.pack_into("=Q", self._memory, self._at + 8, size)
+        _BASE.pack_into(self._memory, self._at + _BEAT.size, size)
 
     def set_scratch(self) -> None:
         """The attempt has a directory of its own, to be removed."""
@@ -106,11 +107,11 @@ class Slot:
 
     def last_beat(self) -> float:
         """Monotonic time of the last sign of life, 0.0 if there was none."""
-        return float(struct.unpack_from("=d", self._memory, self._at)[0])
+        return float(_BEAT.unpack_from(self._memory, self._at)[0])
 
     def base(self) -> int:
         """Memory in bytes that was held before the job's own code, 0 if that never ran."""
-        return int(struct.unpack_from("=Q", self._memory, self._at + 8)[0])
+        return int(_BASE.unpack_from(self._memory, self._at + _BEAT.size)[0])
 
     def has_scratch(self) -> bool:
         return self._memory[self._at + 16] == 1

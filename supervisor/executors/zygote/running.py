@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
-from types import MappingProxyType
+from collections.abc import Callable, Iterable, Iterator, Sized
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ....protocol.errors import BadArguments, CancelRequested
-from . import joblog
+from . import joblog, scratch
 from .channel import Go, Stop
 from .control import SOFT, now
 from .page import Noted, Slot
@@ -37,28 +36,28 @@ class RunningJob:
 
     _asked: Stop | None = None
 
-    def __init__(self, go: Go, slot: Slot, scratch: str, poke: Callable[[], None]) -> None:
+    def __init__(self, go: Go, slot: Slot, scratch_root: str, poke: Callable[[], None]) -> None:
         self.id = go.job_id
         self.attempt = go.attempt
         self.max_attempts = go.max_attempts
         self._go = go
         self._began_at = time.time()
         self._slot = slot
-        self._scratch = scratch
+        self._scratch_root = scratch_root
         self._poke = poke
 
     def __repr__(self) -> str:
         return f"<RunningJob {self.id} attempt {self.attempt} of {self.max_attempts}>"
 
     @property
-    def tags(self) -> Mapping[str, str]:
+    def tags(self) -> dict[str, str]:
         """The job's tags."""
-        return MappingProxyType(self._go.tags or {})
+        return dict(self._go.tags or {})
 
     @property
-    def meta(self) -> Mapping[str, str]:
+    def meta(self) -> dict[str, str]:
         """Further facts: ``uid``, ``queue`` and ``ref``."""
-        return MappingProxyType({"uid": self._go.uid, "queue": self._go.queue, "ref": self._go.ref})
+        return {"uid": self._go.uid, "queue": self._go.queue, "ref": self._go.ref}
 
     @property
     def deadline(self) -> datetime | None:
@@ -78,8 +77,9 @@ class RunningJob:
         from pathlib import Path
 
         self._slot.set_scratch()  # first, so that it is removed however this process ends
-        os.makedirs(self._scratch, 0o700, exist_ok=True)
-        return Path(self._scratch)
+        directory = scratch.path(self._scratch_root, self.id, self.attempt)
+        os.makedirs(directory, 0o700, exist_ok=True)
+        return Path(directory)
 
     def progress(self, done: float, total: float | None = None, text: str = "") -> None:
         """Say how far the job is; also a sign of life. May be called as often as you like: the newest wins.

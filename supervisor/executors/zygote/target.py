@@ -23,15 +23,15 @@ def load(ref: str, allow: list[str]) -> Callable[..., Any]:
         NotImportable: its module has no such callable.
         BaseException: whatever the import, or making the class, raises.
     """
-    patterns = [pattern for pattern in allow if refs.matches(pattern, ref)]
-    if not patterns:
+    named = ref in allow
+    if not named and not refs.allowed(allow, ref):
         raise NotAllowed(f"{ref} is not in the allow list of this pool", hint=f'add "{ref}" to allow')
     module_name, _, name = ref.partition(":")
     module = sys.modules.get(module_name) or importlib.import_module(module_name)
     owner_name, dot, method = name.partition(".")
     found = _member(module, owner_name, ref)
     if not dot:
-        if all(pattern.endswith(":*") for pattern in patterns) and getattr(found, "__module__", None) != module_name:
+        if not named and getattr(found, "__module__", None) != module_name:
             raise NotAllowed(
                 f"{ref} is imported into {module_name}, not defined there, so {module_name}:* does not allow it",
                 hint=f'add "{ref}" to allow',

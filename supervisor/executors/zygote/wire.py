@@ -89,7 +89,7 @@ class Wire:
     def _take(self) -> bool:
         """Handle one message; False if there is none."""
         try:
-            data, fds = channel.receive(self.sock, socket.MSG_DONTWAIT)
+            data, fds = channel.receive(self.sock, channel.DONTWAIT)
         except BlockingIOError:
             return False
         except OSError:

@@ -10,10 +10,9 @@ from __future__ import annotations
 import os
 import select
 import signal
-import socket
 from typing import Any
 
-from . import channel, child, limits
+from . import channel, limits
 from .boot import Booted, boot
 from .control import Control, Kid, now
 from .deadlines import Deadlines
@@ -21,14 +20,14 @@ from .kill import signal_group
 from .link import Link
 from .logs import WRITER, Logs
 from .loop import Loop
-from .page import SLOTS
+from .nursery import Nursery
 from .reaper import OUTPUT, SWEEP, Reaper
 from .scratch import remove
 
 LONELY = "lonely"
 LONELY_S = 60.0  # without a supervisor and without anything to tell one
 CHILD_WAIT_MS = 2
-FORKS_PER_TURN = 4  # in a row they are cheaper: what the zygote writes to between two forks is copied for the second
+FORKS_PER_TURN = 4  # then the others get their turn
 
 
 class Zygote:
@@ -37,19 +36,16 @@ class Zygote:
     def __init__(self, booted: Booted) -> None:
         self._boot = booted.boot
         self._warnings = booted.warnings
-        self._open_files = booted.open_files
         self._pid = os.getpid()
-        self._oom_score = limits.oom_score()
         self._known: set[int] = set()
         self._kids: dict[int, Kid] = {}
         self._exits: dict[int, channel.Gone] = {}
         self._untold: list[channel.Gone] = []
-        self._last_kid = 0
         self._owed = 0
         self._retiring = False
         self._left = False
         self._page = booted.page
-        self._free_slots = list(range(SLOTS - 1, -1, -1))
+        self._nursery = Nursery(booted.boot, booted.page, booted.open_files)
         self._loop = Loop()
         self._deadlines = Deadlines()
         self._wakeup = self._watch_children()
@@ -77,9 +73,9 @@ class Zygote:
             self._loop.run_once(self._timeout_s())
             for key in self._deadlines.due(now()):
                 self._expire(*key)
-            for _ in range(min(self._owed, FORKS_PER_TURN)):
-                self._make_one()
             self._tell_exits()
+            if self._owed:
+                self._make()
         self._logs.close()
 
     def _timeout_s(self) -> float | None:
@@ -172,52 +168,19 @@ class Zygote:
 
     # -- making children -----------------------------------------------------------------------------------------------
 
-    def _make_one(self) -> None:
-        if not self._owed:
-            return  # one before it has failed, and the rest with it
-        try:
-            kid = self._fork()
-        except OSError as error:
+    def _make(self) -> None:
+        kids, error = self._nursery.make(min(self._owed, FORKS_PER_TURN))
+        for kid in kids:
+            self._kids[kid.id] = kid
+            self._reaper.add(kid)
+        if kids:
+            made = channel.Made([[kid.id, kid.pid, kid.slot_index] for kid in kids])
+            self._link.put(made, tuple(kid.sock.fileno() for kid in kids))
+        self._owed -= len(kids)
+        if error is not None:
             why = f"cannot make a child: {error.strerror} (errno {error.errno})"
             self._link.put(channel.PrepareFailed(self._owed, why))
             self._owed = 0
-            return
-        self._owed -= 1
-        self._kids[kid.id] = kid
-        self._reaper.add(kid)
-        self._link.put(channel.Made(kid.id, kid.pid, kid.slot_index), (kid.sock.fileno(),))
-
-    def _fork(self) -> Kid:
-        """A child that waits for its attempt.
-
-        Raises:
-            OSError: there is no room for it.
-        """
-        if not self._free_slots:
-            raise OSError(0, f"there are {SLOTS} already")
-        opened: list[int] = []
-        ours: socket.socket | None = None
-        try:
-            ours, its = socket.socketpair(*channel.SOCKET)
-            opened.append(its.detach())
-            for _ in range(3):
-                opened += os.pipe()
-            slot = self._page.slot(self._free_slots[-1])
-            slot.clear()
-            pid = os.fork()
-        except OSError:
-            channel.close_all(opened)
-            if ours is not None:
-                ours.close()
-            raise
-        if pid == 0:
-            pipes = (opened[2], opened[4], opened[6])
-            child.run_forked(self._boot, self._pid, opened[0], pipes, slot, self._open_files, self._oom_score)
-        channel.close_all([opened[0], *opened[2::2]])
-        self._last_kid += 1
-        kid = Kid(self._last_kid, pid, ours, self._free_slots.pop(), slot)
-        kid.pipes = (opened[1], opened[3], opened[5])
-        return kid
 
     # -- their ends ----------------------------------------------------------------------------------------------------
 
@@ -267,9 +230,7 @@ class Zygote:
         for seq in seqs:
             gone = self._exits.pop(seq, None)
             if gone is not None:
-                kid = self._kids.pop(gone.kid)
-                kid.sock.close()
-                self._free_slots.append(kid.slot_index)
+                self._nursery.free(self._kids.pop(gone.kid))
 
 
 def _listed(kid: Kid) -> list[int]:
