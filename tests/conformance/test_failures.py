@@ -285,6 +285,9 @@ os.kill(os.getpid(), 9)
     from jobyard.supervisor.executors.zygote.fence import MARK, fence, marked
 
     assert fence(uuid, int(pid), int(started), boot)
+    until = time.monotonic() + 5  # one that is on its way out has no environment any more, but is still listed
+    while is_alive(int(child)) and time.monotonic() < until:
+        time.sleep(0.01)
     assert not is_alive(int(child)) and [one for one in marked(f"{MARK}={uuid}") if is_alive(one)] == []
 
 
