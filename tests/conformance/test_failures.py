@@ -79,7 +79,7 @@ def test_children_that_were_forked_before_there_was_no_room_can_be_used(make_yar
     yard.wait(lambda: yard.failed and len(yard.ready) == 2, "two children and the failure of the others")
     assert [event.count for event in yard.failed] == [8]
     assert [yard.run("add", 1, 1).value, yard.run("add", 2, 2).value] == [2, 4]
-    yard.wait(lambda: descriptors_of_zygote(yard) == before, "the same descriptors as before")
+    yard.wait(lambda: descriptors_of_zygote(yard) <= before, "no more descriptors than before")
 
 
 @spawn_only
