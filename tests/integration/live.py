@@ -156,7 +156,7 @@ def read_ledger(path: Path) -> list[tuple[str, str, int]]:
 
 
 def overlaps(ledger: list[tuple[str, str, int]], killed_at: list[int]) -> list[str]:
-    """Jobs of which a second attempt began before the first one ended, with no kill between to explain it."""
+    """Jobs of which two attempts overlapped: began with no kill to explain it, or went on after the next one began."""
     open_since: dict[str, int] = {}
     found = []
     for ident, what, at in sorted(ledger, key=lambda one: one[2]):
@@ -165,8 +165,8 @@ def overlaps(ledger: list[tuple[str, str, int]], killed_at: list[int]) -> list[s
             if since is not None and not any(since <= kill <= at for kill in killed_at):
                 found.append(ident)
             open_since[ident] = at
-        else:
-            open_since.pop(ident, None)
+        elif open_since.pop(ident, None) is None:  # an end too many: the attempt before went on beside the new one
+            found.append(ident)
     return found
 
 
