@@ -31,9 +31,10 @@ from .zygote.control import Control, Kid, now
 from .zygote.deadlines import Deadlines
 from .zygote.fence import MARK, fence, identities, kill_marked
 from .zygote.kill import freeze_and_kill, kill_below, signal_group, signal_one, tree
-from .zygote.limits import boot_id, start_time
+from .zygote.limits import boot_id
 from .zygote.loop import Loop
 from .zygote.page import SLOTS, Page
+from .zygote.procs import start_time
 from .zygote.reaper import gone
 
 MODULE = "jobyard.supervisor.executors.spawn_child"

@@ -72,14 +72,16 @@ def test_children_that_were_forked_before_there_was_no_room_can_be_used(make_yar
     flag = tmp_path / "nearly-full"
     (tmp_path / "no_third_fork.py").write_text(NO_THIRD_FORK.format(flag=str(flag)))
     yard = make_yard(path=[JOBS, str(tmp_path)], preload=["no_third_fork", "conformance_jobs"])
-    yard.run("nothing")
+    yard.wait(lambda: yard.up, "the zygote")
     before = descriptors_of_zygote(yard)
+    yard.run("nothing")
+    yard.wait(lambda: descriptors_of_zygote(yard) == before, "no more descriptors than before the first child")
     flag.touch()
     yard.executor.prepare(10)
     yard.wait(lambda: yard.failed and len(yard.ready) == 2, "two children and the failure of the others")
     assert [event.count for event in yard.failed] == [8]
     assert [yard.run("add", 1, 1).value, yard.run("add", 2, 2).value] == [2, 4]
-    yard.wait(lambda: descriptors_of_zygote(yard) <= before, "no more descriptors than before")
+    yard.wait(lambda: descriptors_of_zygote(yard) == before, "no more descriptors than before")
 
 
 @spawn_only
@@ -274,21 +276,20 @@ from yard import Yard, spec
 yard = Yard({kind!r}, spec(Path({str(tmp_path)!r}), {kind!r}))
 attempt = yard.begin("sleep", 60, {str(tmp_path / "marks")!r})
 yard.wait_for_text(Path({str(tmp_path / "marks")!r}), "\\n")
-print(yard.executor.uuid, yard.up.pid, yard.up.pid_started, yard.up.boot_id, attempt.child.pid, flush=True)
+print(yard.executor.uuid, yard.up.pid, yard.up.pid_started, yard.up.boot_id, attempt.child.pid,
+      attempt.child.pid_started, flush=True)
 os.kill(os.getpid(), 9)
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == -signal.SIGKILL, done.stderr
-    uuid, pid, started, boot, child = done.stdout.split()
+    uuid, pid, started, boot, child, child_started = done.stdout.split()
     if kind == "zygote":
         assert is_alive(int(child)), "a zygote's children go on"
-    from jobyard.supervisor.executors.zygote.fence import MARK, fence, marked
+    from jobyard.supervisor.executors.zygote.fence import MARK, fence
+    from jobyard.supervisor.executors.zygote.procs import marked
 
-    assert fence(uuid, int(pid), int(started), boot)
-    until = time.monotonic() + 5  # one that is on its way out has no environment any more, but is still listed
-    while is_alive(int(child)) and time.monotonic() < until:
-        time.sleep(0.01)
-    assert not is_alive(int(child)) and [one for one in marked(f"{MARK}={uuid}") if is_alive(one)] == []
+    assert fence(uuid, int(pid), int(started), boot, [(int(child), int(child_started))])
+    assert not is_alive(int(child)) and marked(f"{MARK}={uuid}") == []
 
 
 # -- idle --------------------------------------------------------------------------------------------------------------

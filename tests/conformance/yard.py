@@ -29,7 +29,8 @@ from jobyard.supervisor.core.events import (
 from jobyard.supervisor.executors.base import Executor, ExecutorEvent, PoolSpec
 from jobyard.supervisor.executors.spawn import SpawnExecutor
 from jobyard.supervisor.executors.zygote.executor import ZygoteExecutor
-from jobyard.supervisor.executors.zygote.fence import MARK, marked
+from jobyard.supervisor.executors.zygote.fence import MARK
+from jobyard.supervisor.executors.zygote.procs import marked
 
 DEADLINE_S = 30.0
 MAKERS: dict[str, Callable[..., Executor]] = {"zygote": ZygoteExecutor, "spawn": SpawnExecutor}

@@ -182,7 +182,7 @@ class Child:
 
     def _returned(self, value: Any) -> End:
         try:
-            result = codec.pack_value(value)
+            result = codec.pack_value(value, "result")
             limit = min(self._boot.result_bytes, _RESULT_BYTES_MAX)
             if len(result) > limit:
                 raise TooLarge(

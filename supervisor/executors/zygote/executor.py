@@ -38,9 +38,10 @@ from . import channel
 from .control import now
 from .deadlines import Deadlines
 from .fence import MARK, fence
-from .limits import boot_id, start_time
+from .limits import boot_id
 from .loop import Loop
 from .page import Page
+from .procs import start_time
 from .wire import Wire
 
 log = logging.getLogger("jobyard.pools")

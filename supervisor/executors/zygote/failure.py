@@ -1,7 +1,7 @@
 """Exceptions as text, whatever they are: of any size, with causes in a circle, or broken themselves.
 
 Owns the form in which an error leaves the child: ``[type, message, traceback, kinds]``. No values of local variables
-are in it.
+are in it, and no lines of jobyard's: a traceback is for whoever wrote the job.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ MESSAGE_CHARS_MAX = 8 * 1024
 KINDS_MAX = 64
 _CAUSES_MAX = 20
 _MEMBERS_MAX = 10
-_OWN = __name__.rpartition(".")[0] + "."
+_OWN = frozenset({__name__.partition(".")[0]})
+_WAY_IN = _OWN | {"__main__", "asyncio", "importlib"}  # the program is ours, and what runs and imports jobs for us
 
 
 def describe(error: BaseException, traceback_bytes: int, message: str | None = None) -> list[Any]:
@@ -118,7 +119,17 @@ def _last_lines(error: BaseException) -> str:
 
 
 def _without_ours(traceback: TracebackType | None) -> TracebackType | None:
-    """Begin where the job's code begins."""
-    while traceback is not None and str(traceback.tb_frame.f_globals.get("__name__", "")).startswith(_OWN):
+    """The frames of the job: those before it and those of jobyard's that it has called are left out."""
+    kept: list[TracebackType] = []
+    while traceback is not None:
+        if _package(traceback) not in (_OWN if kept else _WAY_IN):
+            kept.append(traceback)
         traceback = traceback.tb_next
-    return traceback
+    told = None
+    for link in reversed(kept):
+        told = TracebackType(told, link.tb_frame, link.tb_lasti, link.tb_lineno)
+    return told
+
+
+def _package(traceback: TracebackType) -> str:
+    return str(traceback.tb_frame.f_globals.get("__name__")).partition(".")[0]

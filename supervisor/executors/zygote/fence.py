@@ -13,7 +13,8 @@ import time
 from collections.abc import Callable, Iterable
 
 from .kill import freeze_and_kill
-from .limits import boot_id, start_time
+from .limits import boot_id
+from .procs import marked, start_time, stat
 
 MARK = "JOBYARD_ZYGOTE"  # environment variable with the zygote's uuid
 LIMIT_S = 2.0
@@ -38,7 +39,7 @@ def fence(
     known: dict[int, int] = {pid: pid_started, **dict(children)}
 
     def find() -> set[int]:
-        living = {pid for pid, started in known.items() if pid > 0 and started and _alive(pid, started)}
+        living = {pid for pid, started in known.items() if pid > 0 and started and _lives(pid, started)}
         return living | set(marked(f"{MARK}={uuid}"))
 
     try:
@@ -46,34 +47,15 @@ def fence(
             return True
         known.update(_kill_zygote(pid, pid_started))
         return not _kill_all(find, limit_s)
-    except OSError:  # no descriptor is free to look: nothing is proven
+    except OSError:  # it could not look everywhere: nothing is proven
         return False
-
-
-def marked(mark: str) -> list[int]:
-    """The processes that have this variable in their environment, as far as this user may look.
-
-    Raises:
-        OSError: no descriptor is free.
-    """
-    wanted, found = mark.encode(), []
-    for name in os.listdir("/proc"):
-        if not name.isdecimal():
-            continue
-        try:
-            with open(f"/proc/{name}/environ", "rb") as file:
-                if wanted in file.read().split(b"\0"):
-                    found.append(int(name))
-        except (FileNotFoundError, ProcessLookupError, PermissionError):  # gone, or somebody else's
-            continue
-    return found
 
 
 def kill_marked(mark: str) -> list[int]:
     """Kill every process with this mark until none is left; returns those that are left after ``LIMIT_S`` seconds.
 
     Raises:
-        OSError: no descriptor is free.
+        OSError: as for ``marked``.
     """
     return list(_kill_all(lambda: set(marked(mark)), LIMIT_S))
 
@@ -118,15 +100,9 @@ def identities(pids: list[int]) -> dict[int, int]:
     return {pid: start_time(pid) for pid in pids}
 
 
-def _alive(pid: int, started: int) -> bool:
-    """Whether the process that started then is there, and not just waiting to be reaped."""
-    try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            data = file.read()
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-    fields = data[data.rindex(b")") + 2 :].split()
-    return int(fields[19]) == started and fields[0] not in (b"Z", b"X")
+def _lives(pid: int, started: int) -> bool:
+    found = stat(f"/proc/{pid}")
+    return found is not None and found.started == started and not found.dead
 
 
 def _kill_and_wait(pids: Iterable[int], until: float) -> None:

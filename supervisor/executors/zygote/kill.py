@@ -12,6 +12,8 @@ import signal
 import time
 from collections.abc import Callable, Container
 
+from .procs import children_of, is_dead, is_still
+
 FREEZE_S = 0.2  # one freeze takes no longer
 BELOW_S = 0.5  # nor does killing all below a child that stands
 _QUIET_PASSES = 3  # a process that dies just after it has forked can hide its child from one pass
@@ -35,18 +37,6 @@ def signal_one(pid: int, number: int) -> bool:
     except (ProcessLookupError, PermissionError):
         return False
     return True
-
-
-def children_of(pid: int) -> list[int]:
-    """The children of all threads of ``pid``."""
-    found: list[int] = []
-    try:
-        for thread in os.listdir(f"/proc/{pid}/task"):
-            with open(f"/proc/{pid}/task/{thread}/children", "rb") as file:
-                found += map(int, file.read().split())
-    except (FileNotFoundError, ProcessLookupError):
-        pass  # it ended meanwhile; what it had has gone to its reaper
-    return found
 
 
 class OwnChildren:
@@ -103,7 +93,7 @@ def freeze(roots: list[int]) -> list[int]:
         for pid in new:
             signal_one(pid, signal.SIGSTOP)
         found.update(new)
-        quiet = 0 if new or not all(_is_still(pid) for pid in found) else quiet + 1
+        quiet = 0 if new or not all(is_still(pid) for pid in found) else quiet + 1
     return list(found)
 
 
@@ -135,26 +125,7 @@ def kill_below(root: int) -> None:
     signal_one(root, signal.SIGSTOP)
     quiet = 0
     while quiet < _QUIET_PASSES and time.monotonic() < until:
-        below = [pid for pid in tree([root])[1:] if not _is_dead(pid)]
+        below = [pid for pid in tree([root])[1:] if not is_dead(pid)]
         for pid in below:
             signal_one(pid, signal.SIGKILL)
         quiet = 0 if below else quiet + 1
-
-
-def _is_dead(pid: int) -> bool:
-    return _state(pid) in b"ZX"
-
-
-def _is_still(pid: int) -> bool:
-    """Stopped or dead."""
-    return _state(pid) in b"TtZX"
-
-
-def _state(pid: int) -> bytes:
-    """The letter of its state; X if it is gone."""
-    try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            data = file.read()
-    except (FileNotFoundError, ProcessLookupError):
-        return b"X"
-    return data[data.rindex(b")") + 2 :][:1]

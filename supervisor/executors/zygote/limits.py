@@ -1,4 +1,4 @@
-"""What Linux offers to confine and identify a process: parent-death signal, subreaper, resource limits, start time.
+"""What Linux offers to confine a process: parent-death signal, subreaper, resource limits.
 
 Owns the system calls. Knows nothing of pools or jobs.
 """
@@ -95,21 +95,6 @@ def offer_to_oom_killer(score: bytes) -> None:
         os.write(fd, score)
     finally:
         os.close(fd)
-
-
-def start_time(pid: int) -> int:
-    """When the process started, in clock ticks since boot; with its pid this names it for ever. 0 if it is gone."""
-    try:
-        fd = os.open(f"/proc/{pid}/stat", os.O_RDONLY)
-    except (FileNotFoundError, ProcessLookupError):
-        return 0
-    try:
-        data = os.read(fd, 1024)
-    except ProcessLookupError:
-        return 0
-    finally:
-        os.close(fd)
-    return int(data[data.rindex(b")") + 2 :].split()[19])
 
 
 def boot_id() -> str:

@@ -21,6 +21,7 @@ from .link import Link
 from .logs import WRITER, Logs
 from .loop import Loop
 from .nursery import Nursery
+from .procs import start_time
 from .reaper import OUTPUT, SWEEP, Reaper
 from .scratch import remove
 
@@ -109,7 +110,7 @@ class Zygote:
         self._deadlines.drop((LONELY, 0))
         self._left = False
         self._owed = 0
-        started = limits.start_time(self._pid)
+        started = start_time(self._pid)
         welcome = channel.Welcome(channel.ADOPTION_VERSION, self._boot.uuid, self._pid, started, limits.boot_id())
         self._link.put(welcome, (self._page.fd,))
         kids = list(self._kids.values())
@@ -235,7 +236,7 @@ class Zygote:
 
 def _listed(kid: Kid) -> list[int]:
     job_id, attempt = (kid.start.job_id, kid.start.attempt) if kid.start is not None else (0, 0)
-    return [kid.id, kid.pid, limits.start_time(kid.pid), kid.slot_index, job_id, attempt]
+    return [kid.id, kid.pid, start_time(kid.pid), kid.slot_index, job_id, attempt]
 
 
 def _nothing(number: int, frame: object) -> None:

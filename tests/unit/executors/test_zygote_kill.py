@@ -8,12 +8,13 @@ import subprocess
 import sys
 
 import pytest
-from jobyard.supervisor.executors.zygote import fence, kill, limits
+from jobyard.supervisor.executors.zygote import fence, kill, limits, procs
 
 # In a process of its own, which has exactly these children.
 MANY_CHILDREN = """
 import os, signal, sys
-from jobyard.supervisor.executors.zygote.kill import OwnChildren, children_of, sweep
+from jobyard.supervisor.executors.zygote.kill import OwnChildren, sweep
+from jobyard.supervisor.executors.zygote.procs import children_of
 own = OwnChildren()
 assert own.pids() == []
 pids = []
@@ -56,18 +57,18 @@ def test_gone_processes_are_no_error() -> None:
     if pid == 0:
         os._exit(0)
     os.waitpid(pid, 0)
-    assert kill.children_of(pid) == [] and not kill.signal_one(pid, signal.SIGTERM) and limits.start_time(pid) == 0
+    assert procs.children_of(pid) == [] and not kill.signal_one(pid, signal.SIGTERM) and procs.start_time(pid) == 0
     kill.signal_group(pid, signal.SIGTERM)
     assert kill.reap(pid), "somebody has done it"
 
 
 def test_fence_of_another_boot_is_trivial() -> None:
-    assert fence.fence("any", os.getppid(), limits.start_time(os.getppid()), "another boot")
+    assert fence.fence("any", os.getppid(), procs.start_time(os.getppid()), "another boot")
 
 
 def test_fence_leaves_a_process_that_only_has_the_same_pid() -> None:
     with subprocess.Popen(["sleep", "60"]) as process:
-        started = limits.start_time(process.pid)
+        started = procs.start_time(process.pid)
         assert fence.fence("nobody", process.pid, started + 1, limits.boot_id(), [(process.pid, started - 1)])
         assert process.poll() is None
         assert fence.fence("nobody", process.pid, started, limits.boot_id())
