@@ -99,13 +99,16 @@ _TUPLE, _SET, _BIGINT, _OTHER = 1, 2, 3, 4
 _INT64_MIN, _UINT64_MAX = -(2**63), 2**64 - 1
 
 
-def pack_value(value: Any) -> bytes:
+def pack_value(value: Any, name: str = "value") -> bytes:
     """``value`` as bytes.
+
+    Args:
+        name: what it is called in errors.
 
     Raises:
         NotSerializable: says where in the value, and what to send instead.
     """
-    return _pack_encoded("the value", lambda: _encode(value, "value", 0))
+    return _pack_encoded(f"the {name}", lambda: _encode(value, name, 0))
 
 
 def unpack_value(data: bytes) -> Any:

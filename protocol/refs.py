@@ -35,6 +35,11 @@ def is_pattern(text: str) -> bool:
     return _PATTERN.match(text) is not None
 
 
+def is_private(text: str) -> bool:
+    """Whether the last part of a name begins with an underscore, which no wildcard takes."""
+    return re.split("[:.]", text)[-1].startswith("_")
+
+
 def matches(pattern: str, ref: str) -> bool:
     """Whether ``pattern`` allows ``ref`` by name. A wildcard never takes names that begin with an underscore."""
     if pattern == ref:

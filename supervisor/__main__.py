@@ -13,6 +13,7 @@ import os
 import resource
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from .executors.base import Executor, PoolSpec
 from .executors.spawn import SpawnExecutor
 from .executors.zygote.executor import ZygoteExecutor
 from .journal.lock import AlreadyLocked, DirectoryLock
+from .lag import Lag
 from .office import Office, Options
 from .pools import rules
 from .recovery import fence_all, recover
@@ -76,7 +78,8 @@ def _run(options: argparse.Namespace, announce: _Announcer) -> int:
         nofile = _raise_descriptor_limit()
         driver = _compose(read, loaded, paths, Options(options.dev, options.quiet, nofile), announce)
         log.info("supervisor %d is up: %s", os.getpid(), loaded.settings.file)
-        code = _live(driver)
+        with closing(Lag(driver.machine.state.wall, driver.watch, driver.unwatch)):
+            code = _live(driver)
         log.info("supervisor %d stopped", os.getpid())
         return code
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from ..conf.settings import Settings
 from ..protocol import options, refs
-from ..protocol.errors import BadArguments, JobyardError, NotAllowed
+from ..protocol.errors import BadArguments, JobyardError, NotAllowed, UnknownQueue
 from ..protocol.messages import CatalogEntry, CatalogProblem
 from .catalog_build import Built
 from .names import Named, Names
@@ -96,6 +96,10 @@ class Catalog:
         for ref in filter(self._is_allowed, self._meant(text)):
             if ref == text or self._trouble(ref):
                 return self._unusable(ref, f"{ref} is allowed, but")
+        if refs.is_private(text):
+            advice = f"add it to allow in {self._settings.file}, by its full name"
+            why = f"{text!r} is not allowed: names that begin with _ are not offered"
+            return NotAllowed(why, hint=advice if refs.is_ref(text) else "jobctl catalog")
         spellings = sorted(set(self._names.spellings()))[:_SUGGESTIONS_MAX]
         unqualified = (known for known in spellings if known.endswith(f":{text}"))
         close = next(unqualified, None) or options.nearest(text, spellings)
@@ -159,7 +163,11 @@ class Catalog:
 
     def _settle(self, resolved: Resolved, call: Mapping[str, Any]) -> Settled:
         ref = resolved.entry.ref
-        settled = self._policies.settle(call, self._alias_options(ref, resolved.alias), resolved.entry.options)
+        alias = self._alias_options(ref, resolved.alias)
+        try:
+            settled = self._policies.settle(call, alias, resolved.entry.options)
+        except UnknownQueue as error:
+            raise error if "queue" in call else _unknown_queue(resolved.entry, error.hint) from None
         pool = self._settings.queues[settled.queue].pool
         if pool not in self._pools[ref]:
             raise NotAllowed(
@@ -189,3 +197,12 @@ class Catalog:
 
     def _complain(self, entry: CatalogEntry, why: str) -> None:
         self.problems.append(CatalogProblem(entry.ref, why, entry.pool))
+
+
+def _unknown_queue(entry: CatalogEntry, hint: str) -> UnknownQueue:
+    """The config's own sections were checked when it was read, so that what the call did not name, ``@task`` did."""
+    place = f" ({entry.file}:{entry.line})" if entry.file else ""
+    queue = entry.options["queue"]
+    return UnknownQueue(
+        f"the @task of {entry.ref}{place} names the queue {queue!r}, which the config does not declare", hint=hint
+    )

@@ -17,8 +17,7 @@ from pathlib import Path
 
 from .core.events import Now
 
-_CLOCK_REALTIME = 0
-MONOTONIC, BOOTTIME = 1, 7  # clocks of a Timer
+REALTIME, MONOTONIC, BOOTTIME = 0, 1, 7  # clocks of a Timer
 _TFD_FLAGS = 0o2000000 | 0o4000  # TFD_CLOEXEC | TFD_NONBLOCK
 _TFD_TIMER_ABSTIME, _TFD_TIMER_CANCEL_ON_SET = 1, 2
 _FAR_FUTURE_S = 1 << 40
@@ -95,7 +94,7 @@ class StepWatch:
     """Readable when somebody sets the wall clock. ``fileno`` is None where the system cannot tell."""
 
     def __init__(self) -> None:
-        self._fd = _timerfd(_CLOCK_REALTIME)
+        self._fd = _timerfd(REALTIME)
         self._arm()
 
     def fileno(self) -> int | None:

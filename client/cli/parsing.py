@@ -119,10 +119,17 @@ def add_ids(parser: argparse.ArgumentParser, *, required: bool = False) -> None:
     parser.add_argument("ids", metavar="ID", nargs="+" if required else "*", help="42, 40-45, 40,42 or last")
 
 
-def add_filters(parser: argparse.ArgumentParser, everything: str) -> None:
+def add_ids_or_filters(parser: argparse.ArgumentParser, everything: str) -> None:
+    """Both ways to name jobs, one of which is to be used; sets the usage."""
+    parser.usage = f"{parser.prog} [options] ID ...\n       {parser.prog} [options] FILTER ..."
+    add_ids(parser)
+    add_filters(parser, everything, "filters, instead of ids")
+
+
+def add_filters(parser: argparse.ArgumentParser, everything: str, title: str = "filters") -> None:
     """The options that choose jobs; ``everything`` says what ``--all`` means for this verb."""
-    group = parser.add_argument_group("which jobs")
-    group.add_argument("--state", metavar="STATE", action="append", default=[], help="in this state; may be repeated")
+    group = parser.add_argument_group(title, "Jobs that fit all of them.")
+    group.add_argument("--state", metavar="STATE", action="append", default=[], help="in this state, or one of several")
     group.add_argument("--queue", metavar="QUEUE", help="of this queue")
     group.add_argument("--job", metavar="JOB", help="of this function or alias")
     group.add_argument("--tag", metavar="KEY=VALUE", action="append", default=[], help="with this tag; may be repeated")

@@ -146,8 +146,9 @@ def job_details(info: JobInfo, now: float) -> str:
         rows = [[_one_line(cell) for cell in _attempt_row(item, now)] for item in info.attempts]
         lines += ["", indent(plain_table(_ATTEMPT_COLUMNS, rows), "  ")]
     if info.error is not None and info.last_attempt is not None:
-        text = info.error.traceback.rstrip() or _error(info.error)
-        lines += ["", f"  error of attempt {info.last_attempt.number}:", indent(text)]
+        number, raised = info.last_attempt.number, info.last_attempt.outcome == states.ERROR
+        heading = f"error of attempt {number}:" if raised else f"attempt {number} was stopped here:"
+        lines += ["", f"  {heading}", indent(info.error.traceback.rstrip() or _error(info.error))]
     return "\n".join(lines)
 
 

@@ -96,7 +96,7 @@ class State:
         pool_running: how many jobs run in each pool.
         last_id: highest id given out, or that may have been.
         pruned_until: no uid made after this moment has ever been pruned.
-        wall: the latest wall-clock time in any record.
+        wall: the latest wall-clock time at which a supervisor, a job or an attempt began, or an attempt ended.
     """
 
     def __init__(self, kept_attempts: int = 20) -> None:

@@ -258,6 +258,11 @@ def fail(kind: str) -> NoReturn:
     raise AssertionError(kind)
 
 
+async def async_fail() -> None:
+    await asyncio.sleep(0)
+    raise ValueError("it went wrong")
+
+
 def cause_chain() -> None:
     try:
         try:
@@ -332,6 +337,10 @@ def sleep(seconds: float, path: str | None = None) -> str:
         mark(path, str(os.getpid()))
     time.sleep(seconds)
     return "slept"
+
+
+async def async_sleep(seconds: float) -> None:
+    await asyncio.sleep(seconds)
 
 
 def unwind(path: str) -> None:

@@ -170,6 +170,7 @@ def test_child_setup_runs_before_the_job_and_its_failure_is_an_error(make_yard: 
     end = yard.run("nothing").end
     assert end is not None and end.kind == "error" and end.error is not None
     assert end.error.type == "ZeroDivisionError" and "hooks.py" in end.error.traceback
+    assert end.error.traceback.count("  File ") == 1, "the way to it is not the user's"
     assert make_yard(path=[jobs, str(tmp_path)], child_setup="hooks:set").run("nothing").value is None
 
 

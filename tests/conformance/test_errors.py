@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import re
+from typing import Any
+
 import pytest
 from jobyard.protocol.job import ErrorInfo
 from yard import Yard
 
 
-def error_of(yard: Yard, function: str, *args: object, kind: str = "error") -> ErrorInfo:
-    attempt = yard.run(function, *args)
+def error_of(yard: Yard, function: str, *args: object, kind: str = "error", **given: Any) -> ErrorInfo:
+    attempt = yard.run(function, *args, **given)
     assert attempt.end is not None and attempt.end.kind == kind, attempt.end
     assert attempt.end.error is not None and attempt.exit is not None and attempt.exit.exit_code == 0
     return attempt.end.error
+
+
+def places_of(error: ErrorInfo) -> list[str]:
+    """The functions in its traceback, each with its file."""
+    return [
+        f"{file.rpartition('/')[2]}:{name}" for file, name in re.findall(r'File "(.+)", .+, in (\S+)', error.traceback)
+    ]
 
 
 def test_exception_is_told_with_its_classes_and_traceback(yard: Yard) -> None:
@@ -105,3 +115,22 @@ def test_traceback_is_cut_to_its_limit(make_yard) -> None:  # type: ignore[no-un
     assert len(error.traceback) <= 2100
     error = error_of(yard, "fail", "huge")
     assert "left out" in error.traceback and error.traceback.startswith("Traceback") and "tail" in error.traceback
+
+
+def test_traceback_of_an_error_of_ours_ends_where_the_job_caused_it(yard: Yard) -> None:
+    error = error_of(yard, "progress_nonsense")
+    assert error.type == "jobyard.protocol.errors.BadArguments"
+    assert places_of(error) == ["conformance_jobs.py:progress_nonsense"]
+
+
+def test_traceback_of_an_async_job_begins_in_the_job(yard: Yard) -> None:
+    assert places_of(error_of(yard, "async_fail")) == ["conformance_jobs.py:async_fail"]
+
+
+@pytest.mark.parametrize("function", ["sleep", "async_sleep"])
+def test_traceback_of_a_stopped_job_is_the_jobs_alone(yard: Yard, function: str) -> None:
+    error = error_of(yard, function, 60, options={"soft_timeout_s": 0.3})
+    places = places_of(error)
+    assert places[0] == f"conformance_jobs.py:{function}"
+    assert [place for place in places if not place.startswith(("conformance_jobs.py:", "tasks.py:sleep"))] == []
+    assert error.traceback.endswith("SoftTimeout: ran longer than its soft timeout of 0.3 s\n")

@@ -58,15 +58,18 @@ def test_more_children_than_the_queues_hold_are_made(yard: Yard) -> None:
 @pytest.mark.parametrize(
     ("function", "error", "part"),
     [
-        ("not_serializable", "NotSerializable", "object"),
-        ("generator", "NotSerializable", "generator"),
-        ("surrogate", "NotSerializable", "surrogate"),
+        ("not_serializable", "NotSerializable", "result['inner'][0] is an object, which cannot be sent"),
+        ("generator", "NotSerializable", "result is a generator, which cannot be sent"),
+        ("surrogate", "NotSerializable", "the result cannot be packed: "),
     ],
 )
-def test_result_that_cannot_be_packed_is_final(yard: Yard, function: str, error: str, part: str) -> None:
+def test_result_that_cannot_be_packed_is_final_and_the_error_is_about_the_result(
+    yard: Yard, function: str, error: str, part: str
+) -> None:
     end = yard.run(function).end
     assert end is not None and end.kind == "final" and end.error is not None
-    assert end.error.type.endswith(error) and part in end.error.message
+    assert end.error.type.endswith(error) and end.error.message.startswith(part)
+    assert end.error.traceback == f"{end.error.type}: {end.error.message}\n", "no line of it is the job's"
 
 
 def test_result_over_the_limit_is_final(yard: Yard) -> None:

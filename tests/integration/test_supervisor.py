@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
+from pathlib import Path
 
+import msgpack
 import pytest
+from jobyard.conf.settings import JournalSettings
 from jobyard.protocol.errors import InvalidConfig
+from jobyard.supervisor.core import records as r
+from jobyard.supervisor.recovery import recover
 from live import Yard, wait_for
 
 MIB = 1024 * 1024
@@ -57,3 +63,23 @@ def test_journal_is_compacted_while_jobs_run_and_what_is_left_survives_a_kill(ma
     client = yard.client()
     assert client.get(waiting.id).state == "scheduled"
     assert client.status().counts["succeeded"] == 5
+
+
+def write_journal(directory: Path, at: float) -> None:
+    """The journal of a supervisor that was last there at this time."""
+    for path in (directory.parent, directory):
+        path.mkdir(mode=0o700)
+    journal = recover(directory, JournalSettings(), 20).journal
+    journal.append([msgpack.packb(r.to_wire(r.Began(1, "another boot", at)))])
+    journal.flush()
+    journal.close()
+
+
+def test_wall_clock_that_is_behind_the_journal_is_told_and_jobs_run(make_yard: Callable[..., Yard]) -> None:
+    yard = make_yard(start=False)
+    write_journal(yard.path(".jobyard") / "journal", time.time() + 3600)
+    assert "pid" in yard.start()
+    assert yard.client().submit("jobs:add", 1, 2).result(timeout=10) == 3
+    assert yard.log.count("the wall clock says") == 1
+    yard.restart()
+    assert yard.log.count("the wall clock says") == 2, "what the clock says has not been taken for the last time"

@@ -11,7 +11,7 @@ from .. import documents, exits, selection
 from ..confirm import confirm
 from ..context import FOREVER, Context
 from ..joblist import print_ids
-from ..parsing import add_filters, add_ids, add_output
+from ..parsing import add_ids_or_filters, add_output
 from ..render import counted
 
 _EXAMPLES = """A running job is first asked to stop, then killed with everything that it has started.
@@ -24,9 +24,7 @@ examples:
 
 
 def add(parser: argparse.ArgumentParser) -> None:
-    parser.usage = f"{parser.prog} [options] ID ..."
-    add_ids(parser)
-    add_filters(parser, "every unfinished job")
+    add_ids_or_filters(parser, "every unfinished job")
     parser.add_argument("--grace", metavar="TIME", help="time between asking and killing (default: the job's own)")
     parser.add_argument("--reason", metavar="TEXT", help="kept with the job")
     parser.add_argument("--wait", action="store_true", help="return when the jobs are gone")

@@ -7,7 +7,7 @@ import argparse
 from .. import exits, selection, views
 from ..context import Context
 from ..joblist import print_as_data
-from ..parsing import add_filters, add_ids, add_output
+from ..parsing import add_ids_or_filters, add_output
 
 _EXAMPLES = """examples:
   jobctl show 42
@@ -16,9 +16,7 @@ _EXAMPLES = """examples:
 
 
 def add(parser: argparse.ArgumentParser) -> None:
-    parser.usage = f"{parser.prog} [options] ID ..."
-    add_ids(parser)
-    add_filters(parser, "every job")
+    add_ids_or_filters(parser, "every job")
     add_output(parser)
     parser.epilog = _EXAMPLES
 

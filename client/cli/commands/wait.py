@@ -10,7 +10,7 @@ from ....protocol.options import duration_or_none
 from .. import exits, selection
 from ..context import FOREVER, Context
 from ..joblist import print_jobs
-from ..parsing import add_filters, add_ids, add_output
+from ..parsing import add_ids_or_filters, add_output
 
 _EXAMPLES = """Exit codes: 0 all succeeded, 1 a job did not, 124 the time was over; the jobs go on then.
 
@@ -22,9 +22,7 @@ examples:
 
 
 def add(parser: argparse.ArgumentParser) -> None:
-    parser.usage = f"{parser.prog} [options] ID ..."
-    add_ids(parser)
-    add_filters(parser, "every unfinished job")
+    add_ids_or_filters(parser, "every unfinished job")
     parser.add_argument("--any", action="store_true", help="return as soon as one of them is finished")
     parser.add_argument("--timeout", metavar="TIME", help='wait no longer, such as "10m"')
     add_output(parser)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 
 import pytest
 from jobyard.client.cli import parsing, verbs
@@ -78,6 +79,18 @@ def test_every_verb_has_a_module_with_help_that_shows_an_example() -> None:
         assert verbs.VERBS[name].summary in text
         assert "examples:\n" in text, name
         assert f"usage: jobctl {name}" in text
+
+
+@pytest.mark.parametrize("name", ["show", "wait", "cancel"])
+def test_a_verb_that_takes_ids_or_filters_says_so(name: str) -> None:
+    text = _parser(name).format_help()
+    assert text.startswith(f"usage: jobctl {name} [options] ID ...\n       jobctl {name} [options] FILTER ...\n")
+    assert "filters, instead of ids:\n  Jobs that fit all of them.\n\n  --state STATE" in text
+    assert re.search(rf"examples:\n(  .*\n)*  jobctl {name} --(state|queue) \w+", text), "an example with a filter"
+
+
+def test_filters_are_no_alternative_where_no_ids_are_taken() -> None:
+    assert "instead of ids" not in _parser("list").format_help()
 
 
 def test_the_overview_names_every_verb() -> None:

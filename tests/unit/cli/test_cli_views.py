@@ -82,6 +82,19 @@ def test_the_details_of_a_job_hold_everything(failed: JobInfo) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("outcome", "said"), [("cancelled", True), ("timeout", True), ("stalled", True), ("error", False)]
+)
+def test_an_attempt_that_was_stopped_shows_where_it_was_and_not_an_error(
+    job: Build, attempt: Build, outcome: str, said: bool
+) -> None:
+    error = ErrorInfo("jobyard.protocol.errors.CancelRequested", "by ann", "Traceback ...\n  in hello\n")
+    info = job(state="cancelled", attempt=1, attempts=[attempt(outcome=outcome, error=error)])
+    text = views.job_details(info, NOON + 60)
+    assert ("  attempt 1 was stopped here:\n    Traceback" in text) is said
+    assert ("  error of attempt 1:" in text) is not said
+
+
 def test_an_argument_cannot_forge_a_line_of_the_details(job: Build) -> None:
     text = views.job_details(job(7, tags={"a\n  key  forged": "b"}, key="x\r\ny"), NOON)
     assert [line for line in text.splitlines() if "forged" in line] == ["  tags       a\\n  key  forged=b"]

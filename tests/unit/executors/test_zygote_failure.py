@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
 from jobyard.supervisor.executors.zygote import failure
 
 
@@ -52,3 +57,53 @@ def test_hostile_class_names_are_text() -> None:
     kind, _, _, kinds = failure.describe(cls("x"), 1000)
     for text in (kind, *kinds):
         text.encode("utf-8")
+
+
+def function_of(module: str, name: str, body: str) -> Callable[..., Any]:
+    """A function that is defined in ``module``."""
+    space: dict[str, Any] = {"__name__": module}
+    exec(f"def {name}(then=None, *rest):\n    {body}", space)
+    found: Callable[..., Any] = space[name]
+    return found
+
+
+def names_told(chain: list[Callable[..., Any]]) -> list[str]:
+    """The functions in the traceback when each calls the next."""
+    with pytest.raises(Exception) as caught:
+        chain[0](*chain[1:])
+    error = caught.value.with_traceback(caught.tb.tb_next)  # without this function
+    return re.findall(r", in (\w+)", failure.describe(error, 10_000)[2])
+
+
+def test_frames_of_ours_are_left_out_wherever_they_are() -> None:
+    call = "then(*rest)"
+    child = function_of("jobyard.supervisor.executors.zygote.child", "child", call)
+    runner = function_of("asyncio.runners", "runner", call)
+    main = function_of("jobyard.supervisor.executors.zygote.child", "main", call)
+    job, library = function_of("app", "job", call), function_of("jobyard_tools", "library", call)
+    user_loop = function_of("asyncio.runners", "user_loop", call)
+    track = function_of("jobyard.supervisor.executors.zygote.running", "track", call)
+    callback = function_of("app", "callback", call)
+    codec = function_of("jobyard.protocol.codec", "codec", "raise ValueError('x')")
+    assert names_told([child, runner, main, job, user_loop, library, track, callback, codec]) == [
+        "job",
+        "user_loop",
+        "library",
+        "callback",
+    ]
+    assert names_told([child, codec]) == []
+
+
+def test_frames_of_code_without_a_module_name_are_told() -> None:
+    job = function_of("app", "job", "then(*rest)")
+    nameless = function_of("", "nameless", "raise ValueError('x')")
+    nameless.__globals__["__name__"] = None
+    assert names_told([job, nameless]) == ["job", "nameless"]
+
+
+def test_place_in_the_line_is_still_told() -> None:
+    """Frames are left out without turning the rest into bare line numbers."""
+    with pytest.raises(ValueError, match="invalid literal") as caught:
+        int("1") + int("x")
+    told = failure.describe(caught.value, 10_000)[2]
+    assert '    int("1") + int("x")\n               ^^^^^^^^\n' in told

@@ -143,6 +143,13 @@ def test_what_cannot_be_sent_says_where_it_is_and_what_to_send(value: Any, where
     assert isinstance(caught.value, TypeError)
 
 
+def test_value_is_called_by_the_name_that_it_is_given() -> None:
+    with pytest.raises(NotSerializable, match=r"^result\[0\]\['a'\] is a .*Odd, which cannot be sent"):
+        codec.pack_value([{"a": Odd()}], "result")
+    with pytest.raises(NotSerializable, match=r"^the result cannot be packed"):
+        codec.pack_value("\ud800", "result")
+
+
 def test_open_file_is_told_to_send_its_path(tmp_path: Path) -> None:
     with open(tmp_path / "x", "w") as file, pytest.raises(NotSerializable) as caught:
         codec.pack_value(file)

@@ -231,6 +231,14 @@ def test_pattern_allows_what_it_names(pattern: str, ref: str, yes: bool) -> None
     assert refs.matches(pattern, ref) is refs.allowed(["x:y", pattern], ref) is yes
 
 
+@pytest.mark.parametrize(
+    "name, yes",
+    [("m:_f", True), ("m:C._f", True), ("_f", True), ("m._f", True), ("_m:f", False), ("m:_C.f", False), ("", False)],
+)
+def test_name_is_private_by_its_last_part(name: str, yes: bool) -> None:
+    assert refs.is_private(name) is yes
+
+
 def test_name_for_people_puts_an_at_between_class_and_method() -> None:
     assert (refs.display_name("m:C.f"), refs.display_name("m:f")) == ("C@f", "f")
 

@@ -121,7 +121,6 @@ def test_name_that_stands_for_several_things_is_refused() -> None:
         ("app:sned", None, "app:sned is allowed, but app has no public function 'sned'", "did you mean 'app:send'?"),
         ("os:system", None, "'os:system' is not allowed", "add it to allow in /srv/jobyard.toml"),
         ("ap:send", None, "'ap:send' is not allowed", "did you mean 'app:send'?"),
-        ("app:_send", None, "'app:_send' is not allowed", "did you mean 'app:send'?"),
         ("Plian", None, "'Plian' is not allowed", "did you mean 'Plain'?"),
         ("Emial", None, "'Emial' is not allowed", "did you mean 'Email'?"),
         ("Email", "sned", "Email allows no method 'sned'", "did you mean 'send'?"),
@@ -148,6 +147,24 @@ def test_name_that_is_not_known_is_refused_with_the_nearest(
     )
     error = refusal(subject, ref, method)
     assert (error.message, error.hint) == (message, hint)
+
+
+@pytest.mark.parametrize(
+    ("ref", "method"),
+    [("app:_send", None), ("app:Mail._send", None), ("app:Mail", "_send"), ("_send", None), ("app._send", None)],
+)
+def test_private_name_is_refused_with_the_reason(ref: str, method: str | None) -> None:
+    error = refusal(catalog("app:send", "app:Mail.send", namespace=("app",)), ref, method)
+    name = f"{ref}.{method}" if method else ref
+    assert error.message == f"{name!r} is not allowed: names that begin with _ are not offered"
+    assert error.hint == ("add it to allow in /srv/jobyard.toml, by its full name" if ":" in name else "jobctl catalog")
+
+
+def test_private_name_that_is_allowed_by_its_full_name_is_one_like_others() -> None:
+    subject = catalog("app:_send", allow=("app:_send",))
+    assert subject.resolve("app:_send").entry.ref == "app:_send"
+    subject = catalog(problems={"app:_sned": "app has no '_sned'"}, allow=("app:_sned",))
+    assert refusal(subject, "app:_sned").message == "app:_sned is allowed, but app has no '_sned'"
 
 
 def test_name_without_end_is_cut_in_the_refusal() -> None:
@@ -267,6 +284,22 @@ def test_unknown_queue_is_refused_with_the_nearest() -> None:
     assert caught.value.hint == "did you mean 'mail'?"
 
 
+@pytest.mark.parametrize(
+    ("place", "told"), [({"file": "/srv/app.py", "line": 12}, " (/srv/app.py:12)"), ({}, "")], ids=["known", "unknown"]
+)
+def test_unknown_queue_that_a_task_names_is_refused_with_the_place_of_the_task(
+    place: dict[str, Any], told: str
+) -> None:
+    queues = {"default": QueueSettings(), "mail": QueueSettings()}
+    subject = catalog(entry("app:f", options={"queue": "mial"}, **place), queues=queues)
+    with pytest.raises(UnknownQueue) as caught:
+        subject.settle(subject.resolve("app:f"), {})
+    assert caught.value.message == f"the @task of app:f{told} names the queue 'mial', which the config does not declare"
+    assert caught.value.hint == "did you mean 'mail'?"
+    with pytest.raises(UnknownQueue, match=r"^the config declares no queue 'main'"):
+        subject.settle(subject.resolve("app:f"), {"queue": "main"})
+
+
 def test_equal_policies_are_one_object() -> None:
     subject = catalog("app:f", "app:g")
     one, other = (subject.settle(subject.resolve(ref), {"timeout": 5.0}).policy for ref in ("app:f", "app:g"))
@@ -287,8 +320,6 @@ def test_bad_options_of_a_task_are_a_problem_and_count_for_nothing() -> None:
         "app:g": "its @task names the queue 'gone', which is not declared (known: default)",
     }
     assert subject.settle(subject.resolve("app:f"), {}).policy.timeout_s is None
-    with pytest.raises(UnknownQueue):
-        subject.settle(subject.resolve("app:g"), {})
     assert subject.settle(subject.resolve("app:g"), {"queue": "default"}).queue == "default"
 
 
