@@ -86,6 +86,10 @@ class Session:
         self._pending[request_id] = _Pending(request, now + timeout, reach_by, sent=self._online)
         return request_id, frame if self._online else None
 
+    def not_sent(self, request_id: str) -> None:
+        """The frame of this request did not go out: the connection was gone."""
+        self._pending[request_id].sent = False
+
     def forget(self, request_id: str) -> None:
         """Nobody waits for this request any more."""
         entry = self._pending.pop(request_id, None)
@@ -136,6 +140,8 @@ class Session:
 
     def expire(self, now: float) -> list[Completion]:
         """End every request whose time is over at ``now``; infinity ends them all."""
+        if not self._pending:
+            return []
         overdue = [
             (request_id, entry)
             for request_id, entry in self._pending.items()

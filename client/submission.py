@@ -5,7 +5,7 @@ Owns the shape of the items of ``submit_many``, and how many jobs go into one re
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ..protocol.codec import pack_arguments
@@ -72,8 +72,11 @@ def arguments(item: Item, index: int) -> tuple[Sequence[Any], Mapping[str, Any]]
     )
 
 
-def chunks(submissions: Iterable[Submission]) -> Iterator[list[Submission]]:
+def chunks(submissions: list[Submission]) -> Iterator[list[Submission]]:
     """The submissions in lists that fit into one request each."""
+    if len(submissions) == 1:
+        yield submissions
+        return
     chunk: list[Submission] = []
     size = elements = 0
     for one in submissions:

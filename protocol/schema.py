@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import types
 import typing
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Set
 from functools import cache
 from typing import Any, TypeVar
 
@@ -175,6 +175,7 @@ def _dict_check(key_check: Check, item_check: Check) -> Check:
 def _dataclass_check(cls: type) -> Check:
     hints = typing.get_type_hints(cls)
     checks = {name: _check_for(hints[name]) for name in _names(cls)}
+    plain = {name: hints[name] for name in checks if hints[name] in _AS_IS}  # most values are just of their type
     needed = {
         field.name
         for field in dataclasses.fields(cls)
@@ -184,19 +185,24 @@ def _dataclass_check(cls: type) -> Check:
     def check(value: Any) -> Any:
         if not isinstance(value, dict):
             raise _Misfit(f"is {type(value).__name__}, not a map")
-        unknown = value.keys() - checks.keys()
-        if unknown:
-            raise _Misfit(f"has no field {min(map(str, unknown))!r}")
-        missing = needed - value.keys()
-        if missing:
-            raise _Misfit(f"lacks the field {min(missing)!r}")
+        if value.keys() != checks.keys():
+            _compare(value.keys(), needed, checks.keys())
         fields: dict[str, Any] = {}
         name = ""
         try:
             for name, item in value.items():
-                fields[name] = checks[name](item)
+                fields[name] = item if type(item) is plain.get(name) else checks[name](item)
         except _Misfit as misfit:
             raise misfit.inside(f".{name}") from None
         return cls(**fields)
 
     return check
+
+
+def _compare(given: Set[Any], needed: Set[str], known: Set[str]) -> None:
+    unknown = given - known
+    if unknown:
+        raise _Misfit(f"has no field {min(map(str, unknown))!r}")
+    missing = needed - given
+    if missing:
+        raise _Misfit(f"lacks the field {min(missing)!r}")

@@ -68,6 +68,7 @@ class Driver:
         self.degraded: str | None = None
         self._ticket = 0
         self._events: list[e.Event] = []
+        self._turn_due = True
         self._stopped_at: float | None = None
         self._probe_at: float | None = None
         self._timer = clock.Timer()
@@ -75,6 +76,7 @@ class Driver:
         self._signals = Signals()
         self._poller = zmq.Poller()
         self._handlers: dict[int, Callable[[], None]] = {}
+        self._journal_fd = journal.fileno()
         sites.watch, sites.unwatch = self._watch_site, self.unwatch
         compaction.watch, compaction.unwatch = self.watch, self.unwatch
         self._watch_own()
@@ -104,18 +106,25 @@ class Driver:
         self._turn()
         while not self._gone():
             self._wait()
-            self._turn()
+            if self._turn_due or self._events:
+                self._turn()
         self._close()
         return 0
 
     def _wait(self) -> None:
+        """Take in what comes next. Answers that waited for the disk alone make no turn due."""
         timeout_s = self._timer.timeout_s()
         if self.story:
             timeout_s = LULL_S
         ready = self._poller.poll(None if timeout_s is None else math.ceil(timeout_s * 1000))
         if not ready or len(self.story) >= STORY_LINES_MAX:
             self.story.write()
+        self._turn_due = not ready
         for source, _ in ready:
+            if source == self._journal_fd:
+                self._synced()
+                continue
+            self._turn_due = True
             if source is self.socket.socket:
                 self._requests()
             elif handler := self._handlers.get(source):
@@ -134,7 +143,6 @@ class Driver:
         self.outbox.release_late_kills(now.boot)
         self.sites.mind_deadlines(now.boot)
         self.office.mind_deadlines(now.boot)
-        self.compaction.consider()
         wakes = [
             self.machine.wake_at(),
             self.outbox.wake_at(),
@@ -211,7 +219,7 @@ class Driver:
 
     def _watch_own(self) -> None:
         self._poller.register(self.socket.socket, zmq.POLLIN)
-        self.watch(self.journal.fileno(), self._synced)
+        self._poller.register(self._journal_fd, zmq.POLLIN)
         self.watch(self._signals.fileno(), self._signalled)
         if (fd := self._timer.fileno()) is not None:
             self.watch(fd, self._timer.clear)
@@ -237,8 +245,12 @@ class Driver:
                 self._events.append(event)
 
     def _synced(self) -> None:
-        self.journal.collect()
-        self.outbox.release(self.journal.synced)
+        journal = self.journal
+        journal.collect()
+        self.outbox.release(journal.synced)
+        self.compaction.consider()
+        if journal.failed is not None or journal.low_space or self.degraded is not None:
+            self._turn_due = True
 
     def _clock_stepped(self) -> None:
         self._steps.clear()
@@ -264,9 +276,11 @@ class Driver:
             case f.Notify():
                 self._notify(effect)
             case f.Stopped():
+                self._turn_due = True
                 self._stopped_at = clock.now().boot
                 self.sites.retire_all()
             case _:
+                self._turn_due = True
                 self.sites.perform(effect)
 
     def _notify(self, notice: f.Notify) -> None:

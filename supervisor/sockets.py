@@ -20,14 +20,25 @@ BATCH_BYTES_MAX = MESSAGE_BYTES_MAX
 LINGER_MS = 200  # for the last answers of a supervisor that stops
 HWM = 10_000
 HANDSHAKE_MS = 5_000
+# Numbers are ten times faster here than members of an enumeration.
+_DONTWAIT, _SNDMORE, _POLLIN = int(zmq.DONTWAIT), int(zmq.SNDMORE), int(zmq.POLLIN)
 
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """Who sent a request: the route back, and the process as the kernel told it."""
+    """Who sent a request: the route back, and a frame of it, with which libzmq keeps the sender's credentials."""
 
     route: bytes
-    who: str
+    frame: zmq.Frame
+
+    @property
+    def who(self) -> str:
+        """ "uid 1000 pid 4711", as the kernel told it."""
+        try:
+            parts = str(self.frame.get("Peer-Address")).split(":")  # name:uid:gid:pid
+            return f"uid {parts[-3]} pid {parts[-1]}"
+        except (zmq.ZMQError, IndexError):
+            return "unknown"
 
 
 class RequestSocket:
@@ -54,17 +65,23 @@ class RequestSocket:
         size = 0
         while len(requests) < BATCH_MAX and size < BATCH_BYTES_MAX:
             try:
-                frames = self.socket.recv_multipart(zmq.DONTWAIT, copy=False)
+                route = self.socket.recv(_DONTWAIT)
             except zmq.Again:
                 break
-            data = frames[1].bytes if len(frames) == 2 else b""  # what has another shape is refused as malformed
-            requests.append((Peer(frames[0].bytes, _who(frames[-1])), data))
+            frame = self.socket.recv(_DONTWAIT, copy=False)
+            data = b"" if frame.more else frame.bytes  # what has another shape is refused as malformed
+            requests.append((Peer(route, frame), data))
             size += len(data)
+            while frame.more:
+                frame = self.socket.recv(_DONTWAIT, copy=False)
+            if not int(self.socket.get(zmq.EVENTS)) & _POLLIN:
+                break
         return requests
 
     def send(self, peer: Peer, data: bytes) -> None:
         try:
-            self.socket.send_multipart([peer.route, data], zmq.DONTWAIT)
+            self.socket.send(peer.route, _DONTWAIT | _SNDMORE)
+            self.socket.send(data, _DONTWAIT)
         except zmq.ZMQError:
             self.dropped += 1  # gone, or not reading: it asks again when it is back
 
@@ -94,12 +111,3 @@ class RequestSocket:
             raise InvalidConfig(f"cannot listen on {self.path}: {error}") from None
         finally:
             os.umask(before)
-
-
-def _who(frame: zmq.Frame) -> str:
-    """ "uid 1000 pid 4711" from the peer's credentials, which libzmq gives as ``name:uid:gid:pid``."""
-    try:
-        parts = str(frame.get("Peer-Address")).split(":")
-        return f"uid {parts[-3]} pid {parts[-1]}"
-    except (zmq.ZMQError, IndexError):
-        return "unknown"

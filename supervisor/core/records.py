@@ -8,6 +8,7 @@ counts changes. ``supervisor/core/state.py`` applies them; nothing else changes 
 from __future__ import annotations
 
 import dataclasses
+import typing
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -214,10 +215,21 @@ RECORDS: tuple[type[Any], ...] = (
     IdsReserved,
 )
 _BY_TAG: dict[int, type[Any]] = {cls.TAG: cls for cls in RECORDS}
-_NAMES = {
-    cls: tuple(f.name for f in dataclasses.fields(cls))
-    for cls in (*RECORDS, NewJob, AttemptInfo, Policy, RetryPolicy, ErrorInfo, Usage)
-}
+_PARTS: tuple[type[Any], ...] = (NewJob, AttemptInfo, Policy, RetryPolicy, ErrorInfo, Usage)
+_NAMES = {cls: tuple(f.name for f in dataclasses.fields(cls)) for cls in (*RECORDS, *_PARTS)}
+
+
+def _holds_part(kind: Any) -> bool:
+    args = typing.get_args(kind)
+    return any(map(_holds_part, args)) if args else kind in _PARTS
+
+
+def _places_of_parts(cls: type[Any]) -> tuple[int, ...]:
+    hints = typing.get_type_hints(cls)
+    return tuple(place for place, name in enumerate(_NAMES[cls]) if _holds_part(hints[name]))
+
+
+_PLACES_OF_PARTS = {cls: _places_of_parts(cls) for cls in _NAMES}
 
 
 class BadRecord(ValueError):
@@ -276,7 +288,11 @@ def policy_from_wire(values: list[Any]) -> Policy:
 
 def fields_to_wire(item: Any) -> list[Any]:
     """The values of a record, or of a part of one, in order."""
-    return [_plain(getattr(item, name)) for name in _NAMES[type(item)]]
+    cls = type(item)
+    values = [getattr(item, name) for name in _NAMES[cls]]
+    for place in _PLACES_OF_PARTS[cls]:
+        values[place] = _plain(values[place])
+    return values
 
 
 def _plain(value: Any) -> Any:

@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from queue import Empty, SimpleQueue
+from queue import SimpleQueue
 from threading import Event, Thread
 from typing import Any
 
@@ -243,16 +243,14 @@ class Journal:
     def _gather(self, batch: _Batch) -> list[_Batch]:
         """This batch and those that wait behind it, up to the size of a group."""
         gathered, size = [batch], len(batch.packed)
-        while True:
-            try:
-                item = self._queue.get_nowait()
-            except Empty:
-                return gathered
+        while not self._queue.empty():  # this thread alone takes from it
+            item = self._queue.get_nowait()
             if not isinstance(item, _Batch) or size + len(item.packed) > self._group_bytes - _LIST_HEAD_BYTES:
                 self._held_back = item
                 return gathered
             gathered.append(item)
             size += len(item.packed)
+        return gathered
 
     def _store(self, batches: list[_Batch]) -> int:
         self._writer.write(sum(batch.count for batch in batches), [batch.packed for batch in batches])

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sys
+
+_ONE = (1).to_bytes(8, sys.byteorder)
+_READ_BYTES = 4096  # an eventfd gives eight, a pipe whatever is in it
 
 
 class Wakeup:
@@ -22,13 +24,17 @@ class Wakeup:
         return self._read
 
     def set(self) -> None:
-        with contextlib.suppress(BlockingIOError):  # full: it is set
-            os.write(self._write, (1).to_bytes(8, sys.byteorder))
+        try:
+            os.write(self._write, _ONE)
+        except BlockingIOError:  # full: it is set
+            pass
 
     def drain(self) -> None:
-        with contextlib.suppress(BlockingIOError):
-            while len(os.read(self._read, 4096)) == 4096:
+        try:
+            while len(os.read(self._read, _READ_BYTES)) == _READ_BYTES:
                 pass
+        except BlockingIOError:
+            pass
 
     def close(self) -> None:
         os.close(self._read)
