@@ -18,7 +18,6 @@ from .procs import marked, start_time, stat
 
 MARK = "JOBYARD_ZYGOTE"  # environment variable with the zygote's uuid
 LIMIT_S = 2.0
-_CLEAN_PASSES = 2  # a tree that forks all the time can slip through one
 _DEATH_S = 0.1
 
 
@@ -63,16 +62,10 @@ def kill_marked(mark: str) -> list[int]:
 def _kill_all(find: Callable[[], set[int]], limit_s: float) -> set[int]:
     """Kill what ``find`` finds until it finds nothing; returns what is left after ``limit_s`` seconds."""
     until = time.monotonic() + limit_s
-    clean = 0
-    while clean < _CLEAN_PASSES:
-        found = find() - {os.getpid()}
-        if not found:
-            clean += 1
-        elif time.monotonic() >= until:
+    while found := find() - {os.getpid()}:
+        if time.monotonic() >= until:
             return found
-        else:
-            clean = 0
-            _kill_and_wait(found, min(until, time.monotonic() + _DEATH_S))
+        _kill_and_wait(found, min(until, time.monotonic() + _DEATH_S))
     return set()
 
 

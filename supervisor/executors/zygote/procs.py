@@ -9,6 +9,7 @@ import os
 import time
 from typing import NamedTuple
 
+LOOK_S = 1.0  # how long to look for the last of them
 EXEC_S = 0.2  # how long a process may be in the middle of an exec
 
 
@@ -71,14 +72,27 @@ def children_of(pid: int) -> list[int]:
 
 
 def marked(mark: str) -> list[int]:
-    """The processes that have this variable in their environment, as far as this user may look.
+    """Processes that have this variable in their environment, as far as this user may look; none if there is none.
+
+    A row of processes that each start the next and end could stay ahead of one look. So what has come up meanwhile is
+    looked at too, until nothing has: whoever is alive then was there when the last listing began, or comes of one that
+    was.
 
     Raises:
-        OSError: no descriptor is free, or a process stays in the middle of an exec, where its environment is not
-            to be seen.
+        OSError: no descriptor is free; or it cannot be told, because processes come and go too fast, or one stays in
+            the middle of an exec, where its environment is not to be seen.
     """
     wanted = mark.encode()
-    return [int(name) for name in os.listdir("/proc") if name.isdecimal() and wanted in _environment(name).split(b"\0")]
+    until = time.monotonic() + LOOK_S
+    seen: set[str] = set()
+    while new := [name for name in os.listdir("/proc") if name.isdecimal() and name not in seen]:
+        found = [int(pid) for pid in new if wanted in _environment(pid).split(b"\0")]
+        if found:
+            return found
+        if time.monotonic() >= until:
+            raise TimeoutError("processes come and go too fast to look at them all")
+        seen.update(new)
+    return []
 
 
 def _environment(pid: str) -> bytes:

@@ -72,6 +72,29 @@ def test_process_that_replaces_itself_all_the_time_is_seen_by_every_look(tmp_pat
     assert missed == 0
 
 
+# Each of a row of processes starts the next and ends.
+RELAY = """
+import os, time
+def run():
+    while True:
+        if os.fork():
+            os._exit(0)
+        time.sleep(0.0005)
+run()
+"""
+
+
+def test_row_of_processes_that_each_start_the_next_is_seen_and_ended(uuid: str) -> None:
+    mark = f"{fence.MARK}={uuid}"
+    subprocess.run([sys.executable, "-c", RELAY], env={**os.environ, fence.MARK: uuid}, check=True, timeout=60)
+    try:
+        missed = sum(procs.marked(mark) == [] for _ in range(200))
+    finally:
+        ended = any(fence.fence(uuid, 0, 0, limits.boot_id()) for _ in range(10))  # it is a race; no is no lie
+    assert missed == 0 and ended
+    assert [procs.marked(mark) for _ in range(20)] == [[]] * 20
+
+
 def test_zombie_is_dead_and_has_no_mark(uuid: str) -> None:
     process = subprocess.Popen(["/bin/true"], env={fence.MARK: uuid})
     os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
