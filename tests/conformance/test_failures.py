@@ -286,10 +286,10 @@ os.kill(os.getpid(), 9)
     if kind == "zygote":
         assert is_alive(int(child)), "a zygote's children go on"
     from jobyard.supervisor.executors.zygote.fence import MARK, fence
-    from jobyard.supervisor.executors.zygote.procs import marked
+    from jobyard.supervisor.executors.zygote.procs import Search
 
     assert fence(uuid, int(pid), int(started), boot, [(int(child), int(child_started))])
-    assert not is_alive(int(child)) and marked(f"{MARK}={uuid}") == []
+    assert not is_alive(int(child)) and Search(f"{MARK}={uuid}").find() == []
 
 
 # -- idle --------------------------------------------------------------------------------------------------------------

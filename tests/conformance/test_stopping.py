@@ -178,12 +178,14 @@ def test_whole_tree_is_killed_and_nobody_else(yard: Yard, tmp_path: Path) -> Non
 
 
 def test_fork_bomb_is_killed(yard: Yard, tmp_path: Path) -> None:
+    # Where no zygote inherits what a job leaves behind, the job must not end by itself first: it is not asked to.
+    grace_s = 0.2 if yard.kind == "zygote" else 0.0
     attempt = began(yard, tmp_path / "marks", "fork_bomb")
-    yard.kill(attempt, grace_s=0.2)
+    yard.kill(attempt, grace_s=grace_s)
     asked_at = time.monotonic()
     yard.finish(attempt)
     assert attempt.exit is not None and attempt.exit.killed == "cancel" and attempt.exit.survivors == 0
-    assert time.monotonic() - asked_at < 0.2 + 1 + SLACK_S
+    assert time.monotonic() - asked_at < grace_s + 1 + SLACK_S
     assert [pid for pid in yard.marked() if pid not in known_pids(yard)] == []
 
 

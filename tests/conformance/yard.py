@@ -21,6 +21,7 @@ from jobyard.supervisor.core.events import (
     End,
     Exit,
     LogGrown,
+    OutputRefused,
     PrepareFailed,
     Progressed,
     ZygoteGone,
@@ -30,7 +31,7 @@ from jobyard.supervisor.executors.base import Executor, ExecutorEvent, PoolSpec
 from jobyard.supervisor.executors.spawn import SpawnExecutor
 from jobyard.supervisor.executors.zygote.executor import ZygoteExecutor
 from jobyard.supervisor.executors.zygote.fence import MARK
-from jobyard.supervisor.executors.zygote.procs import marked
+from jobyard.supervisor.executors.zygote.procs import Search
 
 DEADLINE_S = 30.0
 MAKERS: dict[str, Callable[..., Executor]] = {"zygote": ZygoteExecutor, "spawn": SpawnExecutor}
@@ -85,6 +86,7 @@ class Yard:
         self.failed: list[PrepareFailed] = []
         self.attempts: dict[int, Attempt] = {}
         self.unbound_exits: list[ChildExited] = []
+        self.refused: list[OutputRefused] = []
         self.acknowledging = True
         self._last_job = 0
         self.executor.start()
@@ -158,6 +160,8 @@ class Yard:
             case Progressed():
                 progress = event.progress
                 self.attempts[event.child.kid].progress.append((progress.done, progress.total, progress.text))
+            case OutputRefused():
+                self.refused.append(event)
             case LogGrown():
                 self.attempts[event.child.kid].grown.append(event.done)
 
@@ -187,7 +191,7 @@ class Yard:
 
     def marked(self) -> list[int]:
         """Living processes that belong to this executor."""
-        return [pid for pid in marked(f"{MARK}={self.executor.uuid}") if is_alive(pid)]
+        return [pid for pid in Search(f"{MARK}={self.executor.uuid}").find() if is_alive(pid)]
 
 
 def is_alive(pid: int) -> bool:

@@ -12,9 +12,9 @@ import signal
 import time
 from collections.abc import Callable, Iterable
 
-from .kill import freeze_and_kill
+from .kill import freeze_and_kill, kill_with_group
 from .limits import boot_id
-from .procs import marked, start_time, stat
+from .procs import Search, start_time, stat
 
 MARK = "JOBYARD_ZYGOTE"  # environment variable with the zygote's uuid
 LIMIT_S = 2.0
@@ -36,10 +36,11 @@ def fence(
         children: pid and start of processes that it is known to have forked.
     """
     known: dict[int, int] = {pid: pid_started, **dict(children)}
+    search = Search(f"{MARK}={uuid}")
 
     def find() -> set[int]:
         living = {pid for pid, started in known.items() if pid > 0 and started and _lives(pid, started)}
-        return living | set(marked(f"{MARK}={uuid}"))
+        return living | set(search.find())
 
     try:
         if boot != boot_id():
@@ -54,9 +55,10 @@ def kill_marked(mark: str) -> list[int]:
     """Kill every process with this mark until none is left; returns those that are left after ``LIMIT_S`` seconds.
 
     Raises:
-        OSError: as for ``marked``.
+        OSError: as for ``Search.find``.
     """
-    return list(_kill_all(lambda: set(marked(mark)), LIMIT_S))
+    search = Search(mark)
+    return list(_kill_all(lambda: set(search.find()), LIMIT_S))
 
 
 def _kill_all(find: Callable[[], set[int]], limit_s: float) -> set[int]:
@@ -106,10 +108,7 @@ def _kill_and_wait(pids: Iterable[int], until: float) -> None:
         except OSError:
             continue
         waiting[process] = pid
-        try:
-            signal.pidfd_send_signal(process, signal.SIGKILL)
-        except OSError:
-            continue
+        kill_with_group(pid, os.getpgrp())
     poll = select.poll()
     for process in waiting:
         poll.register(process, select.POLLIN)

@@ -39,6 +39,22 @@ def signal_one(pid: int, number: int) -> bool:
     return True
 
 
+def kill_with_group(pid: int, spared: int) -> None:
+    """Kill a process that an attempt has started, and its group unless that is ``spared``.
+
+    Every zygote and every child leads a session, so such a group holds nobody else. One blow ends a row of processes in
+    which each starts the next and lives too short to be hit: also one that has ended, but is not reaped, names its
+    group.
+    """
+    try:
+        group = os.getpgid(pid)
+        if group != spared:
+            os.killpg(group, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):
+        pass
+    signal_one(pid, signal.SIGKILL)
+
+
 class OwnChildren:
     """The children of this process, which has one thread; asked at every exit, so its descriptor stays open."""
 
@@ -66,7 +82,7 @@ def sweep(
     until = time.monotonic() + limit_s
     while strangers := [pid for pid in children() if pid not in known]:
         for pid in strangers:
-            signal_one(pid, signal.SIGKILL)
+            kill_with_group(pid, os.getpgrp())
         left = [pid for pid in strangers if not reap(pid)]
         if left:
             if time.monotonic() >= until:
@@ -125,7 +141,7 @@ def kill_below(root: int) -> None:
     signal_one(root, signal.SIGSTOP)
     quiet = 0
     while quiet < _QUIET_PASSES and time.monotonic() < until:
-        below = [pid for pid in tree([root])[1:] if not is_dead(pid)]
+        below = tree([root])[1:]
         for pid in below:
-            signal_one(pid, signal.SIGKILL)
-        quiet = 0 if below else quiet + 1
+            kill_with_group(pid, root)
+        quiet = quiet + 1 if all(map(is_dead, below)) else 0

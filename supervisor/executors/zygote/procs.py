@@ -71,32 +71,59 @@ def children_of(pid: int) -> list[int]:
     return found
 
 
-def marked(mark: str) -> list[int]:
-    """Processes that have this variable in their environment, as far as this user may look; none if there is none.
+class Search:
+    """Finds the processes that have a variable in their environment, as far as this user may look.
 
-    A row of processes that each start the next and end could stay ahead of one look. So what has come up meanwhile is
-    looked at too, until nothing has: whoever is alive then was there when the last listing began, or comes of one that
-    was.
+    Those that do not have it are looked at once: it is inherited, so nobody gets it later. A search that goes on is
+    therefore fast enough to catch up with a row of processes that each start the next and end.
 
-    Raises:
-        OSError: no descriptor is free; or it cannot be told, because processes come and go too fast, or one stays in
-            the middle of an exec, where its environment is not to be seen.
+    Args:
+        mark: ``NAME=value``.
     """
-    wanted = mark.encode()
-    until = time.monotonic() + LOOK_S
-    seen: set[str] = set()
-    while new := [name for name in os.listdir("/proc") if name.isdecimal() and name not in seen]:
-        found = [int(pid) for pid in new if wanted in _environment(pid).split(b"\0")]
-        if found:
-            return found
-        if time.monotonic() >= until:
-            raise TimeoutError("processes come and go too fast to look at them all")
-        seen.update(new)
-    return []
+
+    def __init__(self, mark: str) -> None:
+        self._mark = mark.encode()
+        self._others: set[tuple[str, int]] = set()
+
+    def find(self) -> list[int]:
+        """Some that are there now; none if there is none.
+
+        If one has ended before it could be looked at, it may have started another since the listing; then there is one
+        more listing. So whoever is alive in the end is one that was looked at, or comes of one.
+
+        Raises:
+            OSError: no descriptor is free; or it cannot be told, because processes come and go too fast, or one stays
+                in the middle of an exec, where its environment is not to be seen.
+        """
+        until = time.monotonic() + LOOK_S
+        while True:
+            found, missed = self._look()
+            if found or not missed:
+                return found
+            if time.monotonic() >= until:
+                raise TimeoutError("processes come and go too fast to look at them all")
+
+    def _look(self) -> tuple[list[int], bool]:
+        """Those of the unknown that have the mark, and whether one of them had ended before it was looked at."""
+        found, missed = [], False
+        for pid, inode in self._unknown():
+            environment = _environment(pid)
+            missed = missed or environment is None
+            if environment is not None and self._mark in environment.split(b"\0"):
+                found.append(int(pid))
+            else:
+                self._others.add((pid, inode))
+        return found, missed
+
+    def _unknown(self) -> list[tuple[str, int]]:
+        """Each with its inode, which tells it from a later process with the same pid."""
+        with os.scandir("/proc") as entries:
+            listed = [(entry.name, entry.inode()) for entry in entries if entry.name.isdecimal()]
+        return [one for one in listed if one not in self._others]
 
 
-def _environment(pid: str) -> bytes:
-    """Empty for one that has no memory any more, so that it runs no code; and for one of another user."""
+def _environment(pid: str) -> bytes | None:
+    """Empty for one of another user; None for one that has no memory any more, so that it runs no code."""
     try:
         found = _environment_at(f"/proc/{pid}")
         if found is not None:
@@ -106,9 +133,11 @@ def _environment(pid: str) -> bytes:
             found = _environment_at(f"/proc/{pid}/task/{thread}")
             if found is not None:
                 return found
-    except (FileNotFoundError, ProcessLookupError, PermissionError):
+    except PermissionError:
+        return b""
+    except (FileNotFoundError, ProcessLookupError):
         pass
-    return b""
+    return None
 
 
 def _environment_at(path: str) -> bytes | None:
