@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import signal
@@ -10,6 +11,7 @@ import time
 from collections.abc import Callable
 
 import jobyard
+import psutil
 import pytest
 from jobyard import Retry
 from live import Yard, overlaps, read_ledger, wait_for
@@ -93,6 +95,17 @@ def test_killed_zygote_takes_its_jobs_along_and_they_run_again(make_yard: Callab
     assert yard.zygotes() != [zygote]
 
 
+def test_restart_after_a_kill_logs_the_lost_attempt_apart_and_removes_the_dead_zygote_s_socket(yard: Yard) -> None:
+    yard.zygotes()
+    job = yard.client().options(retry=Retry(max_attempts=1)).submit("jobs:sleep", 0.5)
+    wait_for("the job runs", lambda: job.state == "running")
+    yard.restart()
+    yard.zygotes()
+    assert [path.name[:2] for path in sorted(yard.path(".jobyard/run").iterdir())] == ["so", "z-"]
+    assert yard.client().get(job.id).result(timeout=20) == 0.5
+    wait_for("the log", lambda: f"job {job.id} sleep: attempt 2/2 started" in yard.log)
+
+
 def test_killed_child_is_a_crash_with_its_signal_and_is_retried(make_yard: Callable[..., Yard]) -> None:
     yard = make_yard()
     job = yard.client().options(retry=Retry(max_attempts=2, delay=0)).submit("jobs:sleep", 1.0)
@@ -120,7 +133,8 @@ def test_everything_killed_at_once_comes_back(make_yard: Callable[..., Yard]) ->
     for number in range(50):
         client.submit("jobs:ledger", path, str(number), 0.05)
     for process in [*yard.left()]:
-        process.kill()
+        with contextlib.suppress(psutil.NoSuchProcess):  # with the others
+            process.kill()
     yard.restart()
     run_marks(yard, 50, [time.monotonic_ns()])
 

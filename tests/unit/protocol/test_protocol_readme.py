@@ -7,12 +7,11 @@ import re
 from pathlib import Path
 from typing import Any
 
-import jobyard.protocol
 import pytest
 from jobyard.protocol import codec, errors, messages
 from jobyard.protocol.errors import JobNotFound
 
-README = (Path(jobyard.protocol.__file__ or "").parent / "README.md").read_text()
+README = (Path(__file__).parents[3] / "protocol" / "README.md").read_text()
 BLOCKS = re.findall(r"^```json (request|reply)\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
 
 
