@@ -21,24 +21,32 @@ SOCKET_VARIABLE = "JOBYARD_SOCKET"
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """The socket at ``path``, named by ``origin``."""
+    """The socket at ``path``, named by ``origin``; ``state_dir`` is the supervisor's, where that is known."""
 
     path: str
     origin: str
+    state_dir: Path | None = None
 
     @property
     def endpoint(self) -> str:
         return f"ipc://{self.path}"
 
     def is_absent(self) -> bool:
-        """Whether waiting would not help: no supervisor ever listened here, or it was stopped in order.
+        """Whether waiting would not help: no supervisor of this user ever listened here, or it was stopped in order.
 
-        A supervisor that was killed leaves its socket behind, and may be on its way back.
+        A supervisor that was killed leaves its socket behind, and may be on its way back, unless its guard is gone too.
         """
         try:
-            return not stat.S_ISSOCK(os.stat(self.path).st_mode)
+            found = os.stat(self.path)
         except OSError:
             return True
+        if not stat.S_ISSOCK(found.st_mode) or found.st_uid != os.geteuid():
+            return True
+        if self.state_dir is None:
+            return False
+        from .guard_lock import is_abandoned
+
+        return is_abandoned(self.state_dir)
 
     def unavailable(self) -> SupervisorUnavailable:
         """The error that says what was tried, what is wrong there, and what to do about it."""
@@ -48,8 +56,13 @@ class Target:
 
     def _trouble(self) -> tuple[str, str]:
         try:
-            if not stat.S_ISSOCK(os.stat(self.path).st_mode):
+            found = os.stat(self.path)
+            if not stat.S_ISSOCK(found.st_mode):
                 return "not a socket", "give the socket of the supervisor, or none to find it by the config"
+            if found.st_uid != os.geteuid():
+                from ..conf.paths import be_user, user_name
+
+                return f"it belongs to user {user_name(found.st_uid)} and answers nobody else", be_user(found.st_uid)
             with sockets.socket(sockets.AF_UNIX) as probe:
                 probe.settimeout(1.0)
                 probe.connect(self.path)
@@ -99,7 +112,8 @@ def _from_config(config: str | None, environ: Mapping[str, str]) -> Target:
         found, origin = settings.Settings(file=file), f"the default place beside {file}, which has mistakes"
         if not os.path.exists(paths.paths_for(found, environ).socket):
             raise
-    return Target(str(paths.paths_for(found, environ).socket), origin)
+    places = paths.paths_for(found, environ)
+    return Target(str(places.socket), origin, places.state_dir)
 
 
 def _path(address: str, source: str) -> str:

@@ -29,10 +29,13 @@ def _attempt_error(info: JobInfo, last: AttemptInfo) -> JobOutcomeError:
     if last.error is not None and last.outcome == states.ERROR:
         return _failed(where, last, facts)
     if last.outcome == states.TIMEOUT:
-        return JobTimedOut(f"{where} ran longer than its timeout{_seconds(info.policy.timeout_s)}", details=facts)
+        limit = _seconds(info.policy.timeout_s)
+        return JobTimedOut(f"{where} ran longer than its timeout{limit}{_killed(last)}", details=facts)
     if last.outcome == states.STALLED:
         limit = _seconds(info.policy.stall_timeout_s)
-        return JobTimedOut(f"{where} gave no sign of life for longer than its stall timeout{limit}", details=facts)
+        return JobTimedOut(
+            f"{where} gave no sign of life for longer than its stall timeout{limit}{_killed(last)}", details=facts
+        )
     if last.outcome in states.CRASHES:
         facts |= {"signal": last.signal, "exit_code": last.exit_code, "oom": last.outcome == states.OOM}
         return JobCrashed(f"{where} {_crash(last)}", details=facts)
@@ -59,7 +62,13 @@ def _crash(last: AttemptInfo) -> str:
         return "was killed for want of memory"
     if last.signal:
         return f"was killed by {last.signal}"
+    if last.exit_code == states.CUT_OFF:
+        return f"could not send its result ({states.CUT_OFF_CAUSE})"
     return f"ended with exit code {last.exit_code} and without a result"
+
+
+def _killed(last: AttemptInfo) -> str:
+    return " and was killed" if last.signal == "SIGKILL" else ""
 
 
 def _seconds(limit: float | None) -> str:

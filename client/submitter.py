@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import Any, ParamSpec, TypeVar, Unpack, overload
 
+from ..protocol.errors import NotSerializable
 from ..protocol.messages import Submission
 from .handle import Job
 from .options import JobOptions, parse_options
@@ -72,8 +73,15 @@ class Submitter:
         Raises:
             As ``submit``.
         """
-        calls = [arguments(item, index) for index, item in enumerate(items)]
-        return self._accept([submission(target, args, kwargs, self._parsed) for args, kwargs in calls])
+        return self._accept([self._item(target, item, index) for index, item in enumerate(items)])
+
+    def _item(self, target: Callable[..., Any] | str, item: Item, index: int) -> Submission:
+        args, kwargs = arguments(item, index)
+        try:
+            return submission(target, args, kwargs, self._parsed)
+        except NotSerializable as error:
+            where = f"item {index} of submit_many"
+            raise NotSerializable(f"{where}: {error.message}", hint=error.hint, details={"index": index}) from None
 
     def options(self, **options: Unpack[JobOptions]) -> WithOptions:
         """The same with options for its jobs: ``client.options(queue="mail", delay="15m").submit(...)``.

@@ -23,6 +23,7 @@ from .settings import Settings, expand_home
 from .sources import Files, flags, variables
 
 CONFIG_NAME = "jobyard.toml"
+DEFAULT_ENV = "local"
 SYSTEM_CONFIG = Path("/etc/jobyard") / CONFIG_NAME
 
 
@@ -79,7 +80,7 @@ def load(
 
     Args:
         environ: where ``JOBYARD_ENV`` and ``JOBYARD__SECTION__KEY`` are looked up.
-        env_name: the overlay ``[env.NAME]`` to use; None takes ``JOBYARD_ENV``, else "local".
+        env_name: the overlay ``[env.NAME]`` to use; None takes ``JOBYARD_ENV``, else "local", which need not be there.
         overrides: ``key.path=value`` of each ``--set``.
 
     Raises:
@@ -88,7 +89,7 @@ def load(
     path = Path(os.path.realpath(path))
     problems = Problems()
     files = Files(path, problems)
-    env = _env_name(environ, env_name, problems)
+    env = _env_name(environ, env_name, files, problems)
     in_force, others = files.layers(env)
     for layer in others:
         check(layer, problems)
@@ -101,16 +102,17 @@ def load(
     if problems.found:
         raise _invalid(problems.lines())
     settings = build.build(path, env, items)
-    return Loaded(settings, _origins(settings, items), _warnings(path, env, files.overlays))
+    return Loaded(settings, _origins(settings, items), _warnings(path))
 
 
-def _env_name(environ: Mapping[str, str], given: str | None, problems: Problems) -> str:
-    name = given or environ.get("JOBYARD_ENV") or "local"
+def _env_name(environ: Mapping[str, str], given: str | None, files: Files, problems: Problems) -> str:
+    name = given or environ.get("JOBYARD_ENV") or DEFAULT_ENV
+    place = Where(0, 0, 0, "--env" if given else "environment JOBYARD_ENV")
     if not is_name(name):
-        place = "--env" if given else "environment JOBYARD_ENV"
-        problems.add(
-            Where(0, 0, 0, place), f"{show_value(name)} is not a name", "use letters, digits, '.', '_' and '-'"
-        )
+        problems.add(place, f"{show_value(name)} is not a name", "use letters, digits, '.', '_' and '-'")
+    elif files.whole and name not in {*files.overlays, DEFAULT_ENV}:
+        hint = options.nearest_hint(name, {*files.overlays, DEFAULT_ENV})
+        problems.add(place, f"there is no section [env.{name}]", hint)
     return name
 
 
@@ -119,17 +121,10 @@ def _origins(settings: Settings, items: Items) -> dict[str, str]:
     return {key: given.get(key, "default") for key in show.values(settings)}
 
 
-def _warnings(path: Path, env: str, overlays: set[str]) -> list[str]:
-    found = []
-    if overlays and env not in overlays and env != "local":
-        best = options.nearest(env, overlays)
-        hint = f"did you mean {best!r}?" if best else "there are: " + ", ".join(sorted(overlays))
-        found.append(f"{path}: warning: there is no overlay [env.{env}] ({hint})")
+def _warnings(path: Path) -> list[str]:
     if path.stat().st_mode & stat.S_IWOTH:
-        found.append(
-            f"{path}: warning: every user of this machine may change it, and so run anything (chmod o-w {path})"
-        )
-    return found
+        return [f"every user of this machine may change {path}, and so run anything (try: chmod o-w {path})"]
+    return []
 
 
 def _invalid(problems: list[str], hint: str = "") -> InvalidConfig:

@@ -5,18 +5,22 @@ Owns the names in the state directory and the length of socket paths. Knows noth
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
+import pwd
+import shlex
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..protocol.errors import InvalidConfig
+from ..protocol.errors import InvalidConfig, JobyardError, StorageUnavailable
 from .settings import Settings
 
 SOCKET_PATH_BYTES_MAX = 107  # what sockaddr_un holds on Linux, less its final zero
 _LONGEST_NAME = "z-01234567"  # of the sockets in the runtime directory: a zygote's
+STATE_DIR, RUNTIME_DIR = "[supervisor] state_dir", "[supervisor] runtime_dir"
 
 
 @dataclass(frozen=True)
@@ -88,35 +92,66 @@ def secure_directories(paths: Paths) -> None:
     """Make all directories of ``paths``, or see that those there are ours alone.
 
     Raises:
-        InvalidConfig: one of them is not safe to use, or cannot be made.
+        InvalidConfig: one of them is not safe to use, or cannot be made. StorageUnavailable: the disk refuses.
     """
     if paths.runtime_dir.parent == _shared_root():
-        secure_directory(paths.runtime_dir.parent)
-    wanted = (paths.state_dir, paths.journal_dir, paths.output_dir, paths.runtime_dir, paths.socket.parent)
-    for directory in dict.fromkeys(wanted):
-        secure_directory(directory)
+        secure_directory(paths.runtime_dir.parent, RUNTIME_DIR)
+    wanted = (
+        (paths.state_dir, STATE_DIR),
+        (paths.journal_dir, STATE_DIR),
+        (paths.output_dir, "[output] dir"),
+        (paths.runtime_dir, RUNTIME_DIR),
+        (paths.socket.parent, "[supervisor] socket"),
+    )
+    for directory, key in wanted:
+        secure_directory(directory, key)
 
 
-def secure_directory(path: Path, mode: int = 0o700) -> None:
+def secure_directory(path: Path, key: str = STATE_DIR, mode: int = 0o700) -> None:
     """Make ``path`` a directory of this user with no more than the permissions of ``mode``; parents are made as needed.
+
+    Args:
+        key: the setting that names another directory, for hints.
 
     Raises:
         InvalidConfig: it is a link or a file, belongs to somebody else, is open to others, or cannot be made.
+        StorageUnavailable: its disk is full or read-only.
     """
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         parent = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            _secure_entry(parent, path, mode)
+            _secure_entry(parent, path, key, mode)
         finally:
             os.close(parent)
     except OSError as error:
-        raise _refused(
-            f"the directory {path} cannot be used: {error.strerror or error}", "name another directory"
-        ) from None
+        raise unusable(path, error, key) from None
 
 
-def _secure_entry(parent: int, path: Path, mode: int) -> None:
+def unusable(path: Path, error: OSError, key: str = STATE_DIR) -> JobyardError:
+    """The error for a file or directory of ours that cannot be made or written: the disk's fault, or the config's."""
+    message = f"{path} cannot be used: {error.strerror or error}"
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return StorageUnavailable(message, hint=f"free space there, or set {key} to a directory on another disk")
+    if error.errno == errno.EROFS:
+        return StorageUnavailable(message, hint=f"make it writable, or set {key} to a directory on another disk")
+    return _refused(message, f"set {key} to another directory")
+
+
+def user_name(uid: int) -> str:
+    """The name of a user; one who has none goes by number, written as sudo takes it."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"#{uid}"
+
+
+def be_user(uid: int) -> str:
+    """The hint to be another user."""
+    return f"sudo -u {shlex.quote(user_name(uid))} jobctl ..."
+
+
+def _secure_entry(parent: int, path: Path, key: str, mode: int) -> None:
     try:
         os.mkdir(path.name, mode, dir_fd=parent)
         made = True
@@ -129,7 +164,8 @@ def _secure_entry(parent: int, path: Path, mode: int) -> None:
         found = os.fstat(directory)
         if found.st_uid != os.geteuid():
             raise _refused(
-                f"{path} belongs to user {found.st_uid}, not to user {os.geteuid()}", "name another directory"
+                f"{path} belongs to user {user_name(found.st_uid)}, not to user {user_name(os.geteuid())}",
+                f"{be_user(found.st_uid)}, or set {key} to another directory",
             )
         if made:
             os.fchmod(directory, mode)  # the umask may have taken bits that we need

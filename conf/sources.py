@@ -25,6 +25,7 @@ from .schema import Named, Node
 FILE_BYTES_MAX = 1 << 20
 VARIABLE_PREFIX = "JOBYARD__"
 _OVERLAY_HINT = "overlays are [env.NAME] and [env.NAME.SECTION]"
+_KEY = re.compile(r"\s*(?:\[([^\[\]=]+)\]|([^\[\]=]+?)\s*=)")
 _POSITION = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)\Z")
 
 
@@ -72,10 +73,14 @@ def parse(text: str) -> dict[str, Any]:
     except tomli.TOMLDecodeError as error:
         found = _POSITION.search(str(error))
         message = str(error)[: found.start()] if found else str(error)
+        message = message[:1].lower() + message[1:]
         line, column = text.count("\n") + 1, len(text.rpartition("\n")[2]) + 1
         if found and found[1]:
             line, column = int(found[1]), int(found[2])
-        raise Unreadable("not valid TOML: " + message[:1].lower() + message[1:], line, column) from None
+        if message == "cannot overwrite a value":
+            named = _KEY.match(text.split("\n")[line - 1])
+            message = f"{(named[1] or named[2]) if named else 'a key'} is there twice"
+        raise Unreadable(f"not valid TOML: {message}", line, column) from None
     except RecursionError:
         raise Unreadable("not valid TOML: nested too deeply", 1, 1) from None
 

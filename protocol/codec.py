@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import msgpack
@@ -42,7 +42,10 @@ def pack(message: Any) -> bytes:
     except (TypeError, ValueError, OverflowError) as error:
         raise ProtocolError(f"a message cannot be packed: {error}") from None
     if len(data) > MESSAGE_BYTES_MAX:
-        raise TooLarge(f"a message of {len(data):,} bytes is over the limit of {MESSAGE_BYTES_MAX:,}")
+        raise TooLarge(
+            f"a message of {len(data):,} bytes is over the limit of {MESSAGE_BYTES_MAX:,}",
+            hint="write what is large to a file and pass its path",
+        )
     return data
 
 
@@ -108,7 +111,7 @@ def pack_value(value: Any, name: str = "value") -> bytes:
     Raises:
         NotSerializable: says where in the value, and what to send instead.
     """
-    return _pack_encoded(f"the {name}", lambda: _encode(value, name, 0))
+    return _pack_encoded(f"the {name}", lambda: _encode(value, name, 0), lambda: {name: value})
 
 
 def unpack_value(data: bytes) -> Any:
@@ -132,7 +135,10 @@ def pack_arguments(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
         named = {name: _encode(item, f"argument {name}", 1) for name, item in kwargs.items()}
         return [[_encode(item, f"argument {index}", 1) for index, item in enumerate(args, 1)], named]
 
-    return _pack_encoded("the arguments", encoded)
+    def named() -> dict[str, Any]:
+        return {f"argument {name}": item for name, item in (*enumerate(args, 1), *kwargs.items())}
+
+    return _pack_encoded("the arguments", encoded, named)
 
 
 def unpack_arguments(payload: bytes) -> tuple[list[Any], dict[str, Any]]:
@@ -143,12 +149,44 @@ def unpack_arguments(payload: bytes) -> tuple[list[Any], dict[str, Any]]:
     return value[0], value[1]
 
 
-def _pack_encoded(what: str, encoded: Callable[[], Any]) -> bytes:
+def _pack_encoded(what: str, encoded: Callable[[], Any], named: Callable[[], dict[str, Any]]) -> bytes:
+    """``named`` gives the values by what they are called in errors."""
     try:
         data: bytes = msgpack.packb(encoded())
+    except UnicodeEncodeError as error:
+        where = next(filter(None, (_no_text(value, name) for name, value in named().items())), what)
+        raise NotSerializable(
+            f"{where} cannot be sent: the character {error.object[error.start]!r} has no form in UTF-8",
+            hint="send bytes, such as os.fsencode(text), or a pathlib.Path for the name of a file",
+        ) from None
     except (ValueError, RecursionError) as error:
         raise NotSerializable(f"{what} cannot be packed: {error}") from None
     return data
+
+
+def _no_text(value: Any, where: str) -> str | None:
+    """Where in ``value`` there is a str without a form in UTF-8, such as ``os.fsdecode`` makes of other encodings."""
+    kind = type(value)
+    if kind is str:
+        return None if _is_text(value) else where
+    found: Iterable[str | None] = ()
+    if kind is list or kind is tuple:
+        found = (_no_text(item, f"{where}[{i}]") for i, item in enumerate(value))
+    elif kind is set:
+        found = (_no_text(item, f"{where}{{...}}") for item in value)
+    elif kind is dict:
+        found = (
+            _no_text(key, f"a key of {where}") or _no_text(item, f"{where}[{key!r}]") for key, item in value.items()
+        )
+    return next(filter(None, found), None)
+
+
+def _is_text(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _encode(value: Any, where: str, depth: int) -> Any:
@@ -327,11 +365,7 @@ def _date(stored: Any) -> Any:
 
 def _path_text(value: Any) -> str | bytes:
     text = str(value)
-    try:
-        text.encode()
-    except UnicodeEncodeError:  # a file name need not be text
-        return os.fsencode(text)
-    return text
+    return text if _is_text(text) else os.fsencode(text)  # a file name need not be text
 
 
 def _path(stored: Any) -> Any:

@@ -128,6 +128,7 @@ class JobInfo:
         attempt: number of the last attempt. spent: how many ended attempts count against ``max_attempts``.
         payload, result_payload: arguments and result as they were sent; ``args``, ``kwargs``, ``result`` decode them.
         durable: False if the journal could not be written when this was said.
+        warnings: what people should know beside it, such as output that could not be written; answered to get only.
     """
 
     id: int
@@ -157,6 +158,7 @@ class JobInfo:
     progress: Progress | None = None
     result_payload: bytes | None = None
     durable: bool = True
+    warnings: list[str] = field(default_factory=list)
 
     @property
     def finished(self) -> bool:

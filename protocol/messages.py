@@ -323,7 +323,14 @@ class LogChunk:
 
 @dataclass(frozen=True, slots=True)
 class LogReply:
-    """``ended``: nothing will follow ``next_offset``. ``dropped_bytes`` were over the cap or refused by the disk."""
+    """Output from where it was asked for up to ``next_offset``.
+
+    Attributes:
+        ended: nothing will follow.
+        dropped_bytes: so many in that range were over the cap.
+        unwritten_bytes: so many of the whole attempt the disk refused so far; told in a reply without chunks.
+        unwritten_why: why; None if it refused nothing. With 0 bytes their number is not known.
+    """
 
     attempt: int
     chunks: list[LogChunk]
@@ -331,6 +338,8 @@ class LogReply:
     ended: bool
     dropped_bytes: int = 0
     path: str | None = None
+    unwritten_bytes: int = 0
+    unwritten_why: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

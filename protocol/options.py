@@ -154,7 +154,7 @@ def retry(value: object) -> dict[str, Any]:
         value = value.to_options()
     if not isinstance(value, Mapping):
         raise BadArguments(f"{value!r} is not a retry policy", hint="give Retry(max_attempts=3, delay=5)")
-    return parse(RETRY_OPTIONS, value, "retry option")
+    return parse(RETRY_OPTIONS, value, "key")
 
 
 def retries(value: object) -> int:
@@ -250,7 +250,7 @@ def nearest(word: str, known: Any) -> str | None:
     """The known word most like ``word``, if one is like it."""
     import difflib  # only when something was mistyped: it is slow to import
 
-    found = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+    found = difflib.get_close_matches(word, list(known), n=1, cutoff=0.7)
     return found[0] if found else None
 
 

@@ -30,6 +30,8 @@ LOST = "lost"  # the zygote or the machine went down beneath it
 
 OUTCOMES = (OK, ERROR, TIMEOUT, STALLED, EXITED, SIGNALLED, OOM, CANCELLED_ATTEMPT, LOST)
 CRASHES = frozenset({EXITED, SIGNALLED, OOM})
+CUT_OFF = 71  # exit code of a job's process that could not tell how it ended, unless the job chose it itself
+CUT_OFF_CAUSE = f"exit code {CUT_OFF}: did it close descriptors that are not its own?"
 
 # Named priorities: a higher number runs first.
 PRIORITIES = {"high": 10, "normal": 0, "low": -10}

@@ -1,7 +1,7 @@
 """The supervisor process: ``python -P -m jobyard.supervisor``. The only place where the parts are put together.
 
 Started by ``jobctl up`` or by systemd. Exit codes: 0 stopped, 2 a mistake in config or usage, 5 another supervisor has
-the directory, 6 the journal cannot be read, 70 a fault of its own; the log tells more.
+the directory, or its disk refuses, 6 the journal cannot be read, 70 a fault of its own; the log tells more.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ..conf.loader import Loaded, find_config, load
-from ..conf.paths import Paths, paths_for, secure_directories
+from ..conf.paths import Paths, paths_for, secure_directories, unusable
 from ..protocol.errors import JobyardError, StorageUnavailable
 from . import clock, logs
 from .compaction import Compaction
@@ -29,11 +29,12 @@ from .driver import Driver
 from .executors.base import Executor, PoolSpec
 from .executors.spawn import SpawnExecutor
 from .executors.zygote.executor import ZygoteExecutor
+from .journal.errors import JournalDamaged, JournalTooNew
 from .journal.lock import AlreadyLocked, DirectoryLock
 from .lag import Lag
 from .office import Office, Options
 from .pools import rules
-from .recovery import fence_all, recover
+from .recovery import fence_all, recover, sweep_sockets
 from .sites import Sites
 from .sockets import RequestSocket
 
@@ -50,17 +51,16 @@ def main(arguments: list[str] | None = None) -> int:
     sys.setswitchinterval(SWITCH_S)
     try:
         return _run(options, announce)
-    except AlreadyLocked as error:
-        return announce.failed(error, EXIT_REFUSED)
-    except StorageUnavailable as error:
+    except (JournalDamaged, JournalTooNew) as error:
         return announce.failed(error, EXIT_JOURNAL)
+    except (AlreadyLocked, StorageUnavailable) as error:
+        return announce.failed(error, EXIT_REFUSED)
     except JobyardError as error:
         return announce.failed(error, EXIT_USAGE)
     except (BadRecord, IllegalRecord) as error:
         return announce.failed(_journal_error(str(error)), EXIT_JOURNAL)
-    except OSError as error:
-        where = f"{error.filename}: " if error.filename else ""
-        return announce.failed(JobyardError(f"{where}{error.strerror or error}"), EXIT_USAGE)
+    except OSError as error:  # the working directory is gone, or a file of the config while it was read
+        return announce.failed(JobyardError(str(error)), EXIT_USAGE)
 
 
 def _run(options: argparse.Namespace, announce: _Announcer) -> int:
@@ -71,6 +71,15 @@ def _run(options: argparse.Namespace, announce: _Announcer) -> int:
     loaded = read()
     paths = paths_for(loaded.settings, os.environ)
     secure_directories(paths)
+    try:
+        return _serve(read, loaded, paths, options, announce)
+    except OSError as error:
+        raise unusable(Path(error.filename or paths.state_dir), error) from None
+
+
+def _serve(
+    read: Callable[[], Loaded], loaded: Loaded, paths: Paths, options: argparse.Namespace, announce: _Announcer
+) -> int:
     with DirectoryLock(paths.state_dir):
         logs.set_up(loaded.settings.logging, paths, quiet=options.quiet)
         for warning in loaded.warnings:
@@ -99,6 +108,7 @@ def _compose(
     settings = loaded.settings
     recovered = recover(paths.journal_dir, settings.journal, settings.limits.kept_attempts)
     gone = fence_all(recovered.state)
+    sweep_sockets(paths.runtime_dir)
     now = clock.now()
     machine = Machine(recovered.state, rules(settings))
     beginning = machine.begin(now, clock.boot_id())

@@ -7,6 +7,7 @@ thing that exists or with the reason why something that is allowed cannot be use
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -100,11 +101,21 @@ class Catalog:
             advice = f"add it to allow in {self._settings.file}, by its full name"
             why = f"{text!r} is not allowed: names that begin with _ are not offered"
             return NotAllowed(why, hint=advice if refs.is_ref(text) else "jobctl catalog")
-        spellings = sorted(set(self._names.spellings()))[:_SUGGESTIONS_MAX]
-        unqualified = (known for known in spellings if known.endswith(f":{text}"))
-        close = next(unqualified, None) or options.nearest(text, spellings)
+        close = self._nearest(text)
         advice = f"add it to allow in {self._settings.file}" if refs.is_ref(text) else "jobctl catalog"
         return NotAllowed(f"{text!r} is not allowed", hint=f"did you mean {close!r}?" if close else advice)
+
+    def _nearest(self, text: str) -> str | None:
+        """The spelling most like ``text``, whose last part must be like that of ``text`` for itself.
+
+        Modules are long and much alike: by the whole text, any function of the same module would be near.
+        """
+        spellings = sorted(set(self._names.spellings()))[:_SUGGESTIONS_MAX]
+        last = options.nearest(_last_part(text), {_last_part(known) for known in spellings})
+        close = [known for known in spellings if _last_part(known) == last]
+        if close and _last_part(text) == text:
+            return min(close, key=len)
+        return options.nearest(text, close)
 
     def _meant(self, text: str) -> Iterator[str]:
         """The references that a text could have stood for, had they been there."""
@@ -197,6 +208,10 @@ class Catalog:
 
     def _complain(self, entry: CatalogEntry, why: str) -> None:
         self.problems.append(CatalogProblem(entry.ref, why, entry.pool))
+
+
+def _last_part(name: str) -> str:
+    return re.split(r"[.:/]", name)[-1]
 
 
 def _unknown_queue(entry: CatalogEntry, hint: str) -> UnknownQueue:

@@ -6,8 +6,9 @@ arguments, sizes. Whatever is refused leaves a line in the log and is counted.
 
 from __future__ import annotations
 
+import dataclasses
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Protocol, assert_never
 
 from .. import __version__
@@ -26,13 +27,15 @@ from ..protocol.errors import (
 )
 from ..protocol.ids import is_uid
 from ..protocol.states import UNFINISHED
-from . import output, reads
+from . import output, reads, room
 from .catalog import Catalog
 from .core import events as e
 from .core.machine import Machine
 from .parked import Parked
+from .room import Room
 from .sockets import Peer
 from .token import Token
+from .unwritten import Unwritten
 
 log = logging.getLogger("jobyard.requests")
 CALL_DEFAULTS = {"on_duplicate": "return", "durability": "fsync"}
@@ -49,6 +52,10 @@ class Backstage(Protocol):
     def output_dir(self) -> str: ...
     @property
     def low_space(self) -> bool: ...
+    @property
+    def room(self) -> Room: ...
+    @property
+    def unwritten(self) -> Unwritten: ...
 
     degraded: str | None
 
@@ -149,7 +156,9 @@ class Desk:
                 self._check_storage()
                 return self._cancel(token, request)
             case m.RetryJob():
+                settle()
                 self._check_storage()
+                reads.find(self._machine, request.id)
                 return e.RetryAsked(token, request.id, token.peer.who)
             case m.SetQueue():
                 self._check_storage()
@@ -176,10 +185,7 @@ class Desk:
 
     def _check_space(self) -> None:
         if self._back.low_space:
-            raise StorageUnavailable(
-                "the disk is almost full: what is left is kept for the jobs that are there",
-                hint="free space; jobyard goes on by itself",
-            )
+            raise StorageUnavailable(self._back.room.shortage(), hint=room.HINT)
 
     # -- submit --------------------------------------------------------------------------------------------------------
 
@@ -250,7 +256,7 @@ class Desk:
         else:
             assert request.filter is not None
             ids = []
-            for job in reads.matching(self._machine, request.filter):
+            for job in reads.matching(self._machine, self._known(request.filter)):
                 if job.state in UNFINISHED and job.cancel is None:
                     if len(ids) == m.CANCEL_JOBS_MAX:
                         more = True
@@ -263,10 +269,27 @@ class Desk:
             raise BadArguments(f"there is no queue mode {request.mode!r}", hint='"open", "paused" or "draining"')
         declared = self._machine.rules.queues
         if request.queue is not None and request.queue not in declared:
-            raise UnknownQueue(
-                f"the config declares no queue {request.queue!r}", hint=options.nearest_hint(request.queue, declared)
-            )
+            raise _unknown_queue(request.queue, declared)
         return e.QueueSetAsked(token, [request.queue] if request.queue is not None else sorted(declared), request.mode)
+
+    def _known(self, wanted: m.Filter) -> m.Filter:
+        """The filter, with its job by the name that jobs have. A name that nothing has is a mistake, not an empty list.
+
+        Raises:
+            UnknownQueue: no such queue is declared, and no job is in one.
+            BadArguments: no such job is allowed, and none is there.
+        """
+        declared, jobs = self._machine.rules.queues, self._machine.state.jobs.values()
+        queue, ref, catalog = wanted.queue, wanted.ref, self._back.catalog
+        if queue is not None and queue not in declared and not any(job.queue == queue for job in jobs):
+            raise _unknown_queue(queue, declared)
+        if ref is None or catalog is None or any(ref in (job.ref, job.name) for job in jobs):
+            return wanted
+        try:
+            found = catalog.resolve(ref)
+        except NotAllowed as error:
+            raise BadArguments(f"there is no job {ref!r}: {error.message}", hint=error.hint) from None
+        return dataclasses.replace(wanted, ref=found.name if found.alias else found.entry.ref)
 
     # -- reads ---------------------------------------------------------------------------------------------------------
 
@@ -277,9 +300,11 @@ class Desk:
                 status = self._back.status()
                 self._back.answer(token, m.Pong(status.pid, __version__, ready, status.generation))
             case m.Get():
-                self._back.answer(token, reads.jobs(self._machine, request.ids, self._back.output_dir))
+                back = self._back
+                back.answer(token, reads.jobs(self._machine, request.ids, back.output_dir, back.unwritten))
             case m.List():
-                self._back.answer(token, reads.listed(self._machine, request))
+                known = dataclasses.replace(request, filter=self._known(request.filter))
+                self._back.answer(token, reads.listed(self._machine, known))
             case m.Status():
                 self._back.answer(token, self._back.status())
             case m.Catalog():
@@ -333,8 +358,15 @@ class Desk:
             self.parked.park_logs(token, request)
             self._back.follow(job.id, reached)
             return
-        path = output.path(directory, job.id, attempt)
-        self._back.answer(token, m.LogReply(attempt, chunks, reached, not live and not chunks, dropped, str(path)))
+        path = str(output.path(directory, job.id, attempt))
+        reply = m.LogReply(attempt, chunks, reached, not live and not chunks, dropped, path)
+        if not chunks and (loss := self._back.unwritten.loss_on_record(directory, job.id, attempt)) is not None:
+            reply = dataclasses.replace(reply, unwritten_bytes=loss.size, unwritten_why=loss.why)
+        self._back.answer(token, reply)
+
+
+def _unknown_queue(queue: str, declared: Iterable[str]) -> UnknownQueue:
+    return UnknownQueue(f"the config declares no queue {queue!r}", hint=options.nearest_hint(queue, declared))
 
 
 def _stronger(one: str, other: str) -> str:

@@ -28,12 +28,14 @@ from .desk import Desk
 from .journal.journal import Journal
 from .office import Office
 from .outbox import Outbox
+from .room import Room
 from .signals import Signals
 from .sites import Sites
 from .sockets import RequestSocket
 from .story import Story
 from .token import Token
 from .unfenced import Unfenced
+from .unwritten import Unwritten
 
 log = logging.getLogger("jobyard")
 PROBE_S = 1.0
@@ -353,6 +355,14 @@ class Driver:
     @property
     def low_space(self) -> bool:
         return self.journal.low_space
+
+    @property
+    def room(self) -> Room:
+        return self.office.room
+
+    @property
+    def unwritten(self) -> Unwritten:
+        return self.sites.unwritten
 
     def refreshing(self) -> bool:
         return self.office.refreshing()

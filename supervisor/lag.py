@@ -13,6 +13,10 @@ from . import clock
 
 log = logging.getLogger("jobyard")
 SLACK_S = 1.0  # clocks are set back by less than this all the time
+_BEHIND = (
+    "the wall clock says %s, but the last time in the journal is %s: until it has caught up, new jobs look older than "
+    "they are, and jobs that wait for a point in time start late"
+)
 
 
 class Lag:
@@ -28,15 +32,10 @@ class Lag:
     ) -> None:
         self._unwatch = unwatch
         self._timer: clock.Timer | None = None
-        now = clock.now().wall
-        if now >= last_at - SLACK_S:
+        times = _apart(last_at)
+        if times is None:
             return
-        log.warning(
-            "the wall clock says %s, but the last time in the journal is %s: until it has caught up, new jobs look "
-            "older than they are, and jobs that wait for a point in time start late",
-            _text(now),
-            _text(last_at),
-        )
+        log.warning(_BEHIND, *times)
         self._timer = clock.Timer(clock.REALTIME)
         self._timer.set(last_at)
         fd = self._timer.fileno()
@@ -55,6 +54,18 @@ class Lag:
     def _caught_up(self) -> None:
         self.close()
         log.warning("the wall clock has caught up with the journal")
+
+
+def behind(last_at: float) -> str | None:
+    """What to say of a wall clock that is behind ``last_at``; None if it is not."""
+    times = _apart(last_at)
+    return None if times is None else _BEHIND % times
+
+
+def _apart(last_at: float) -> tuple[str, str] | None:
+    """What the clock says, and ``last_at``, for people; None if the clock is not behind."""
+    now = clock.now().wall
+    return None if now >= last_at - SLACK_S else (_text(now), _text(last_at))
 
 
 def _text(at: float) -> str:

@@ -26,7 +26,9 @@ from .catalog import Catalog
 from .catalog_build import Built, CatalogBuild
 from .core.events import Configured
 from .executors.base import PoolSpec
+from .lag import behind
 from .pools import pool_spec, rules
+from .room import Room
 from .token import Token
 
 if TYPE_CHECKING:
@@ -64,6 +66,7 @@ class Office:
     Attributes:
         settings: the config in force.
         catalog: what may be submitted; None until the first build is done.
+        room: what is to be said of the journal's disk.
     """
 
     def __init__(
@@ -79,6 +82,7 @@ class Office:
         self.settings: Settings = loaded.settings
         self.paths = paths
         self.catalog: Catalog | None = None
+        self.room = Room(paths.journal_dir)
         self._options = options
         self._ready = ready
         self._rebuild: _Rebuild | None = None
@@ -162,7 +166,7 @@ class Office:
         for event in self._driver.desk.catalog_ready():
             self._driver.take_in(event)
         if first:
-            self._ready([*self._warnings, *warnings])
+            self._ready([*self._warnings, *warnings, *self._around(self._driver)])
         if self._again is not None:
             tokens, self._again = self._again, None
             self.reload(tokens[0] if tokens else None)
@@ -202,6 +206,8 @@ class Office:
         return min((build.deadline for build in self._rebuild.builds.values()), default=None)
 
     def mind_deadlines(self, now: float) -> None:
+        if self._driver.degraded is None:  # otherwise worse was told
+            self.room.mind(self._driver.low_space)
         deadline = self.wake_at()
         if deadline is not None and now >= deadline:
             self._poll()
@@ -252,11 +258,7 @@ class Office:
         return found
 
     def _status_warnings(self, driver: Driver) -> list[str]:
-        warnings = list(self._warnings)
-        if driver.degraded is not None:
-            warnings.append(f"the journal cannot be written ({driver.degraded}): nothing new is accepted")
-        elif driver.journal.low_space:
-            warnings.append(f"the disk of {self.paths.journal_dir} is almost full: nothing new is accepted")
+        warnings = [*self._warnings, *self._around(driver)]
         for pool in driver.unfenced.pools():
             warnings.append(f"pool {pool}: processes of an ended zygote cannot be killed; its jobs wait for their end")
         if self.catalog is not None:
@@ -267,6 +269,21 @@ class Office:
         undeclared = [one.name for one in reads.queues(driver.machine) if one.mode == "undeclared"]
         if undeclared:
             warnings.append(f"jobs wait in queues that the config does not declare: {', '.join(undeclared)}")
+        return warnings
+
+    def _around(self, driver: Driver) -> list[str]:
+        """What is wrong with disks and clock."""
+        warnings = []
+        if driver.degraded is not None:
+            warnings.append(f"the journal cannot be written ({driver.degraded}): nothing new is accepted")
+        elif driver.low_space:
+            warnings.append(self.room.shortage())
+        lost = driver.sites.unwritten.warning(clock.now().boot)
+        if lost is not None:
+            warnings.append(lost)
+        late = behind(driver.machine.state.wall)
+        if late is not None:
+            warnings.append(late)
         return warnings
 
 

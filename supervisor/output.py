@@ -21,7 +21,10 @@ Directory = str | os.PathLike[str]
 
 @dataclass(frozen=True, slots=True)
 class _Piece:
-    """Consecutive bytes of one stream: where they are in the output, and where in which file."""
+    """Consecutive bytes of one stream: where they are in the output, and where in which file.
+
+    ``refused`` is the errno with which the disk refused them, so that they are nowhere; 0 for bytes that are there.
+    """
 
     at: int
     length: int
@@ -29,30 +32,36 @@ class _Piece:
     written_at: float
     file: str
     file_at: int
+    refused: int = 0
 
 
 def path(output_dir: Directory, job_id: int, attempt: int) -> Path:
     """The file with the output, or with its beginning if it is long; it exists only if something was printed."""
-    return Path(logfile.data_file(_base(output_dir, job_id, attempt), logfile.HEAD))
+    return Path(logfile.data_file(base(output_dir, job_id, attempt), logfile.HEAD))
 
 
 def size(output_dir: Directory, job_id: int, attempt: int) -> int:
     """Bytes printed so far, those that were not kept included."""
-    return max((piece.at + piece.length for piece in _pieces(_base(output_dir, job_id, attempt))), default=0)
+    return max((piece.at + piece.length for piece in _pieces(base(output_dir, job_id, attempt))), default=0)
 
 
 def read(output_dir: Directory, job_id: int, attempt: int, offset: int, limit: int) -> tuple[list[LogChunk], int, int]:
     """Output from position ``offset`` on, at most ``limit`` bytes of it.
 
     Returns:
-        The chunks, the position after the last of them, and how many bytes between ``offset`` and there were not kept.
+        The chunks, the position after the last of them, and how many bytes between ``offset`` and there were over the
+        cap. What the disk refused is in neither.
     """
     chunks: list[LogChunk] = []
     position, dropped = offset, 0
-    for piece in _pieces(_base(output_dir, job_id, attempt)):
+    for piece in _pieces(base(output_dir, job_id, attempt)):
         if limit <= 0:
             break
         begin = max(position, piece.at)
+        if piece.refused:
+            dropped += begin - position
+            position = max(begin, piece.at + piece.length)
+            continue
         wanted = min(piece.at + piece.length - begin, limit)
         if wanted < 0 or (wanted == 0 and piece.length > 0):
             continue
@@ -67,7 +76,14 @@ def read(output_dir: Directory, job_id: int, attempt: int, offset: int, limit: i
     return chunks, position, dropped
 
 
-def _base(output_dir: Directory, job_id: int, attempt: int) -> str:
+def refused(output_dir: Directory, job_id: int, attempt: int) -> tuple[int, int]:
+    """How many bytes the disk has refused, as far as it has taken word of that, and the last errno."""
+    found = [piece for piece in _pieces(base(output_dir, job_id, attempt)) if piece.refused]
+    return sum(piece.length for piece in found), found[-1].refused if found else 0
+
+
+def base(output_dir: Directory, job_id: int, attempt: int) -> str:
+    """The path of an output's files, without suffix."""
     return os.path.join(output_dir, logfile.name(job_id, attempt))
 
 
@@ -88,10 +104,10 @@ def _indexed(base: str, part: str) -> list[_Piece]:
         return []
     found, at, file_at = [], 0, 0
     index = _records(logfile.index_file(base, part))
-    for at, length, stream, written_at in logfile.RECORD.iter_unpack(index or b""):
+    for at, length, stream, refused, written_at in logfile.RECORD.iter_unpack(index or b""):
         if stream < len(logfile.STREAMS):
-            found.append(_Piece(at, length, stream, written_at, data_file, file_at))
-        at, file_at = at + length, file_at + length
+            found.append(_Piece(at, length, stream, written_at, data_file, file_at, refused))
+        at, file_at = at + length, file_at + (0 if refused else length)
     if known.st_size > file_at and (found or part == logfile.HEAD) and _will_stay(known.st_mtime, index):
         found.append(_Piece(at, known.st_size - file_at, 0, known.st_mtime, data_file, file_at))
     return found

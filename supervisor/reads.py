@@ -15,6 +15,7 @@ from . import output
 from .core.machine import Machine
 from .core.pools import queue_mode
 from .core.state import Job
+from .unwritten import Unwritten
 
 _REPLY_BYTES_MAX = codec.MESSAGE_BYTES_MAX // 2
 _JOB_BYTES = 4096  # what a job takes in a reply beside its values, generously
@@ -34,11 +35,14 @@ def find(machine: Machine, job_id: int) -> Job:
     return job
 
 
-def jobs(machine: Machine, ids: list[int], output_dir: str) -> Jobs:
-    """Jobs with all that is known of them, where their output is included."""
+def jobs(machine: Machine, ids: list[int], output_dir: str, unwritten: Unwritten) -> Jobs:
+    """Jobs with all that is known of them, where their output is and what is lost of it included."""
     reply = described(machine, [find(machine, job_id) for job_id in ids])
     for info in reply.jobs:
         info.attempts[:] = [_with_log(info.id, attempt, output_dir) for attempt in info.attempts]
+        for attempt in info.attempts:
+            if (loss := unwritten.loss(output_dir, info.id, attempt.number)) is not None:
+                info.warnings.append(f"attempt {attempt.number}: {loss}")
     return reply
 
 

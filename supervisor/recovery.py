@@ -7,6 +7,7 @@ killed and waited for before any of its jobs may run once more.
 from __future__ import annotations
 
 import logging
+import socket
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,6 +46,21 @@ def recover(directory: Path, settings: JournalSettings, kept_attempts: int) -> R
     if state.jobs:
         log.info("journal: %d jobs, %d of them unfinished", len(state.jobs), state.unfinished_count)
     return Recovered(state, journal)
+
+
+def sweep_sockets(directory: Path) -> None:
+    """Remove the sockets of zygotes that have ended, which a supervisor that was killed could not do."""
+    for path in directory.glob("z-*"):
+        if not path.is_socket():
+            continue
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as probe:
+            probe.setblocking(False)
+            try:
+                probe.connect(str(path))
+            except ConnectionRefusedError:
+                path.unlink(missing_ok=True)
+            except OSError:
+                pass  # somebody listens, with whom we have nothing to do
 
 
 def fence_all(state: State) -> list[e.ZygoteGone]:

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from .core import effects as f
 from .core import events as e
 from .core.events import Child
-from .executors.base import Executor, ExecutorEvent, PoolSpec
+from .executors.base import Executor, LoopEvent, PoolSpec
+from .unwritten import Unwritten
 
 log = logging.getLogger("jobyard.pools")
 RESTART_FIRST_S, RESTART_MAX_S = 0.1, 30.0
@@ -42,6 +43,7 @@ class Sites:
     unwatch: Callable[[int], None] = field(init=False)
     pools: dict[str, Site] = field(default_factory=dict)
     executors: dict[str, Executor] = field(default_factory=dict)
+    unwritten: Unwritten = field(default_factory=Unwritten)
     stopping: bool = False
     _by_fd: dict[int, Executor] = field(default_factory=dict)
 
@@ -126,8 +128,8 @@ class Sites:
     def owns(self, fd: int) -> bool:
         return fd in self._by_fd
 
-    def events(self, fd: int, now: float) -> list[ExecutorEvent]:
-        """What the executor behind ``fd`` has to tell."""
+    def events(self, fd: int, now: float) -> list[LoopEvent]:
+        """What the executor behind ``fd`` has to tell to the loop."""
         executor = self._by_fd.get(fd)
         if executor is None:
             return []
@@ -137,7 +139,9 @@ class Sites:
                 self._up(event)
             elif isinstance(event, e.ZygoteGone):
                 self._gone(executor, event, now)
-        return found
+            elif isinstance(event, e.OutputRefused):
+                self.unwritten.note(event, now)
+        return [event for event in found if not isinstance(event, e.OutputRefused)]
 
     def _up(self, event: e.ZygoteUp) -> None:
         site = self.pools.get(event.pool)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 
-from ..protocol.states import FINISHED
+from ..protocol.states import FINISHED, RUNNING
 from .core.effects import Notify
 from .core.machine import Machine
 from .core.state import Job
@@ -40,7 +40,8 @@ class Story:
             return
         match notice.kind:
             case "started":
-                most = job.policy.retry.max_attempts
+                not_counted = job.attempt - job.spent - (job.state == RUNNING)  # such as those that were lost
+                most = job.policy.retry.max_attempts + not_counted
                 self._keep(logging.INFO, "job %d %s: attempt %d/%d started", job.id, job.name, notice.attempt, most)
             case "ended":
                 self._ended(job, notice)

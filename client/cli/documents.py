@@ -121,6 +121,7 @@ def job(info: JobInfo) -> dict[str, Any]:
         "progress": _progress(info),
         "attempts": [_attempt(item) for item in info.attempts],
         "durable": info.durable,
+        "warnings": list(info.warnings),
     }
 
 

@@ -65,7 +65,7 @@ def read(context: Context, job_id: int, attempt: int | None, sink: Sink, *, wait
     """Give all output of one attempt to ``sink``; with ``wait`` until the attempt is over.
 
     Returns:
-        The last reply, with all bytes that were dropped.
+        The last reply, with all bytes that were over the cap.
     """
     offset = dropped = 0
     timeout = FOREVER if wait else REQUEST_TIMEOUT_S
@@ -101,14 +101,17 @@ def say_ended(context: Context, info: JobInfo, number: int) -> None:
     due = ""
     if info.state == states.SCHEDULED:
         due = f"; the next starts in {duration(max(0.0, info.run_at - context.now()))}"
-    context.out.say(f"attempt {number}: {views.reason(ended)}{due}")
+    context.out.say(f"attempt {number}: {views.reason(ended, info.policy)}{due}")
 
 
 def say_dropped(context: Context, reply: messages.LogReply) -> None:
-    """Tell that the output of an attempt was longer than what is kept."""
+    """Tell that the output of an attempt was longer than what is kept, or could not be written."""
     if reply.dropped_bytes:
         limit = "[output] max_job_bytes"
         context.out.say(f"{reply.dropped_bytes:,} bytes in the middle were over the limit ({limit}) and are gone")
+    if reply.unwritten_why is not None:
+        what = f"{reply.unwritten_bytes:,} bytes of output" if reply.unwritten_bytes else "output"
+        context.out.say(f"{what} could not be written: {reply.unwritten_why}")
 
 
 def job(context: Context, job_id: int) -> JobInfo:

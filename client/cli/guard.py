@@ -5,12 +5,14 @@ supervisor is a command line that writes one line of JSON to a descriptor when i
 when it gives up, ``{"error": {...}}``. ``jobctl up`` runs a guard in its own process, ``jobctl up -d`` this module as a
 program.
 
-It sleeps until a signal arrives; a supervisor that lives costs it nothing.
+It sleeps until a signal arrives; a supervisor that lives costs it nothing. Nothing that it cannot do, such as to say
+something on a full disk, is a reason to end: nobody else would start the supervisor again.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import select
@@ -22,8 +24,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from ...protocol.errors import JobyardError, StorageUnavailable
+from ..guard_lock import GuardLock
 from . import exits
-from .guard_lock import AlreadyGuarded, GuardLock
 
 RESTART_FIRST_S, RESTART_MAX_S = 0.2, 10.0
 LONG_LIFE_S = 30.0  # after a life as long as this the next restart is a quick one
@@ -31,6 +34,7 @@ TRIES_MAX = 5  # lives that ended before the supervisor was ever ready
 LINE_BYTES_MAX = 64 * 1024
 _STOP_SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGQUIT})
 _PASSED_ON = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+_DISK = StorageUnavailable.code
 _OWN_VERDICTS = frozenset({exits.OK, exits.USAGE, exits.REFUSED})
 
 Report = Callable[[dict[str, Any]], None]
@@ -54,7 +58,7 @@ class Guard:
         self._child: subprocess.Popen[bytes] | None = None
         self._stopping = False
         self._was_ready = False
-        self._gave_up = False
+        self._error: dict[str, Any] | None = None  # why the last one gave up
         self._tries = 0
         self._restart_s = RESTART_FIRST_S
 
@@ -78,19 +82,15 @@ class Guard:
 
     def _live(self, signals: _Signals) -> int:
         """One life of a supervisor: its exit code, or minus the signal that ended it."""
-        ready, theirs = os.pipe()
-        os.set_blocking(ready, False)
+        self._error = None
         try:
-            child = subprocess.Popen(
-                [*self._command, "--ready-fd", str(theirs)],
-                stdin=subprocess.DEVNULL,
-                pass_fds=[theirs],
-                start_new_session=True,  # Ctrl-C reaches the guard alone, which passes it on once
-            )
-        finally:
-            os.close(theirs)
+            child, ready = self._start()
+        except OSError as error:  # no room for another process just now, or no such program
+            _say(f"the supervisor cannot be started: {error}")
+            return exits.INTERNAL
         self._child = child
-        self._lock.name(child.pid)
+        with contextlib.suppress(OSError):
+            self._lock.name(child.pid)
         line = b""
         watched = [signals.fileno(), ready]
         try:
@@ -110,6 +110,24 @@ class Guard:
             self._child = None
         return child.returncode
 
+    def _start(self) -> tuple[subprocess.Popen[bytes], int]:
+        """A supervisor, and the descriptor on which it will say that it is ready."""
+        ready, theirs = os.pipe()
+        os.set_blocking(ready, False)
+        try:
+            child = subprocess.Popen(
+                [*self._command, "--ready-fd", str(theirs)],
+                stdin=subprocess.DEVNULL,
+                pass_fds=[theirs],
+                start_new_session=True,  # Ctrl-C reaches the guard alone, which passes it on once
+            )
+        except OSError:
+            os.close(ready)
+            raise
+        finally:
+            os.close(theirs)
+        return child, ready
+
     def _take(self, line: bytes) -> None:
         """What the supervisor said on its descriptor."""
         try:
@@ -117,8 +135,12 @@ class Guard:
         except ValueError:
             return
         if isinstance(said, dict):
-            self._gave_up = "error" in said
-            self._was_ready = self._was_ready or not self._gave_up
+            self._error = said.get("error")
+            self._was_ready = self._was_ready or self._error is None
+            self._tell(said)
+
+    def _tell(self, said: dict[str, Any]) -> None:
+        with contextlib.suppress(OSError):
             self._report(said)
 
     def _pass_on(self, numbers: Sequence[int]) -> None:
@@ -135,13 +157,15 @@ class Guard:
         """The exit code of the guard, or None to start another supervisor."""
         if self._stopping:
             return max(status, exits.OK)  # a signal that it was sent before it could handle it stopped it as well
-        if self._gave_up or status in _OWN_VERDICTS:
+        if self._was_ready and status == exits.REFUSED and self._error and self._error.get("code") == _DISK:
+            return None  # it worked before, and will when there is room again
+        if self._error is not None or status in _OWN_VERDICTS:
             return status
         self._tries += 1
         if self._was_ready or self._tries < TRIES_MAX:
             return None
         message = f"the supervisor ended {self._tries} times before it was ready; the last one {_how(status)}"
-        self._report({"error": {"code": "supervisor_unavailable", "message": message, "hint": "", "details": {}}})
+        self._tell({"error": {"code": "supervisor_unavailable", "message": message, "hint": "", "details": {}}})
         return exits.NO_SUPERVISOR
 
     def _pause(self, signals: _Signals, status: int) -> None:
@@ -201,8 +225,10 @@ def _how(status: int) -> str:
 
 
 def _say(text: str) -> None:
-    sys.stderr.write(f"jobctl up: {text}\n")
-    sys.stderr.flush()
+    """Without a buffer, in which what could not be written would lie in the way of all that follows."""
+    if sys.stderr is not None:
+        with contextlib.suppress(OSError):
+            os.write(sys.stderr.fileno(), f"jobctl up: {text}\n".encode())
 
 
 def main() -> int:
@@ -226,9 +252,9 @@ def main() -> int:
     try:
         with GuardLock(args.lock) as lock:
             return Guard(args.command, lock, report).run()
-    except AlreadyGuarded as error:
+    except JobyardError as error:
         report({"error": error.to_wire()})
-        return exits.REFUSED
+        return exits.for_error(error)
 
 
 if __name__ == "__main__":

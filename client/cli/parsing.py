@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import NoReturn
+from typing import NoReturn, TypeVar
 
+from ...protocol.errors import BadArguments
 from ...protocol.options import nearest
 from . import verbs
 from .exits import UsageError
 
+T = TypeVar("T")
 _VALUED = frozenset({"--config", "--env", "--set", "--socket", "--color", "-o", "--output"})
 
 
@@ -147,6 +149,18 @@ def parse(parser: Parser, argv: Sequence[str]) -> argparse.Namespace:
         return parser.parse_args(list(argv))
     args.words += argv[cut + 1 :]
     return args
+
+
+def option_value(parse: Callable[[object], T], value: object, option: str) -> T:
+    """The value of an option, read by a parser of protocol/options.py.
+
+    Raises:
+        UsageError: it is none; names the option.
+    """
+    try:
+        return parse(value)
+    except BadArguments as error:
+        raise UsageError(f"{option}: {error.message}", hint=error.hint) from None
 
 
 def key_values(words: Sequence[str], option: str) -> dict[str, str]:

@@ -12,7 +12,7 @@ from ...protocol.ids import new_uid
 from . import arguments
 from .context import Context
 from .exits import UsageError
-from .parsing import key_values, wall_time
+from .parsing import key_values, option_value, wall_time
 
 WORDS_HELP = """arguments of the job:
   text          a positional argument, converted by the function's annotations
@@ -105,10 +105,10 @@ def _retry(args: argparse.Namespace) -> dict[str, Any]:
         )
     retry: dict[str, Any] = {}
     if args.retries is not None:
-        retry["max_attempts"] = options.retries(args.retries) + 1
+        retry["max_attempts"] = option_value(options.retries, args.retries, "--retries") + 1
     if args.max_attempts is not None:
         retry["max_attempts"] = args.max_attempts
     if args.retry_delay is not None:
         waits = args.retry_delay.split(",")
-        retry["delay"] = waits if len(waits) > 1 else waits[0]
+        retry["delay"] = option_value(options.delays, waits if len(waits) > 1 else waits[0], "--retry-delay")
     return retry

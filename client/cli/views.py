@@ -6,13 +6,14 @@ from typing import Any
 
 from ...protocol import messages, states
 from ...protocol.errors import ProtocolError
-from ...protocol.job import AttemptInfo, ErrorInfo, JobInfo
+from ...protocol.job import AttemptInfo, ErrorInfo, JobInfo, Policy
 from . import documents
 from .render import Column, counted, duration, indent, moment, plain_table, short_moment, size
 
 VALUE_CHARS_MAX = 2000  # of an argument or a result; --json has all of it
 NOTE_CHARS_MAX = 100
 REASON_CHARS_MAX = 500
+_STOPPED = (states.TIMEOUT, states.STALLED, states.CANCELLED_ATTEMPT)  # asked to, and killed if that did not help
 
 STATE_STYLES = {
     states.RUNNING: "cyan",
@@ -73,9 +74,9 @@ def note(info: JobInfo, now: float) -> str:
         return "being cancelled" if info.cancel_requested else progress(info)
     if info.state == states.SCHEDULED:
         due = f"in {duration(max(0.0, info.run_at - now))}"
-        return f"again {due}, after: {outcome(last)}" if last else f"starts {due}"
+        return f"again {due}, after: {outcome(last, info.policy)}" if last else f"starts {due}"
     if info.state == states.FAILED:
-        return outcome(last) if last else info.reason or ""
+        return outcome(last, info.policy) if last else info.reason or ""
     return info.reason or "" if info.state == states.CANCELLED else ""
 
 
@@ -87,9 +88,9 @@ def progress(info: JobInfo) -> str:
     return f"{done} {said.text}".rstrip()
 
 
-def outcome(attempt: AttemptInfo | None) -> str:
+def outcome(attempt: AttemptInfo, policy: Policy) -> str:
     """How an attempt ended, in words."""
-    if attempt is None or attempt.outcome is None:
+    if attempt.outcome is None:
         return "running"
     if attempt.outcome == states.ERROR and attempt.error is not None:
         return _error(attempt.error)
@@ -97,15 +98,23 @@ def outcome(attempt: AttemptInfo | None) -> str:
         states.EXITED: f"its process ended with exit code {attempt.exit_code} and no result",
         states.SIGNALLED: f"its process was killed by {attempt.signal}",
         states.OOM: "its process was killed for want of memory",
-        states.TIMEOUT: "ran into its timeout",
-        states.STALLED: "gave no sign of life for its stall timeout",
+        states.TIMEOUT: f"ran into its timeout{_limit(policy.timeout_s)}",
+        states.STALLED: f"gave no sign of life for its stall timeout{_limit(policy.stall_timeout_s)}",
     }.get(attempt.outcome, attempt.outcome)
+    if attempt.outcome == states.EXITED and attempt.exit_code == states.CUT_OFF:
+        words = f"its process could not send its result ({states.CUT_OFF_CAUSE})"
+    if attempt.outcome in _STOPPED and attempt.signal == "SIGKILL":
+        words += " and was killed"
     return f"{words} ({attempt.reason})" if attempt.reason else words
 
 
-def reason(attempt: AttemptInfo | None) -> str:
+def _limit(seconds: float | None) -> str:
+    return "" if seconds is None else f" of {duration(seconds)}"
+
+
+def reason(attempt: AttemptInfo, policy: Policy) -> str:
     """``outcome``, short enough to be said in passing."""
-    return _shorten(outcome(attempt), REASON_CHARS_MAX)
+    return _shorten(outcome(attempt, policy), REASON_CHARS_MAX)
 
 
 def _error(error: ErrorInfo) -> str:
@@ -136,6 +145,7 @@ def job_details(info: JobInfo, now: float) -> str:
         ("parent", str(info.parent) if info.parent else ""),
         ("progress", progress(info)),
         ("note", note(info, now) if info.state != states.RUNNING or info.cancel_requested else ""),
+        *(("warning", text) for text in info.warnings),
         ("result", _result(info)),
         ("log", (info.last_attempt.log or "") if info.last_attempt else ""),
         ("uid", info.uid),
@@ -143,7 +153,7 @@ def job_details(info: JobInfo, now: float) -> str:
     lines = [f"job {info.id}  {info.state}" + ("" if info.durable else "  (not yet on disk)")]
     lines += [f"  {label:<11}{_one_line(value)}" for label, value in facts if value]
     if info.attempts:
-        rows = [[_one_line(cell) for cell in _attempt_row(item, now)] for item in info.attempts]
+        rows = [[_one_line(cell) for cell in _attempt_row(item, info.policy, now)] for item in info.attempts]
         lines += ["", indent(plain_table(_ATTEMPT_COLUMNS, rows), "  ")]
     if info.error is not None and info.last_attempt is not None:
         number, raised = info.last_attempt.number, info.last_attempt.outcome == states.ERROR
@@ -152,7 +162,7 @@ def job_details(info: JobInfo, now: float) -> str:
     return "\n".join(lines)
 
 
-def _attempt_row(attempt: AttemptInfo, now: float) -> list[str]:
+def _attempt_row(attempt: AttemptInfo, policy: Policy, now: float) -> list[str]:
     usage = attempt.usage
     about = "~" if usage and usage.approximate else ""
     return [
@@ -162,7 +172,7 @@ def _attempt_row(attempt: AttemptInfo, now: float) -> list[str]:
         about + duration(usage.cpu_user_s + usage.cpu_system_s) if usage else "-",
         about + size(usage.peak_rss_bytes) if usage else "-",
         str(attempt.pid or "-"),
-        _shorten(outcome(attempt), NOTE_CHARS_MAX),
+        _shorten(outcome(attempt, policy), NOTE_CHARS_MAX),
     ]
 
 

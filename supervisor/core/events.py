@@ -197,6 +197,21 @@ class LogGrown:
 
 
 @dataclass(frozen=True, slots=True)
+class OutputRefused:
+    """The disk refuses what an attempt prints. For people; the machine never sees it.
+
+    Attributes:
+        base: path of the attempt's output, without suffix.
+        size: bytes that are lost by now; 0 if they cannot be counted.
+        errno: why.
+    """
+
+    base: str
+    size: int
+    errno: int
+
+
+@dataclass(frozen=True, slots=True)
 class Tick:
     """Time has passed."""
 

@@ -10,9 +10,20 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from ..core.effects import Order
-from ..core.events import Child, ChildExited, ChildReady, LogGrown, PrepareFailed, Progressed, ZygoteGone, ZygoteUp
+from ..core.events import (
+    Child,
+    ChildExited,
+    ChildReady,
+    LogGrown,
+    OutputRefused,
+    PrepareFailed,
+    Progressed,
+    ZygoteGone,
+    ZygoteUp,
+)
 
-ExecutorEvent = ZygoteUp | ZygoteGone | ChildReady | PrepareFailed | ChildExited | Progressed | LogGrown
+LoopEvent = ZygoteUp | ZygoteGone | ChildReady | PrepareFailed | ChildExited | Progressed | LogGrown
+ExecutorEvent = LoopEvent | OutputRefused
 
 
 @dataclass(frozen=True, slots=True)

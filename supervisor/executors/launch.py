@@ -32,6 +32,7 @@ class Launched:
 def boot_message(spec: PoolSpec, uuid: str) -> Boot:
     return Boot(
         uuid=uuid,
+        pool=spec.name,
         cwd=spec.cwd,
         path=spec.path,
         allow=spec.allow,

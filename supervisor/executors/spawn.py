@@ -7,6 +7,7 @@ environment; otherwise its children behave as those of a zygote do.
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import signal
@@ -18,7 +19,17 @@ from ...protocol.errors import JobyardError
 from ...protocol.job import Usage
 from ..clock import MONOTONIC, Timer
 from ..core.effects import Order
-from ..core.events import Child, ChildExited, ChildReady, Exit, LogGrown, PrepareFailed, ZygoteGone, ZygoteUp
+from ..core.events import (
+    Child,
+    ChildExited,
+    ChildReady,
+    Exit,
+    LogGrown,
+    OutputRefused,
+    PrepareFailed,
+    ZygoteGone,
+    ZygoteUp,
+)
 from .base import Caps, ExecutorEvent, PoolSpec
 from .growth import Growth
 from .hearing import HEAR, Ear
@@ -115,12 +126,24 @@ class SpawnExecutor:
             return
         start = start_message(child.kid, order)
         self._control.bind(spawned.kid, start)
-        output = logfile.data_file(os.path.join(self._spec.output_dir, start.output_name), logfile.HEAD)
+        output = self._output_file(start.output_name)
         try:
             send_go(spawned.ear.sock, order, output)
         except (OSError, JobyardError) as error:
             self.kill(child, "stop", 0.0, f"its arguments cannot be handed over: {error}")
         self._set_timer()
+
+    def _output_file(self, name: str) -> str | None:
+        """The file that a child is to print to; None if it cannot be made, then what it prints is lost."""
+        base = os.path.join(self._spec.output_dir, name)
+        path = logfile.data_file(base, logfile.HEAD)
+        try:
+            os.makedirs(os.path.dirname(path), 0o700, exist_ok=True)
+            os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600))
+        except OSError as error:
+            self._mailbox.post(OutputRefused(base, 0, error.errno or errno.EIO))
+            return None
+        return path
 
     def discard(self, child: Child) -> None:
         spawned = self._kids.get(child.kid)

@@ -158,6 +158,7 @@ def test_memory_limit_ends_in_an_error_of_the_job(make_yard: MakeYard) -> None:
     yard = make_yard(memory_max_bytes=50 << 20)
     end = yard.run("allocate", 200 << 20).end
     assert end is not None and end.kind == "error" and end.error is not None and end.error.type == "MemoryError"
+    assert end.error.message == "jobs of the pool default may take 50 MiB ([pools.default] memory_max)"
     assert yard.run("allocate", 10 << 20).value == 10 << 20
 
 

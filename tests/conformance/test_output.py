@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import signal
 import stat
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 from conftest import MakeYard
 from jobyard.supervisor import output
+from jobyard.supervisor.core.events import OutputRefused
 from yard import Yard
 
 
@@ -109,6 +111,17 @@ def test_follower_of_a_silent_job_is_told_of_its_end(yard: Yard) -> None:
     assert attempt.grown == [True]
 
 
+def test_disk_that_refuses_does_not_hold_up_the_job(make_yard: MakeYard, tmp_path: Path) -> None:
+    (tmp_path / "output").write_text("a file where the directory should be")
+    yard = make_yard()
+    attempt = yard.run("print_bytes", 1_000_000)
+    assert attempt.exit is not None and attempt.exit.exit_code == 0 and attempt.value is None
+    yard.wait(lambda: yard.refused, "word of it")
+    assert yard.refused[0].errno == errno.ENOTDIR
+    assert yard.refused[0].base == output.base(yard.spec.output_dir, attempt.order.job_id, 1)
+    assert yard.run("add", 1, 1).value == 2
+
+
 zygote_only = pytest.mark.parametrize("kind", ["zygote"], indirect=True)
 
 
@@ -149,11 +162,29 @@ def test_log_writer_that_is_killed_loses_nothing(yard: Yard, tmp_path: Path) -> 
 
 
 @zygote_only
-def test_disk_that_refuses_does_not_hold_up_the_job(make_yard: MakeYard, tmp_path: Path) -> None:
+def test_output_that_cannot_be_written_is_counted_and_told_a_few_times(make_yard: MakeYard, tmp_path: Path) -> None:
     (tmp_path / "output").write_text("a file where the directory should be")
     yard = make_yard()
-    assert yard.run("print_bytes", 1_000_000).exit is not None
-    assert yard.run("add", 1, 1).value == 2
+    total = 100 * 64_000
+    attempt = yard.run("print_bytes", total)
+    path = output.base(yard.spec.output_dir, attempt.order.job_id, 1)
+    yard.wait(lambda: OutputRefused(path, total, errno.ENOTDIR) in yard.refused, "the whole loss")
+    assert len(yard.refused) <= 32, "it is told again when it has doubled"
+    assert {event.base for event in yard.refused} == {path}
+
+
+@zygote_only
+def test_output_that_cannot_be_written_wakes_no_follower(make_yard: MakeYard, tmp_path: Path) -> None:
+    (tmp_path / "output").write_text("a file where the directory should be")
+    yard = make_yard()
+    attempt = yard.begin("print_when_told", str(tmp_path / "go"))
+    yard.executor.follow(attempt.child, 0)
+    yard.wait(lambda: yard.refused, "word of what was refused")
+    assert attempt.grown == [], "there is nothing to read"
+    (tmp_path / "go").touch()
+    yard.wait(lambda: attempt.grown, "word that the output is complete")
+    assert attempt.grown == [True]
+    yard.finish(attempt)
 
 
 def writers(yard: Yard) -> list[int]:

@@ -60,7 +60,7 @@ def test_more_children_than_the_queues_hold_are_made(yard: Yard) -> None:
     [
         ("not_serializable", "NotSerializable", "result['inner'][0] is an object, which cannot be sent"),
         ("generator", "NotSerializable", "result is a generator, which cannot be sent"),
-        ("surrogate", "NotSerializable", "the result cannot be packed: "),
+        ("surrogate", "NotSerializable", "result cannot be sent: the character "),
     ],
 )
 def test_result_that_cannot_be_packed_is_final_and_the_error_is_about_the_result(

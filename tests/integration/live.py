@@ -137,7 +137,14 @@ class Yard:
         return found
 
     def zygotes(self) -> list[int]:
-        return [pool.pid for pool in self.client().status().pools if pool.pid is not None]
+        """Pids of the zygotes of all pools, once all are up; a supervisor may be ready before they are."""
+        client = self.client()
+
+        def up() -> list[int]:
+            pools = client.status().pools
+            return [pool.pid for pool in pools if pool.pid is not None] if all(p.state == "up" for p in pools) else []
+
+        return wait_for("all zygotes to be up", up)
 
     def segment(self) -> Path:
         """The journal's open segment; space that it has taken ahead is zeros."""

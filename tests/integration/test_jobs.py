@@ -40,6 +40,39 @@ def test_job_knows_itself(yard: Yard) -> None:
     assert found["pid"] == job.info().attempts[0].pid
 
 
+def test_filter_takes_every_name_that_a_submit_takes_and_refuses_what_nothing_has(
+    make_yard: Callable[..., Yard],
+) -> None:
+    alias = '[queues.mail]\n[jobs.Hello]\ntarget = "jobs:Greeter"\nmethods = ["greet"]\n'
+    yard = make_yard(alias)
+    client = yard.client()
+    client.submit("Hello.greet", "you").result(timeout=20)
+    client.options(queue="mail").submit("jobs:add", 1, 2).result(timeout=20)
+    for name in ("Hello", "Hello.greet", "hello", "Hello@greet", "jobs:Greeter.greet"):
+        assert [job.id for job in client.list(ref=name)] == [1]
+    assert client.list(ref="jobs:sleep") == client.list(queue="default", state="failed") == []
+    with pytest.raises(jobyard.BadArguments, match="there is no job 'jobs:ad'") as caught:
+        client.list(ref="jobs:ad")
+    assert caught.value.hint == "did you mean 'jobs:add'?"
+    with pytest.raises(jobyard.BadArguments, match="there is no job 'Helo'"):
+        client.cancel(ref="Helo")
+    for ask in (client.list, client.cancel):
+        with pytest.raises(jobyard.UnknownQueue, match="no queue 'mial'") as unknown:
+            ask(queue="mial")
+        assert unknown.value.hint == "did you mean 'mail'?"
+    yard.config.write_text(yard.config.read_text().replace(alias, "").replace("jobs:*", "jobs:echo"))
+    client.reload()
+    assert [job.id for job in client.list(queue="mail")] == [job.id for job in client.list(ref="jobs:add")] == [2]
+    assert [job.id for job in client.list(ref="Hello@greet")] == [1]
+    with pytest.raises(jobyard.BadArguments, match="there is no job 'jobs:sleep'"):
+        client.list(ref="jobs:sleep")
+
+
+def test_retry_of_a_job_that_is_not_there_names_the_last_one(yard: Yard) -> None:
+    with pytest.raises(jobyard.JobNotFound, match="there is no job 999: the last id is 0"):
+        yard.client().retry(999)
+
+
 def test_output_is_kept_with_its_streams(yard: Yard) -> None:
     job = yard.client().submit("jobs:talk")
     job.result(timeout=20)

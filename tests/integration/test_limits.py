@@ -264,6 +264,39 @@ def test_full_disk_refuses_and_recovers_by_itself(make_yard: Callable[..., Yard]
     assert yard.client().get(job.id).result(timeout=20) == 2.0
 
 
+def test_start_on_a_disk_that_is_almost_full_warns_of_it(make_yard: Callable[..., Yard]) -> None:
+    """The disk is made full for this one process by a limit on the size of its files."""
+    yard = make_yard(start=False)
+    size = 12 << 20  # room for a journal, but not for its reserve
+    said = yard.start(preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY)))
+    client = yard.client()
+    for warnings in (said["warnings"], client.status().warnings):
+        assert [text for text in warnings if "MiB are free" in text and str(yard.directory) in text], warnings
+    assert len([line for line in yard.log.splitlines() if " WARNING " in line and "is almost full" in line]) == 1
+    with pytest.raises(jobyard.StorageUnavailable):
+        client.submit("jobs:add", 1, 2)
+    resource.prlimit(yard.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    wait_for("recovery", lambda: not refused(client))
+    assert "has room again" in yard.log
+
+
+def test_output_that_cannot_be_written_is_told_and_its_job_goes_on(yard: Yard) -> None:
+    yard.path(".jobyard/output").rmdir()
+    yard.path(".jobyard/output").write_text("in the way")
+    client = yard.client()
+    for _ in range(3):
+        job = client.submit("jobs:shout", 1)
+        assert job.result(timeout=20) == "done"
+    lost = "attempt 1: 1,000,000 bytes of its output could not be written: Not a directory"
+    wait_for("word of the loss", lambda: job.info().warnings == [lost])
+    command = [sys.executable, "-m", "jobyard", "logs", str(job.id), "--json", "--config", str(yard.config)]
+    shown = json.loads(subprocess.run(command, capture_output=True, check=True, timeout=60).stdout)
+    assert (shown["dropped_bytes"], shown["unwritten_bytes"]) == (0, 1_000_000)
+    assert shown["unwritten_why"] == "Not a directory"
+    assert wait_for("a warning", lambda: [text for text in client.status().warnings if "Not a directory" in text])
+    assert yard.log.count("cannot be written") == 1, "one line for all"
+
+
 def test_many_large_results_come_in_several_replies(yard: Yard) -> None:
     client = yard.client()
     jobs = client.submit_many("jobs:large", [((1 << 20) - 100,)] * 20)

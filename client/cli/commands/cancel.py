@@ -11,7 +11,7 @@ from .. import documents, exits, selection
 from ..confirm import confirm
 from ..context import FOREVER, Context
 from ..joblist import print_ids
-from ..parsing import add_ids_or_filters, add_output
+from ..parsing import add_ids_or_filters, add_output, option_value
 from ..render import counted
 
 _EXAMPLES = """A running job is first asked to stop, then killed with everything that it has started.
@@ -34,7 +34,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, context: Context) -> int:
-    grace_s = None if args.grace is None else duration(args.grace)
+    grace_s = None if args.grace is None else option_value(duration, args.grace, "--grace")
     if args.ids:
         ids = selection.ids(context, args.ids)
     else:

@@ -22,15 +22,17 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, context: Context) -> int:
     reply: messages.CatalogReply = context.request(messages.Catalog())
+    text = args.text.lower()
     reply = messages.CatalogReply(
-        [entry for entry in reply.entries if _matches(entry, args.text.lower())], reply.problems
+        [entry for entry in reply.entries if _matches(entry, text)],
+        [problem for problem in reply.problems if text in problem.what.lower()],
     )
     if args.output == "json":
         context.out.document(documents.CATALOG, documents.catalog(reply))
         return exits.OK
     for entry in reply.entries:
         context.out.block(views.catalog_entry(entry))
-    if not reply.entries:
+    if not reply.entries and not (text and reply.problems):
         context.out.say(
             f"nothing matches {args.text!r}" if args.text else "nothing may be submitted: the config allows no callable"
         )

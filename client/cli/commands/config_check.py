@@ -28,6 +28,6 @@ def run(args: argparse.Namespace, context: Context) -> int:
         context.out.document(documents.CHECKED, {"file": str(loaded.settings.file), "warnings": loaded.warnings})
         return exits.OK
     for warning in loaded.warnings:
-        context.out.say(warning)
+        context.out.say(f"warning: {warning}")
     context.out.line(f"{loaded.settings.file}: good")
     return exits.OK

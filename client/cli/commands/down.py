@@ -10,10 +10,11 @@ from pathlib import Path
 from ....protocol import messages
 from ....protocol.errors import OutcomeUnknown, SupervisorUnavailable, WaitTimeout
 from ....protocol.options import duration_or_none
+from ...guard_lock import guarded
+from ...processes import Process
 from .. import documents, exits
 from ..context import Context
-from ..guard_lock import guarded
-from ..processes import Process
+from ..parsing import option_value
 from ..render import counted
 
 _EXAMPLES = """Returns when the supervisor is gone. With --now running jobs are stopped and queued again,
@@ -32,7 +33,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, context: Context) -> int:
-    limit_s = duration_or_none(args.timeout)
+    limit_s = option_value(duration_or_none, args.timeout, "--timeout")
     deadline = None if limit_s is None else time.monotonic() + limit_s
     try:
         status: messages.SupervisorStatus = context.request(messages.Status())

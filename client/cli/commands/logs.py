@@ -69,6 +69,8 @@ def _as_json(args: argparse.Namespace, context: Context, job_id: int) -> int:
         "path": reply.path,
         "ended": reply.ended,
         "dropped_bytes": reply.dropped_bytes,
+        "unwritten_bytes": reply.unwritten_bytes,
+        "unwritten_why": reply.unwritten_why,
         "chunks": [
             {
                 "at": documents.time(chunk.at),

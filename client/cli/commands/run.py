@@ -54,5 +54,5 @@ def _say_end(context: Context, info: JobInfo) -> None:
     if info.state == states.SUCCEEDED:
         return
     last = info.last_attempt
-    why = info.reason if info.state == states.CANCELLED or last is None else views.reason(last)
+    why = info.reason if info.state == states.CANCELLED or last is None else views.reason(last, info.policy)
     context.out.say(f"job {info.id} {info.state}" + (f": {why}" if why else "") + f"\ntry: jobctl show {info.id}")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 from ....protocol import messages
+from ...guard_lock import has_lost_guard
 from .. import documents, exits, views
 from ..context import Context
 
@@ -23,6 +25,10 @@ def add(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, context: Context) -> int:
     out = context.out
     reply: messages.SupervisorStatus = context.request(messages.Status())
+    if has_lost_guard(Path(reply.state_dir), reply.pid):
+        reply.warnings.append(
+            "the guard is gone: nothing would start a crashed supervisor again (try: jobctl down, then jobctl up)"
+        )
     if args.output == "json":
         out.document(documents.STATUS, documents.status(reply))
         return exits.OK

@@ -6,16 +6,19 @@ import argparse
 import json
 import os
 import select
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
-from ....conf.paths import secure_directory
-from ....protocol.errors import JobyardError, SupervisorUnavailable, WaitTimeout, from_wire
+from ....conf.paths import secure_directory, unusable
+from ....protocol.errors import SupervisorUnavailable, WaitTimeout, from_wire
 from ....protocol.options import duration
-from .. import documents, exits, guard, guard_lock
+from ... import guard_lock
+from .. import documents, exits, guard
 from ..context import Context
+from ..parsing import option_value
 
 OUTPUT_NAME = "supervisor.out"
 READY_TIMEOUT = "2m"
@@ -45,9 +48,12 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, context: Context) -> int:
-    timeout_s = duration(args.timeout)
-    for warning in context.loaded.warnings:
-        context.out.say(warning)
+    if args.socket:
+        raise exits.UsageError(
+            "--socket says where a supervisor is, not where one is to be",
+            hint=f"jobctl up --set supervisor.socket={shlex.quote(args.socket)}",
+        )
+    timeout_s = option_value(duration, args.timeout, "--timeout")
     state_dir = context.paths.state_dir
     secure_directory(state_dir)
     command = _supervisor(args, context)
@@ -66,21 +72,16 @@ def _supervisor(args: argparse.Namespace, context: Context) -> list[str]:
 
 
 def _foreground(context: Context, command: list[str], state_dir: Path) -> int:
-    failed: list[JobyardError] = []
-
     def report(said: dict[str, Any]) -> None:
         if "error" in said:
-            failed.append(from_wire(said["error"]))
+            context.out.error(from_wire(said["error"]))
         else:
             context.out.say(f"jobyard is ready (pid {said.get('pid')}); stop it with Ctrl-C or jobctl down")
             _warn(context, said)
 
     context.out.flush()
     with guard_lock.GuardLock(state_dir / guard_lock.FILE_NAME) as lock:
-        code = guard.Guard(command, lock, report, hangup_stops=sys.stdin is not None and sys.stdin.isatty()).run()
-    for error in failed:
-        context.out.error(error)
-    return code
+        return guard.Guard(command, lock, report, hangup_stops=sys.stdin is not None and sys.stdin.isatty()).run()
 
 
 def _detached(context: Context, command: list[str], state_dir: Path, timeout_s: float) -> int:
@@ -117,7 +118,10 @@ def _detached(context: Context, command: list[str], state_dir: Path, timeout_s: 
 def _start_guard(command: list[str], state_dir: Path, output: Path, ready_fd: int) -> subprocess.Popen[bytes]:
     lock = str(state_dir / guard_lock.FILE_NAME)
     guarding = [sys.executable, "-P", "-m", guard.__name__, "--ready-fd", str(ready_fd), "--lock", lock, "--", *command]
-    fd = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        fd = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise unusable(output, error) from None
     try:
         return subprocess.Popen(
             guarding,

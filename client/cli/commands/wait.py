@@ -7,10 +7,10 @@ import argparse
 from ....protocol import messages
 from ....protocol.errors import OutcomeUnknown, SupervisorUnavailable, WaitTimeout
 from ....protocol.options import duration_or_none
-from .. import exits, selection
+from .. import exits, render, selection
 from ..context import FOREVER, Context
 from ..joblist import print_jobs
-from ..parsing import add_ids_or_filters, add_output
+from ..parsing import add_ids_or_filters, add_output, option_value
 
 _EXAMPLES = """Exit codes: 0 all succeeded, 1 a job did not, 124 the time was over; the jobs go on then.
 
@@ -30,7 +30,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, context: Context) -> int:
-    limit = duration_or_none(args.timeout)
+    limit = option_value(duration_or_none, args.timeout, "--timeout")
     ids = (
         selection.ids(context, args.ids)
         if args.ids
@@ -39,6 +39,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
     if not ids:
         context.out.say("no unfinished jobs")
         return exits.OK
+    context.request(messages.Ping())  # one that was never there is not one that stopped meanwhile
     try:
         reply: messages.Jobs = context.request(
             messages.Wait(ids, args.any), timeout=FOREVER if limit is None else limit
@@ -46,7 +47,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
     except WaitTimeout:
         named = f"job {ids[0]} is" if len(ids) == 1 else f"of {len(ids)} jobs some are"
         raise WaitTimeout(
-            f"{named} not finished after {args.timeout}", hint="jobctl list --state running,queued,scheduled"
+            f"{named} not finished after {render.duration(limit)}", hint="jobctl list --state running,queued,scheduled"
         ) from None
     except (SupervisorUnavailable, OutcomeUnknown) as error:
         raise exits.Stopped(

@@ -43,6 +43,7 @@ class Boot(NamedTuple):
     """
 
     uuid: str
+    pool: str
     cwd: str
     path: list[str]
     allow: list[str]
@@ -204,6 +205,14 @@ class Grew(NamedTuple):
     kid: int
 
 
+class Unwritten(NamedTuple):
+    """So many bytes of this output the disk has refused by now, lately with ``errno``. The zygote passes it on."""
+
+    name: str
+    size: int
+    errno: int
+
+
 class Done(NamedTuple):
     """All three streams have ended, and everything is written."""
 
@@ -271,9 +280,9 @@ def kinds(*classes: type[Any]) -> Kinds:
 
 
 TO_ZYGOTE = kinds(Hello, Prepare, Start, Discard, Kill, Ack, Follow, Retire)
-TO_SUPERVISOR = kinds(Welcome, Kids, Ready, Refused, Made, PrepareFailed, Exits, Grown)
+TO_SUPERVISOR = kinds(Welcome, Kids, Ready, Refused, Made, PrepareFailed, Exits, Grown, Unwritten)
 TO_WRITER = kinds(Open, Watch)
-FROM_WRITER = kinds(Grew, Done)
+FROM_WRITER = kinds(Grew, Unwritten, Done)
 TO_CHILD = kinds(Go, Stop)
 FROM_CHILD = kinds(Up, Poke, End)
 BOOT = kinds(Boot)

@@ -30,6 +30,7 @@ from ....protocol.errors import (
     SoftTimeout,
     TooLarge,
 )
+from ....protocol.states import CUT_OFF
 from . import channel, failure, joblog, limits, target
 from .channel import Boot, End, Go, Socket, Stop
 from .control import SOFT
@@ -40,7 +41,6 @@ SOCKET_FD = 3  # joblog.LOGGING_FD is 4
 FIRST_FREE_FD = 5
 FD_MAX = 1 << 20
 REHEARSALS = 20  # a function is specialised after 8 calls, its instructions after some more
-CUT_OFF = 71  # exit code of a child that could not send its end
 _SIOCOUTQ = 0x5411
 _RESULT_BYTES_MAX = codec.MESSAGE_BYTES_MAX - (1 << 20)  # leaves room for the rest of the message
 _POKE = channel.encode(channel.Poke())
@@ -203,6 +203,8 @@ class Child:
                 return self._end("stopped", error=error)
             case NotAllowed() | ProtocolError() if not self._in_job:
                 return self._end("final", error=error)
+            case MemoryError() if (limit := self._boot.memory_max_bytes) is not None:
+                return self._end("error", error=error, message=_over_memory(error, self._boot.pool, limit))
             case SystemExit():
                 return self._end("error", error=error, message=f"the job called sys.exit({error.code!r:.200})")
         return self._end("error", error=error)
@@ -361,6 +363,12 @@ def _exception(stop: Stop) -> BaseException:
     return kind(stop.reason or f"asked to stop: {stop.kind}")
 
 
+def _over_memory(error: BaseException, pool: str, limit: int) -> str:
+    said = failure.text_of(error)
+    why = f"jobs of the pool {pool} may take {limit / (1 << 20):,.6g} MiB ([pools.{pool}] memory_max)"
+    return f"{said}; {why}" if said else why
+
+
 def _try(prepare: Callable[[], None]) -> BaseException | None:
     try:
         prepare()
@@ -370,8 +378,7 @@ def _try(prepare: Callable[[], None]) -> BaseException | None:
 
 
 def _redirect(path: str) -> None:
-    os.makedirs(os.path.dirname(path), 0o700, exist_ok=True)
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)
+    fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW)
     for number in (1, 2):
         os.dup2(fd, number)
     os.dup2(fd, joblog.LOGGING_FD, inheritable=False)

@@ -25,6 +25,7 @@ from ...core.events import (
     ChildReady,
     Exit,
     LogGrown,
+    OutputRefused,
     PrepareFailed,
     ZygoteGone,
     ZygoteUp,
@@ -240,6 +241,9 @@ class ZygoteExecutor:
                 kid = self._kids.get(message.kid)
                 child = kid.child if kid is not None else Child(self.pool, self.uuid, message.kid)
                 self._mailbox.put(LogGrown(child, message.done))
+            case channel.Unwritten():
+                base = os.path.join(self._spec.output_dir, message.name)
+                self._mailbox.put(OutputRefused(base, message.size, message.errno))
             case channel.Refused():
                 self._why = message.why
         channel.close_all(fds)

@@ -2,7 +2,8 @@
 
 Owns what the log writer and the reader must agree on. An output is one sequence of bytes, all streams together in the
 order of their arrival. Its beginning is kept in the *head* file, its end in two *tail* files that are used by turns;
-what lies between was dropped. Each file holds the raw bytes and has an index: one record for each piece of it.
+what lies between was dropped. Each file holds the raw bytes and has an index: one record for each piece of it, and for
+each piece that the disk refused, which is in no file.
 """
 
 from __future__ import annotations
@@ -12,7 +13,9 @@ import struct
 STREAMS = ("stdout", "stderr", "logging")
 HEAD = ""
 TAILS = (".t0", ".t1")
-RECORD = struct.Struct("<QIBxxxd")  # position in the output, length, stream, time (seconds since the epoch)
+# Position in the output, length, stream, 0 or the errno with which the disk refused it, time (seconds since the epoch).
+RECORD = struct.Struct("<QIBxHd")
+LENGTH_MAX = (1 << 32) - 1
 IDS_PER_DIRECTORY = 1000
 
 

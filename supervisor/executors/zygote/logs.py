@@ -40,6 +40,7 @@ class Logs:
         known: pids that are not to be swept away.
         grown: told once of a followed child whose output grew, or is complete (True).
         done: told when the output of a child is complete.
+        unwritten: told of output that the disk refuses.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class Logs:
         bytes_max: int,
         grown: Callable[[int, bool], None],
         done: Callable[[int], None],
+        unwritten: Callable[[channel.Unwritten], None],
     ) -> None:
         self._loop = loop
         self._deadlines = deadlines
@@ -59,6 +61,7 @@ class Logs:
         self._bytes_max = bytes_max
         self._grown = grown
         self._done = done
+        self._unwritten = unwritten
         self._streams: dict[int, _Stream] = {}
         self._wire: Wire | None = None
         self._started_at = 0.0
@@ -171,7 +174,10 @@ class Logs:
         if self.pid is not None:  # it is not reaped yet, so this can hit nobody else
             signal_one(self.pid, signal.SIGKILL)
 
-    def _message(self, message: channel.Grew | channel.Done, fds: list[int]) -> None:
+    def _message(self, message: channel.Grew | channel.Unwritten | channel.Done, fds: list[int]) -> None:
+        if isinstance(message, channel.Unwritten):
+            self._unwritten(message)
+            return
         stream = self._streams.get(message.kid)
         if stream is None:
             return

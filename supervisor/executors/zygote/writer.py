@@ -25,6 +25,14 @@ PART_BYTES_MIN = 4096
 _FLAGS = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
 
 
+class Spilt(OSError):
+    """The disk refused ``size`` bytes that had been taken out of the pipe."""
+
+    def __init__(self, error: OSError, size: int) -> None:
+        super().__init__(error.errno, error.strerror)
+        self.size = size
+
+
 class Part:
     """One file of an output and its index, open for writing. ``start`` and ``end`` are positions in the output."""
 
@@ -41,6 +49,7 @@ class Part:
         self.size = 0
         self.start = 0
         self.end = 0
+        self.refused = 0  # bytes that its index tells of as refused by the disk
 
     def begin(self, start: int) -> None:
         """Make it empty; what follows is at ``start``."""
@@ -62,7 +71,8 @@ class Part:
             return False
         else:
             self.start = self.end = start
-        self.size = sum(record[1] for record in records)
+        self.size = sum(length for _, length, _, refused, _ in records if not refused)
+        self.refused = sum(length for _, length, _, refused, _ in records if refused)
         unnoted = os.fstat(self.data).st_size - self.size
         if unnoted > 0:  # killed between the data and its record
             self.note(self.end, unnoted, 0)
@@ -73,12 +83,12 @@ class Part:
         """Bytes that may still come in; the index counts as well."""
         return self._bytes_max - self.size - self.index_size - logfile.RECORD.size
 
-    def splice(self, pipe: int, stream: int, at: int) -> int:
-        """Move what is in ``pipe``, as far as there is room; it comes to lie at ``at`` in the output.
+    def splice(self, pipe: int) -> int:
+        """Move what is in ``pipe``, as far as there is room; gives how much that was, which is to be noted.
 
         Raises:
             BlockingIOError: the pipe is empty.
-            OSError: the disk refuses.
+            OSError: the disk refuses; nothing was taken out of the pipe, unless it is ``Spilt``.
         """
         size = min(CHUNK_BYTES, self.room())
         try:
@@ -87,21 +97,26 @@ class Part:
             if error.errno != errno.EINVAL:
                 raise
             moved = self._copy(pipe, size)  # a file system without splice
-        if moved:
-            self.size += moved
-            self.note(at, moved, stream)
+        self.size += moved
         return moved
 
     def _copy(self, pipe: int, size: int) -> int:
         data = os.read(pipe, size)
         done = 0
-        while done < len(data):
-            done += os.pwrite(self.data, data[done:], self.size + done)
+        try:
+            while done < len(data):
+                done += os.pwrite(self.data, data[done:], self.size + done)
+        except OSError as error:
+            raise Spilt(error, len(data)) from None
         return done
 
-    def note(self, at: int, length: int, stream: int) -> None:
-        """Append a record to the index; one that the disk refuses is written with the next."""
-        self._unwritten += logfile.RECORD.pack(at, length, stream, time.time())
+    def note(self, at: int, length: int, stream: int, refused: int = 0) -> None:
+        """Append a record to the index; one that the disk refuses is written with the next.
+
+        Args:
+            refused: errno with which the disk refused these bytes, 0 for bytes that are in the file.
+        """
+        self._unwritten += logfile.RECORD.pack(at, length, stream, refused, time.time())
         self.end = max(self.end, at + length)
         try:
             written = os.pwrite(self.index, self._unwritten, self.index_size)
@@ -116,7 +131,13 @@ class Part:
 
 
 class Output:
-    """All that one attempt prints: its head, and its end in two tails by turns once the head is full."""
+    """All that one attempt prints: its head, and its end in two tails by turns once the head is full.
+
+    Attributes:
+        end: position after all that was printed.
+        kept: position after the last byte that was written.
+        unwritten: how many bytes the disk has refused, lately with ``errno``.
+    """
 
     def __init__(self, base: str, bytes_max: int) -> None:
         self._base = base
@@ -124,20 +145,34 @@ class Output:
         self._sizes.update(dict.fromkeys(logfile.TAILS, max(PART_BYTES_MIN, bytes_max // 4)))
         self._part: Part | None = None
         self._name = logfile.HEAD
-        self.end = 0
+        self._resume_due = False
+        self._gap = 0  # so many bytes before ``end`` were refused, and no index tells of it yet
+        self.end = self.kept = 0
+        self.unwritten = self.errno = 0
 
     def resume(self) -> None:
-        """Go on after an earlier writer."""
+        """Go on after an earlier writer, now or as soon as the disk lets it."""
+        self._resume_due = True
+        try:
+            self._resume()
+        except OSError:
+            return
+
+    def _resume(self) -> None:
+        self.unwritten = self._gap
         for name in (logfile.HEAD, *logfile.TAILS):
             if os.path.exists(logfile.index_file(self._base, name)):
                 self._resume_part(name)
         if self._part is not None:
-            self.end = self._part.end
+            self.kept = self._part.end
+            self.end = self.kept + self._gap
+        self._resume_due = False
 
     def _resume_part(self, name: str) -> None:
         """Take this file for the present one if it is the latest so far."""
         part = Part(self._base, name, self._sizes[name])
         begun = part.resume(0 if name == logfile.HEAD else None)
+        self.unwritten += part.refused
         if not begun or (self._part is not None and part.start < self._part.start):
             part.close()
             return
@@ -152,15 +187,38 @@ class Output:
             BlockingIOError: the pipe is empty.
         """
         try:
-            moved = self._place().splice(pipe, stream, self.end)
+            part = self._place()
+            moved = part.splice(pipe)
         except BlockingIOError:
             raise
-        except OSError:  # no space, no permission, a broken disk: the job must go on
-            moved = len(os.read(pipe, CHUNK_BYTES))
+        except OSError as error:  # no space, no permission, a broken disk: the job must go on
+            moved = error.size if isinstance(error, Spilt) else len(os.read(pipe, CHUNK_BYTES))
+            self._refused(moved, error.errno or errno.EIO)
+        else:
+            if moved:
+                self._note_gap(part)
+                part.note(self.end, moved, stream)
+                self.kept = self.end + moved
         self.end += moved
         return moved > 0
 
+    def _refused(self, size: int, why: int) -> None:
+        self._gap += size
+        self.unwritten += size
+        self.errno = why
+
+    def _note_gap(self, part: Part) -> None:
+        """Have the index tell of what was refused just before ``end``."""
+        at = self.end - self._gap
+        while at < self.end:
+            length = min(self.end - at, logfile.LENGTH_MAX)
+            part.note(at, length, 0, self.errno)
+            at += length
+        self._gap = 0
+
     def _place(self) -> Part:
+        if self._resume_due:
+            self._resume()
         part = self._part
         if part is None:
             os.makedirs(os.path.dirname(self._base), 0o700, exist_ok=True)
@@ -182,21 +240,26 @@ class Output:
         return part
 
     def close(self) -> None:
-        """Write down what was dropped at the end, and close."""
+        """Write down what was refused at the end, if that can be written, and close."""
+        if self._gap:
+            try:
+                self._note_gap(self._place())
+            except OSError:
+                pass  # nor has it room for this; the supervisor was told
         if self._part is not None:
-            if self._part.end < self.end:
-                self._part.note(self.end, 0, 0)
             self._part.close()
 
 
 class Stream:
     """One attempt whose pipes are open."""
 
-    __slots__ = ("kid", "open", "output", "watch")
+    __slots__ = ("kid", "name", "open", "output", "told", "watch")
 
-    def __init__(self, kid: int, output: Output) -> None:
+    def __init__(self, kid: int, name: str, output: Output) -> None:
         self.kid = kid
+        self.name = name
         self.output = output
+        self.told = 0  # so many of the bytes that the disk refused
         self.open = len(logfile.STREAMS)
         self.watch: int | None = None
 
@@ -231,7 +294,7 @@ class Writer:
         output = Output(os.path.join(self._output_dir, message.name), self._bytes_max)
         if message.again:
             output.resume()
-        stream = self._streams[message.kid] = Stream(message.kid, output)
+        stream = self._streams[message.kid] = Stream(message.kid, message.name, output)
         for index, pipe in enumerate(pipes):
             self._loop.watch(pipe, self._reader(stream, pipe, index))
 
@@ -252,10 +315,18 @@ class Writer:
                     return
         except BlockingIOError:
             pass
+        if stream.output.unwritten >= 2 * stream.told:  # seldom, however much there is
+            self._tell_unwritten(stream)
         self._tell_growth(stream)
 
+    def _tell_unwritten(self, stream: Stream) -> None:
+        output = stream.output
+        if output.unwritten > stream.told:
+            stream.told = output.unwritten
+            self._wire.put(channel.Unwritten(stream.name, output.unwritten, output.errno))
+
     def _tell_growth(self, stream: Stream) -> None:
-        if stream.watch is not None and stream.output.end > stream.watch:
+        if stream.watch is not None and stream.output.kept > stream.watch:  # what is lost is nothing to read
             stream.watch = None
             self._wire.put(channel.Grew(stream.kid))
 
@@ -265,6 +336,7 @@ class Writer:
         stream.open -= 1
         if stream.open == 0:
             stream.output.close()
+            self._tell_unwritten(stream)
             del self._streams[stream.kid]
             self._wire.put(channel.Done(stream.kid))
 

@@ -59,6 +59,7 @@ class Zygote:
             self._boot.max_job_bytes,
             lambda kid, done: self._link.put(channel.Grown(kid, done)),
             lambda kid: self._reaper.output_done(kid),
+            lambda unwritten: self._link.put(unwritten),
         )
         self._reaper = Reaper(
             self._deadlines, self._control, self._logs, self._known, self._wait_for_child, self._ended

@@ -48,6 +48,7 @@ class FakeSupervisor:
             messages.List: self._list,
             messages.Get: self._get,
             messages.Catalog: messages.CatalogReply([]),
+            messages.Ping: messages.Pong(1, "0", True, 1),
         }
         self.closed = False
 

@@ -10,12 +10,14 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
-from jobyard.client.cli import guard, guard_lock
-from jobyard.client.cli.guard_lock import AlreadyGuarded, Guarded, GuardLock, guarded
-from jobyard.client.cli.processes import Process
+from jobyard.client import guard_lock
+from jobyard.client.cli import guard
+from jobyard.client.guard_lock import AlreadyGuarded, Guarded, GuardLock, guarded
+from jobyard.client.processes import Process
+from jobyard.protocol.errors import InvalidConfig
 
 DEADLINE_S = 20.0
 
@@ -37,7 +39,8 @@ for step in steps:
     if word == "ready":
         os.write(fd, json.dumps({"pid": os.getpid(), "socket": "/s"}).encode() + b"\\n")
     elif word == "error":
-        error = {"code": "invalid_config", "message": value, "hint": "", "details": {}}
+        code = "storage_unavailable" if value == "full" else "invalid_config"
+        error = {"code": code, "message": value, "hint": "", "details": {}}
         os.write(fd, json.dumps({"error": error}).encode() + b"\\n")
     elif word == "junk":
         os.write(fd, b"\\xff{not json\\n")
@@ -60,7 +63,7 @@ class Guarding:
         self.directory = directory
         self.process: subprocess.Popen[str] | None = None
 
-    def begin(self, *plan: str) -> int:
+    def begin(self, *plan: str, stderr: IO[str] | int = subprocess.STDOUT) -> int:
         """Start it; gives the descriptor on which it will report."""
         (self.directory / "supervisor.py").write_text(SUPERVISOR)
         (self.directory / "plan").write_text("\n".join(plan))
@@ -72,16 +75,16 @@ class Guarding:
             [*program, *supervisor],
             pass_fds=[writer],
             stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
+            stderr=stderr,
             text=True,
             start_new_session=True,
         )
         os.close(writer)
         return reader
 
-    def start(self, *plan: str) -> dict[str, Any]:
+    def start(self, *plan: str, stderr: IO[str] | int = subprocess.STDOUT) -> dict[str, Any]:
         """Start it and return the first thing it reports."""
-        with open(self.begin(*plan), "rb") as said:
+        with open(self.begin(*plan, stderr=stderr), "rb") as said:
             line = said.readline()
         return json.loads(line) if line else {}
 
@@ -147,6 +150,20 @@ def test_a_supervisor_that_gave_up_is_not_started_again_and_its_error_is_passed_
     assert len(guarding.lives) == 1
 
 
+def test_a_supervisor_that_found_the_disk_full_when_it_was_started_again_is_not_the_last(guarding: Guarding) -> None:
+    killed = f"die:{int(signal.SIGKILL)}"
+    guarding.start(f"ready {killed}", "error:full exit:5", killed, "ready exit:0")
+    assert guarding.wait() == 0
+    assert len(guarding.lives) == 4
+
+
+@pytest.mark.parametrize("lives", [["error:full exit:5"], ["ready exit:1", "error:full exit:6"]])
+def test_full_disk_at_the_first_start_and_a_damaged_journal_are_final(guarding: Guarding, lives: list[str]) -> None:
+    guarding.start(*lives, "ready exit:0")
+    assert guarding.wait() == int(lives[-1][-1])
+    assert len(guarding.lives) == len(lives)
+
+
 @pytest.mark.parametrize("end", ["exit:1", "exit:70", f"die:{int(signal.SIGKILL)}", f"die:{int(signal.SIGTERM)}"])
 def test_a_supervisor_that_crashed_is_started_again(guarding: Guarding, end: str) -> None:
     guarding.start(f"ready {end}", f"{end}", "ready exit:0")
@@ -154,6 +171,13 @@ def test_a_supervisor_that_crashed_is_started_again(guarding: Guarding, end: str
     assert len(guarding.lives) == 3
     guarding.expect("starting it again in 0.2 s")
     guarding.expect("starting it again in 0.4 s")
+
+
+def test_a_guard_that_cannot_say_so_starts_a_crashed_supervisor_again_all_the_same(guarding: Guarding) -> None:
+    with open("/dev/full", "w") as full:
+        guarding.start("ready exit:1", "exit:1", "ready exit:0", stderr=full)
+    assert guarding.wait() == 0
+    assert len(guarding.lives) == 3
 
 
 def test_a_supervisor_killed_before_it_was_ready_is_started_again(guarding: Guarding) -> None:
@@ -271,7 +295,10 @@ def test_the_lock_is_exclusive_and_survives_garbage_in_its_file(tmp_path: Path) 
 
 def test_a_lock_file_that_is_a_link_is_refused(tmp_path: Path) -> None:
     (tmp_path / guard_lock.FILE_NAME).symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(OSError), GuardLock(tmp_path / guard_lock.FILE_NAME):
+    with (
+        pytest.raises(InvalidConfig, match=r"guard\.lock cannot be used: Too many"),
+        GuardLock(tmp_path / "guard.lock"),
+    ):
         pass
     assert not (tmp_path / "elsewhere").exists()
 

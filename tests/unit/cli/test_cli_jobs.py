@@ -101,6 +101,25 @@ def test_a_refused_submit_ends_with_the_reason_and_its_code(
     assert ended.error == {"code": error.code, "message": error.message, "hint": error.hint, "details": {}}
 
 
+@pytest.mark.parametrize(
+    "argv, message",
+    [
+        (["submit", "jobs:hello", "--retries", "-1"], "--retries: -1 is not a whole number from 0 to 9999"),
+        (["submit", "jobs:hello", "--retry-delay", "1,soon"], "--retry-delay: 'soon' is not a duration"),
+        (["wait", "1", "--timeout", "x"], "--timeout: 'x' is not a duration"),
+        (["cancel", "1", "--grace", "soon"], "--grace: 'soon' is not a duration"),
+        (["down", "--timeout", "x"], "--timeout: 'x' is not a duration"),
+        (["up", "--timeout", "x"], "--timeout: 'x' is not a duration"),
+    ],
+)
+def test_value_that_is_none_is_refused_with_its_option(
+    jobctl: Run, accepting: Any, argv: list[str], message: str
+) -> None:
+    ended = jobctl(*argv)
+    assert (ended.code, ended.err.splitlines()[0]) == (2, f"error: {message}")
+    assert accepting.requests == []
+
+
 # -- list and show -----------------------------------------------------------------------------------------------------
 
 
@@ -207,8 +226,8 @@ def test_wait_is_one_parked_request(jobctl: Run, supervisor: Any, job: Run) -> N
     ended = jobctl("wait", "7")
     assert ended.code == 0
     assert "succeeded" in ended.out
-    assert supervisor.requests == [messages.Wait([7])]
-    assert supervisor.timeouts == [math.inf]
+    assert supervisor.requests == [messages.Ping(), messages.Wait([7])]
+    assert supervisor.timeouts[1] == math.inf
 
 
 @pytest.mark.parametrize(
@@ -225,8 +244,8 @@ def test_wait_that_takes_too_long_ends_with_124(jobctl: Run, supervisor: Any) ->
     supervisor.answers[messages.Wait] = WaitTimeout("x")
     ended = jobctl("wait", "7", "--timeout", "1m")
     assert (ended.code, ended.out) == (124, "")
-    assert ended.err.startswith("error: job 7 is not finished after 1m\n")
-    assert supervisor.timeouts == [60.0]
+    assert ended.err.startswith("error: job 7 is not finished after 1m 00s\n")
+    assert supervisor.timeouts[1] == 60.0
 
 
 def test_wait_for_filters_means_unfinished_jobs(jobctl: Run, supervisor: Any, job: Run) -> None:
@@ -242,6 +261,12 @@ def test_wait_for_filters_means_unfinished_jobs(jobctl: Run, supervisor: Any, jo
 def test_wait_tells_when_the_supervisor_stops(jobctl: Run, supervisor: Any) -> None:
     supervisor.answers[messages.Wait] = SupervisorUnavailable("the supervisor stops")
     assert jobctl("wait", "7").code == 7
+
+
+def test_wait_where_no_supervisor_is_ends_with_3_as_other_verbs_do(jobctl: Run, supervisor: Any) -> None:
+    supervisor.answers[messages.Ping] = SupervisorUnavailable("no supervisor answers")
+    ended = jobctl("wait", "7")
+    assert (ended.code, ended.err) == (3, "error: no supervisor answers\n")
 
 
 def test_cancel_sends_grace_and_reason(jobctl: Run, supervisor: Any) -> None:

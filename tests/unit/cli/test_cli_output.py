@@ -136,6 +136,24 @@ def test_run_tells_when_output_was_dropped(jobctl: Run, accepting: Any, job: Run
     assert ended.err.startswith("1,234 bytes in the middle were over the limit")
 
 
+@pytest.mark.parametrize(
+    ("lost", "what"), [(4567, "4,567 bytes of output"), (0, "output")], ids=["counted", "not counted"]
+)
+def test_run_and_logs_tell_when_output_could_not_be_written(
+    jobctl: Run, accepting: Any, job: Run, attempt: Run, lost: int, what: str
+) -> None:
+    accepting.jobs = [job(42, state="succeeded", attempt=1, attempts=[attempt(outcome="ok")])]
+    for verb in (["run", "jobs:hello"], ["logs", "42"]):
+        output(
+            accepting,
+            messages.LogReply(1, [chunk(0, b"a\n")], 2, ended=False),
+            messages.LogReply(1, [], 9, ended=True, unwritten_bytes=lost, unwritten_why="No space left on device"),
+        )
+        ended = jobctl(*verb)
+        assert (ended.code, ended.out) == (0, "a\n")
+        assert ended.err == f"{what} could not be written: No space left on device\n"
+
+
 @pytest.mark.parametrize("data, said", [(b"no line end", "\n"), (b"a line\n", ""), (b"", "")])
 def test_after_output_without_a_line_end_a_terminal_gets_one(data: bytes, said: str) -> None:
     class Terminal(io.StringIO):

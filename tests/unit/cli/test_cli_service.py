@@ -124,6 +124,10 @@ def test_catalog_can_be_narrowed_by_name_or_alias(jobctl: Run, supervisor: Any) 
     supervisor.answers[messages.Catalog] = CATALOG
     assert [entry["ref"] for entry in jobctl("catalog", "hi", "--json").json["jobs"]] == ["jobs:hello"]
     assert [entry["ref"] for entry in jobctl("catalog", "MAIL", "--json").json["jobs"]] == ["app.mail:Send.run"]
+    assert "problems" not in jobctl("catalog", "MAIL").out
+    broken = jobctl("catalog", "Broken")
+    assert broken.out.startswith("\nproblems:\nbroken:*") and broken.err == ""
+    assert jobctl("catalog", "nope").err == "nothing matches 'nope'\n"
 
 
 @pytest.mark.parametrize("verb, mode", [("pause", "paused"), ("resume", "open"), ("drain", "draining")])

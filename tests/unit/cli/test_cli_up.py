@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,9 @@ from typing import Any
 import pytest
 from jobyard import Client
 from jobyard.client.cli.commands import up
-from jobyard.client.cli.guard_lock import GuardLock, guarded
 from jobyard.client.cli.main import main
-from jobyard.client.cli.processes import Process
+from jobyard.client.guard_lock import GuardLock, guarded
+from jobyard.client.processes import Process
 from jobyard.protocol import messages
 from jobyard.protocol.errors import OutcomeUnknown, SupervisorUnavailable
 
@@ -29,6 +30,7 @@ class Project:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.state = directory / ".jobyard"
+        self.left: list[int] = []  # guards that were started by this process and left to themselves
 
     def jobctl(self, *argv: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "jobyard", *argv]
@@ -52,6 +54,8 @@ def project(tmp_path: Path) -> Iterator[Project]:
             guard.send(signal.SIGTERM)
             assert guard.ended(DEADLINE_S)
             assert supervisor.ended(DEADLINE_S)
+    for pid in made.left:
+        os.waitpid(pid, 0)
 
 
 def test_up_in_the_background_returns_when_jobs_can_be_run(project: Project) -> None:
@@ -89,6 +93,32 @@ def test_a_killed_supervisor_is_back_and_down_ends_it_for_good(project: Project)
     assert project.pid() == 0
 
 
+def test_a_killed_supervisor_is_back_although_nothing_can_be_written_to_the_terminal(project: Project) -> None:
+    with open("/dev/full", "w") as full:
+        process = subprocess.Popen([sys.executable, "-m", "jobyard", "up"], cwd=project.directory, stderr=full)
+    with process, Client(config=project.directory / "jobyard.toml", timeout=DEADLINE_S) as client:
+        deadline = time.monotonic() + DEADLINE_S
+        while not (first := project.pid()):
+            assert time.monotonic() < deadline
+        os.kill(first, signal.SIGKILL)
+        assert client.ping().pid != first
+        assert project.jobctl("down").returncode == 0
+
+
+@pytest.mark.parametrize(
+    "name, argv", [("guard.lock", []), ("guard.lock", ["-d"]), ("supervisor.out", ["-d"]), ("lock", ["-d"])]
+)
+def test_up_names_the_file_that_cannot_be_written(project: Project, name: str, argv: list[str]) -> None:
+    (project.state / name).mkdir(parents=True)
+    project.state.chmod(0o700)
+    refused = project.jobctl("up", *argv)
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert (
+        f"error: {project.state}/{name} cannot be used: Is a directory\ntry: set [supervisor] state_dir"
+        in refused.stderr
+    )
+
+
 def test_up_in_the_foreground_ends_with_the_supervisor_on_ctrl_c(project: Project) -> None:
     command = [sys.executable, "-m", "jobyard", "up"]
     process = subprocess.Popen(command, cwd=project.directory, stderr=subprocess.PIPE, text=True)
@@ -111,6 +141,26 @@ def test_up_with_a_bad_config_starts_nothing(project: Project) -> None:
     assert not project.state.exists()
 
 
+def test_up_takes_no_socket_and_says_how_to_choose_one(project: Project) -> None:
+    refused = project.jobctl("up", "-d", "--socket", "/run/my socket")
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert "try: jobctl up --set supervisor.socket='/run/my socket'\n" in refused.stderr
+    assert not project.state.exists()
+
+
+def test_status_tells_that_the_guard_is_gone(project: Project) -> None:
+    assert project.jobctl("up", "-d").returncode == 0
+    assert "guard" not in project.jobctl("status").stdout
+    owner = guarded(project.state)
+    assert owner is not None
+    with Process(owner.guard) as guard, Process(owner.supervisor) as supervisor:
+        guard.send(signal.SIGKILL)
+        assert guard.ended(DEADLINE_S)
+        assert "warning: the guard is gone" in project.jobctl("status").stdout
+        assert project.jobctl("down").returncode == 0
+        assert supervisor.ended(0)
+
+
 def test_up_in_a_state_directory_that_is_open_to_others_is_refused(project: Project) -> None:
     project.state.mkdir()
     project.state.chmod(0o755)
@@ -127,10 +177,16 @@ def in_place(
     project: Project, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> Callable[..., tuple[int, str, str]]:
     """``up`` in this process, with the given Python program as supervisor."""
+    leave = up._leave
+
+    def remember(child: subprocess.Popen[bytes]) -> None:
+        project.left.append(child.pid)
+        leave(child)
 
     def run(program: str, *argv: str) -> tuple[int, str, str]:
         monkeypatch.chdir(project.directory)
         monkeypatch.setattr(up, "_supervisor", lambda args, context: [sys.executable, "-c", program])
+        monkeypatch.setattr(up, "_leave", remember)
         code = main(["up", *argv])
         captured = capfd.readouterr()
         return code, captured.out, captured.err

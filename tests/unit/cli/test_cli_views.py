@@ -13,6 +13,7 @@ from jobyard.protocol.job import AttemptInfo, ErrorInfo, JobInfo, Policy, Progre
 
 NOON = 1_790_856_000.0
 Build = Callable[..., Any]
+CUT_OFF = "exit code 71: did it close descriptors that are not its own?"
 
 FAILURE = ErrorInfo(
     "builtins.ValueError",
@@ -95,6 +96,13 @@ def test_an_attempt_that_was_stopped_shows_where_it_was_and_not_an_error(
     assert ("  error of attempt 1:" in text) is not said
 
 
+def test_the_details_of_a_job_hold_its_warnings(job: Build) -> None:
+    text = views.job_details(
+        job(7, state="succeeded", warnings=["attempt 1: output lost", "attempt 2: likewise"]), NOON
+    )
+    assert "  warning    attempt 1: output lost\n  warning    attempt 2: likewise\n" in text
+
+
 def test_an_argument_cannot_forge_a_line_of_the_details(job: Build) -> None:
     text = views.job_details(job(7, tags={"a\n  key  forged": "b"}, key="x\r\ny"), NOON)
     assert [line for line in text.splitlines() if "forged" in line] == ["  tags       a\\n  key  forged=b"]
@@ -130,15 +138,28 @@ def test_the_note_of_a_job_that_waits_for_its_next_attempt_says_why(job: Build, 
         ({"outcome": "ok"}, "ok"),
         ({"outcome": "exited", "exit_code": 3}, "its process ended with exit code 3 and no result"),
         ({"outcome": "oom"}, "its process was killed for want of memory"),
-        ({"outcome": "timeout", "error": FAILURE}, "ran into its timeout"),
-        ({"outcome": "stalled"}, "gave no sign of life for its stall timeout"),
+        ({"outcome": "exited", "exit_code": 71}, f"its process could not send its result ({CUT_OFF})"),
+        ({"outcome": "timeout", "error": FAILURE}, "ran into its timeout of 1m 30s"),
+        ({"outcome": "timeout", "signal": "SIGKILL"}, "ran into its timeout of 1m 30s and was killed"),
+        ({"outcome": "timeout", "signal": "SIGTERM"}, "ran into its timeout of 1m 30s"),
+        ({"outcome": "stalled"}, "gave no sign of life for its stall timeout of 2.00 s"),
+        (
+            {"outcome": "stalled", "signal": "SIGKILL"},
+            "gave no sign of life for its stall timeout of 2.00 s and was killed",
+        ),
         ({"outcome": "cancelled", "reason": "by ann"}, "cancelled (by ann)"),
+        ({"outcome": "cancelled", "reason": "by ann", "signal": "SIGKILL"}, "cancelled and was killed (by ann)"),
+        ({"outcome": "signalled", "signal": "SIGKILL"}, "its process was killed by SIGKILL"),
         ({"outcome": "error", "error": ErrorInfo("E", "\n")}, "E"),
         ({"outcome": "error", "error": ErrorInfo("", "")}, "error"),
     ],
 )
 def test_outcomes_are_told_in_words(attempt: Callable[..., AttemptInfo], fields: dict[str, Any], words: str) -> None:
-    assert views.outcome(attempt(**fields)) == words
+    assert views.outcome(attempt(**fields), Policy(timeout_s=90.0, stall_timeout_s=2.0)) == words
+
+
+def test_outcome_of_a_timeout_whose_value_is_gone_is_told_all_the_same(attempt: Callable[..., AttemptInfo]) -> None:
+    assert views.outcome(attempt(outcome="timeout"), Policy()) == "ran into its timeout"
 
 
 def test_arguments_that_cannot_be_decoded_are_no_reason_to_fail(job: Build) -> None:

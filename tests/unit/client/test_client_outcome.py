@@ -28,6 +28,8 @@ def failed(outcome: str, **attempt: Any) -> JobOutcomeError:
     "outcome, attempt, kind, message",
     [
         (states.TIMEOUT, {}, JobTimedOut, "job 7 (build) in attempt 1 ran longer than its timeout of 30 s"),
+        (states.TIMEOUT, {"signal": "SIGKILL"}, JobTimedOut, "ran longer than its timeout of 30 s and was killed"),
+        (states.EXITED, {"exit_code": 71}, JobCrashed, "could not send its result (exit code 71: did it close"),
         (states.STALLED, {}, JobTimedOut, "gave no sign of life for longer than its stall timeout of 5 s"),
         (states.SIGNALLED, {"signal": "SIGSEGV"}, JobCrashed, "was killed by SIGSEGV"),
         (states.EXITED, {"exit_code": 3}, JobCrashed, "ended with exit code 3 and without a result"),

@@ -168,6 +168,13 @@ def test_submit_many_names_the_item_that_is_none(client: Client, supervisor: Fak
     assert supervisor.requests == []
 
 
+def test_submit_many_names_the_item_that_cannot_be_sent(client: Client, supervisor: FakeSupervisor) -> None:
+    with pytest.raises(NotSerializable, match=r"^item 1 of submit_many: argument 2 is an object") as caught:
+        client.submit_many("m:f", [("fine",), ("fine", object())])
+    assert caught.value.hint and caught.value.details == {"index": 1}
+    assert supervisor.requests == []
+
+
 def test_submit_many_over_the_limit_is_sent_in_chunks(client: Client, supervisor: FakeSupervisor) -> None:
     jobs = client.submit_many("m:f", ((number,) for number in range(10_001)))
     assert [len(request.jobs) for request in supervisor.requests] == [10_000, 1]
@@ -499,8 +506,9 @@ def run_python(code: str, *args: str, warnings: str = "error") -> str:
 def test_client_works_on_both_sides_of_a_fork(supervisor: FakeSupervisor) -> None:
     out = run_python(
         """
-        import os, sys
+        import os, sys, warnings
         from jobyard import Client
+        warnings.filterwarnings("ignore", "This process .* is multi-threaded")  # from 3.12 on; it is the test's point
         client = Client(socket=sys.argv[1], timeout=20)
         client.submit("m:parent")
         pid = os.fork()

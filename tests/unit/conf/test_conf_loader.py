@@ -138,7 +138,10 @@ def test_all_problems_are_told_at_once_in_the_order_of_the_file(problems: Any) -
         ("[pools.default]\npreload = 'a'", "2:1: error: pools.default.preload: 'a' is not a list"),
         ("env = 'production'", "1:1: error: env is a section"),
         ("[env]\nproduction = 1", "2:1: error: env.production is not a section with a name"),
-        ("a = 1\na = 2", "2:6: error: not valid TOML: cannot overwrite a value"),
+        ("a = 1\na = 2", "2:6: error: not valid TOML: a is there twice"),
+        ("[q]\nx.y = 1\nx.y  = 2 # again\n", "3:9: error: not valid TOML: x.y is there twice"),
+        ("a = 1\n[a]\n", "2:3: error: not valid TOML: a is there twice"),
+        ("a = 1\na = [\n2]\n", "3:3: error: not valid TOML: a key is there twice"),
         ("a = 1 b = 2", "1:7: error: not valid TOML: expected newline or end of document after a statement"),
         ("allow = [", "1:10: error: not valid TOML: "),
         ("", '1:1: error: nothing may run: there is no allow line and no [jobs.NAME] (begin with allow = ["jobs:*"])'),
@@ -259,7 +262,7 @@ def test_unreadable_file_says_why(config: Any) -> None:
 def test_config_that_anyone_may_write_is_warned_of(config: Any) -> None:
     path = config('allow = ["a:*"]')
     path.chmod(0o666)
-    assert "every user of this machine may change it" in load(path, environ={}).warnings[0]
+    assert f"every user of this machine may change {path}" in load(path, environ={}).warnings[0]
 
 
 def test_names_that_are_also_keys_are_only_names(read: Any) -> None:
@@ -314,7 +317,8 @@ def test_allow_lines_of_files_add_up_and_a_flag_replaces_them(tmp_path: Path, re
     (tmp_path / "jobyard.d" / "a.toml").write_text('allow = ["b:*"]')
     text = 'allow = ["a:*"]\n[env.local]\nallow = ["c:*"]\n'
     assert read(text).settings.allow == ("a:*", "b:*", "c:*")
-    assert read(text, env="other").settings.allow == ("a:*", "b:*")
+    other = text + "[env.other]\n"
+    assert read(other, env="other").settings.allow == ("a:*", "b:*")
     assert read(text, sets=['allow=["z:*"]']).settings.allow == ("z:*",)
 
 
@@ -324,10 +328,22 @@ def test_overlay_that_is_not_chosen_still_has_to_be_right(problems: Any) -> None
     ]
 
 
-def test_unknown_environment_is_a_warning_when_there_are_overlays(read: Any) -> None:
-    assert "did you mean 'production'?" in read("[env.production.logging]\nlevel='info'", env="prodution").warnings[0]
-    assert read("[env.production.logging]\nlevel='info'").warnings == []
-    assert read("", env="staging").warnings == []
+def test_unknown_environment_is_refused_with_those_that_there_are(read: Any, problems: Any) -> None:
+    text = 'allow = ["a:*"]\n[env.production.logging]\nlevel = "info"\n'
+    assert problems(text, env="prodution") == [
+        "--env: error: there is no section [env.prodution] (did you mean 'production'?)"
+    ]
+    assert problems(text, environ={"JOBYARD_ENV": "x"}) == [
+        "environment JOBYARD_ENV: error: there is no section [env.x] (known: local, production)"
+    ]
+    assert problems('allow = ["a:*"]', env="staging") == [
+        "--env: error: there is no section [env.staging] (known: local)"
+    ]
+    assert read(text).settings.env == read(text, env="local").settings.env == "local"
+
+
+def test_environment_of_a_file_that_cannot_be_read_is_not_called_unknown(problems: Any) -> None:
+    assert len(problems("allow = [", env="production")) == 1
 
 
 @pytest.mark.parametrize(

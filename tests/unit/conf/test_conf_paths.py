@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import os
 import stat
 from pathlib import Path
@@ -11,9 +12,16 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from jobyard.conf.paths import SOCKET_PATH_BYTES_MAX, paths_for, secure_directories, secure_directory
+from jobyard.conf.paths import (
+    RUNTIME_DIR,
+    SOCKET_PATH_BYTES_MAX,
+    paths_for,
+    secure_directories,
+    secure_directory,
+    unusable,
+)
 from jobyard.conf.settings import LoggingSettings, OutputSettings, Settings, SupervisorSettings
-from jobyard.protocol.errors import InvalidConfig
+from jobyard.protocol.errors import InvalidConfig, StorageUnavailable
 
 
 def made(file: str, **supervisor: Any) -> Settings:
@@ -144,8 +152,25 @@ def test_directory_of_somebody_else_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "d"
     path.mkdir(mode=0o700)
     os.chown(path, 12345, 12345)
-    with pytest.raises(InvalidConfig, match="belongs to user 12345, not to user 0"):
-        secure_directory(path)
+    with pytest.raises(InvalidConfig, match="belongs to user #12345, not to user root") as caught:
+        secure_directory(path, RUNTIME_DIR)
+    assert caught.value.hint == "sudo -u '#12345' jobctl ..., or set [supervisor] runtime_dir to another directory"
+
+
+@pytest.mark.parametrize(
+    ("number", "kind", "hint"),
+    [
+        (errno.ENOSPC, StorageUnavailable, "free space there"),
+        (errno.EDQUOT, StorageUnavailable, "free space there"),
+        (errno.EROFS, StorageUnavailable, "make it writable"),
+        (errno.EACCES, InvalidConfig, "set [supervisor] state_dir to another directory"),
+    ],
+)
+def test_what_cannot_be_written_is_named_with_cause_and_advice(number: int, kind: type[Exception], hint: str) -> None:
+    error = unusable(Path("/s/lock"), OSError(number, os.strerror(number)))
+    assert type(error) is kind
+    assert error.message == f"/s/lock cannot be used: {os.strerror(number)}"
+    assert error.hint.startswith(hint)
 
 
 def test_all_directories_of_a_config_are_made(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -183,8 +184,102 @@ def test_disk_that_refuses_costs_only_what_comes_meanwhile(
     with monkeypatch.context() as patch:
         patch.setattr(os, "splice", full)
         take(out, pipe, b"at the end")
+    assert out.end == 6 + 9 + 5 + 10 and out.kept == 6 + 9 + 5
     out.close()
-    assert read_all(tmp_path) == (b"beforeafter", 6 + 9 + 5 + 10, 9 + 10)
+    assert read_all(tmp_path) == (b"beforeafter", 6 + 9 + 5 + 10, 0), "no limit was reached"
+    assert (out.unwritten, out.errno) == (9 + 10, errno.ENOSPC)
+    assert output.refused(tmp_path, 7, 2) == (9 + 10, errno.ENOSPC)
+    assert output.size(tmp_path, 7, 2) == 6 + 9 + 5 + 10
+    assert output.read(tmp_path, 7, 2, 10, 3)[1:] == (18, 0), "reading begins within what was refused"
+
+
+def test_what_was_refused_is_told_from_what_was_over_the_cap(
+    tmp_path: Path, pipe: Pipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = Output(base(tmp_path), 32_768)
+    take(out, pipe, b"x" * 100_000)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "splice", full)
+        take(out, pipe, b"y" * 50_000)
+    take(out, pipe, b"z" * 1_000)
+    out.close()
+    text, reached, dropped = read_all(tmp_path)
+    assert reached == 151_000 and len(text) + dropped == 101_000 and text.endswith(b"z" * 1_000)
+    assert output.refused(tmp_path, 7, 2) == (50_000, errno.ENOSPC)
+
+
+def test_disk_that_refuses_from_the_beginning_is_written_to_as_soon_as_it_takes_something(
+    tmp_path: Path, pipe: Pipe
+) -> None:
+    root = tmp_path / "output"
+    root.write_text("in the way")
+    out = Output(str(root / logfile.name(7, 2)), 1 << 20)
+    take(out, pipe, b"lost")
+    assert (out.unwritten, out.errno, out.kept) == (4, errno.ENOTDIR, 0)
+    root.unlink()
+    take(out, pipe, b"kept")
+    out.close()
+    chunks, reached, dropped = output.read(root, 7, 2, 0, 1000)
+    assert [(chunk.offset, chunk.data) for chunk in chunks] == [(4, b"kept")]
+    assert (reached, dropped) == (8, 0) and output.refused(root, 7, 2) == (4, errno.ENOTDIR)
+
+
+def test_end_that_was_refused_is_on_record_if_the_disk_takes_word_of_it(tmp_path: Path, pipe: Pipe) -> None:
+    root = tmp_path / "output"
+    root.write_text("in the way")
+    taken, refused = (Output(str(root / logfile.name(job_id, 2)), 1 << 20) for job_id in (7, 8))
+    for out in (taken, refused):
+        take(out, pipe, b"lost")
+    refused.close()
+    assert output.refused(root, 8, 2) == (0, 0), "that is for the supervisor to remember"
+    root.unlink()
+    taken.close()
+    assert output.refused(root, 7, 2) == (4, errno.ENOTDIR) and output.size(root, 7, 2) == 4
+
+
+def test_more_than_an_index_record_can_count_is_refused_in_several(tmp_path: Path, pipe: Pipe) -> None:
+    out = Output(base(tmp_path), 1 << 20)
+    size = 3 * logfile.LENGTH_MAX
+    out._refused(size, errno.ENOSPC)
+    out.end += size
+    take(out, pipe, b"after")
+    out.close()
+    assert output.refused(tmp_path, 7, 2) == (size, errno.ENOSPC)
+    assert read_all(tmp_path) == (b"after", size + 5, 0)
+
+
+def test_writer_that_follows_knows_what_was_refused(
+    tmp_path: Path, pipe: Pipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = Output(base(tmp_path), 1 << 20)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "splice", full)
+        take(out, pipe, b"meanwhile")
+    take(out, pipe, b"after")
+    after = Output(base(tmp_path), 1 << 20)
+    after.resume()
+    assert (after.end, after.kept, after.unwritten) == (14, 14, 9)
+    take(after, pipe, b"more")
+    after.close()
+    out.close()
+    assert read_all(tmp_path) == (b"aftermore", 18, 0)
+
+
+def test_writer_that_cannot_go_on_yet_loses_only_what_comes_meanwhile(
+    tmp_path: Path, pipe: Pipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = Output(base(tmp_path), 1 << 20)
+    take(out, pipe, b"before")
+    out.close()
+    after = Output(base(tmp_path), 1 << 20)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", full)
+        after.resume()
+        take(after, pipe, b"meanwhile")
+    take(after, pipe, b"after")
+    after.close()
+    assert read_all(tmp_path) == (b"beforeafter", 6 + 9 + 5, 0)
+    assert output.refused(tmp_path, 7, 2) == (9, errno.ENOSPC)
 
 
 def full(*args: object, **kwargs: object) -> int:
@@ -220,6 +315,22 @@ def test_file_system_without_splice_is_written_to_all_the_same(
     take(out, pipe, b"x" * 200_000)
     out.close()
     assert read_all(tmp_path)[0] == b"x" * 200_000
+
+
+def test_file_system_without_splice_that_is_full_costs_what_was_read(
+    tmp_path: Path, pipe: Pipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def invalid(*args: object, **kwargs: object) -> int:
+        raise OSError(22, "Invalid argument")
+
+    monkeypatch.setattr(os, "splice", invalid)
+    out = Output(base(tmp_path), 1 << 20)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "pwrite", full)
+        take(out, pipe, b"lost")
+    take(out, pipe, b"kept")
+    out.close()
+    assert read_all(tmp_path) == (b"kept", 8, 0) and out.unwritten == 4
 
 
 def test_file_without_index_is_stdout(tmp_path: Path) -> None:

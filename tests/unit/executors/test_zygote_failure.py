@@ -106,4 +106,4 @@ def test_place_in_the_line_is_still_told() -> None:
     with pytest.raises(ValueError, match="invalid literal") as caught:
         int("1") + int("x")
     told = failure.describe(caught.value, 10_000)[2]
-    assert '    int("1") + int("x")\n               ^^^^^^^^\n' in told
+    assert re.search(r'    int\("1"\) \+ int\("x"\)\n {15}[~^]{8}\n', told)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 import io
 import math
+import re
 import subprocess
 import sys
 import zoneinfo
@@ -146,7 +147,7 @@ def test_what_cannot_be_sent_says_where_it_is_and_what_to_send(value: Any, where
 def test_value_is_called_by_the_name_that_it_is_given() -> None:
     with pytest.raises(NotSerializable, match=r"^result\[0\]\['a'\] is a .*Odd, which cannot be sent"):
         codec.pack_value([{"a": Odd()}], "result")
-    with pytest.raises(NotSerializable, match=r"^the result cannot be packed"):
+    with pytest.raises(NotSerializable, match=r"^result cannot be sent"):
         codec.pack_value("\ud800", "result")
 
 
@@ -173,12 +174,39 @@ def test_value_as_deep_as_may_be_comes_back(wrap: Any) -> None:
         codec.pack_value(wrap(wrap(value)))
 
 
-@pytest.mark.parametrize("value", ["\ud800", ["\ud800"], {"\ud800": 1}, ("\ud800",), {"\ud800"}])
-def test_half_a_character_is_refused(value: Any) -> None:
-    with pytest.raises(NotSerializable, match="cannot be packed"):
-        codec.pack_value(value)
-    with pytest.raises(NotSerializable, match="cannot be packed"):
-        codec.pack_arguments((value,), {})
+@pytest.mark.parametrize(
+    ("value", "where"),
+    [
+        ("a\udcff", "x"),
+        (["a", "\udcff"], "x[1]"),
+        ({"k": {"\udcff": 1}}, "a key of x['k']"),
+        ({"k": {"\udcfe": "\udcff"}}, "a key of x['k']"),
+        (("a", ["\udcff"]), "x[1][0]"),
+        ({"\udcff"}, "x{...}"),
+        ([1, 2.0, None, b"", {"k": "\udcff"}], "x[4]['k']"),
+    ],
+)
+def test_text_without_a_form_in_utf8_is_refused_by_its_place(value: Any, where: str) -> None:
+    with pytest.raises(NotSerializable) as caught:
+        codec.pack_value(value, "x")
+    assert caught.value.message.startswith(f"{where} cannot be sent: the character '\\udcf")
+    assert "os.fsencode" in caught.value.hint
+    where = where.replace("x", "argument 2", 1)
+    with pytest.raises(NotSerializable, match=f"^{re.escape(where)} cannot be sent"):
+        codec.pack_arguments((1, value), {"to": "b"})
+    with pytest.raises(NotSerializable, match=f"^{re.escape(where.replace('2', 'to'))} cannot be sent"):
+        codec.pack_arguments((1,), {"to": value})
+
+
+def test_text_that_is_hidden_in_another_type_is_refused() -> None:
+    with pytest.raises(NotSerializable, match=r"^the arguments cannot be sent"):
+        codec.pack_arguments((Path("\ud800"),), {})
+
+
+def test_message_over_the_limit_says_what_to_do() -> None:
+    with pytest.raises(TooLarge) as caught:
+        codec.pack(b"x" * codec.MESSAGE_BYTES_MAX)
+    assert "write what is large to a file and pass its path" in caught.value.hint
 
 
 @given(st.binary(max_size=300))

@@ -137,6 +137,12 @@ def test_bad_value_of_an_option_names_the_option(name: str, value: object) -> No
     assert f"option {name}" in caught.value.message
 
 
+def test_bad_part_of_a_retry_policy_is_named_once() -> None:
+    with pytest.raises(BadArguments) as caught:
+        options.parse(options.ALL_OPTIONS, {"retry": {"delay": "soon"}})
+    assert caught.value.message == "option retry: key delay: 'soon' is not a duration"
+
+
 def test_every_option_is_read() -> None:
     at = datetime(2026, 10, 1, tzinfo=UTC)
     given = {

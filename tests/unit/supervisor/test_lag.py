@@ -8,7 +8,8 @@ import time
 from collections.abc import Callable, Iterator
 
 import pytest
-from jobyard.supervisor.lag import Lag
+from jobyard.supervisor.core import events as e
+from jobyard.supervisor.lag import Lag, behind
 
 Watched = dict[int, Callable[[], None]]
 
@@ -51,6 +52,16 @@ def test_clock_that_is_behind_is_told_with_both_times(
     now, last = (time.mktime(time.strptime(str(text), "%Y-%m-%d %H:%M:%S")) for text in record.args)
     assert last - now == pytest.approx(3600, abs=1)
     assert "the wall clock says" in record.message and "the last time in the journal" in record.message
+
+
+def test_status_says_of_a_clock_that_is_behind_what_the_log_says(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = e.Now(wall=1_790_000_000.0, boot=0.0)
+    monkeypatch.setattr("jobyard.supervisor.lag.clock.now", lambda: now)
+    assert behind(now.wall - 5.0) is None and behind(now.wall + 0.5) is None
+    Lag(now.wall + 3600.0, lambda fd, handler: None, lambda fd: None).close()
+    assert behind(now.wall + 3600.0) == caplog.messages[0]
 
 
 def test_clock_that_has_caught_up_is_told_once_and_costs_nothing_more(

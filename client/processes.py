@@ -9,7 +9,7 @@ import signal
 from types import TracebackType
 from typing import Self
 
-from .exits import UsageError
+from ..protocol.errors import Unauthorised
 
 
 class Process:
@@ -44,7 +44,7 @@ class Process:
         """Send a signal; nothing happens if it has ended.
 
         Raises:
-            UsageError: it belongs to somebody else.
+            Unauthorised: it belongs to somebody else.
         """
         try:
             if self._fd >= 0:
@@ -52,4 +52,4 @@ class Process:
         except ProcessLookupError:
             pass
         except PermissionError:
-            raise UsageError(f"process {self.pid} belongs to another user", hint=f"sudo kill {self.pid}") from None
+            raise Unauthorised(f"process {self.pid} belongs to another user", hint=f"sudo kill {self.pid}") from None
