@@ -28,10 +28,10 @@ def add(a, b):
 
 
 @contextlib.contextmanager
-def yard(config: str = "") -> Iterator[Yard]:
-    """A supervisor in a temporary directory on a real disk, stopped at the end."""
+def yard(config: str = "", code: str = "") -> Iterator[Yard]:
+    """A supervisor in a temporary directory on a real disk, stopped at the end. ``code`` is added to its jobs."""
     with tempfile.TemporaryDirectory(prefix="jobyard-bench-", dir=os.environ.get("BENCH_DIR", "/var/tmp")) as name:
-        one = Yard(Path(name), JOBS, config)
+        one = Yard(Path(name), JOBS + code, config)
         try:
             said = one.start()
             if "error" in said:
