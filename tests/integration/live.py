@@ -94,10 +94,13 @@ class Yard:
         self.process.kill()
         self.process.wait()
 
-    def restart(self) -> None:
+    def restart(self) -> int:
+        """Kill it and start it again; the monotonic time in between, in ns: jobs may begin before this returns."""
         self.kill()
+        killed_at = time.monotonic_ns()
         said = self.start()
         assert "pid" in said, said
+        return killed_at
 
     def stop(self) -> int:
         """SIGTERM; gives the exit code."""
