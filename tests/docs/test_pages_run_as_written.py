@@ -1,4 +1,4 @@
-"""README and guide are followed as a new user would: in an empty directory, with the installed package."""
+"""README, guide and the like are followed as a new user would: in an empty directory, with the installed package."""
 
 from __future__ import annotations
 
@@ -31,13 +31,15 @@ def empty_directory(tmp_path: Path, environment: dict[str, str]) -> Iterator[Pat
     subprocess.run(["jobctl", "down", "--now"], cwd=directory, env=environment, capture_output=True, timeout=COMMAND_S)
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/guide.md"])
+@pytest.mark.parametrize("page", ["README.md", "docs/guide.md", "docs/coming-from-laravel.md"])
 def test_every_command_of_the_page_prints_what_the_page_says(page, empty_directory, environment):
     steps = read(ROOT / page)
     assert sum(isinstance(step, Command) for step in steps) >= 5
     for step in steps:
         if isinstance(step, File):
-            (empty_directory / step.name).write_text(step.text, encoding="utf-8")
+            path = empty_directory / step.name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(step.text, encoding="utf-8")
         else:
             follow(step, empty_directory, environment)
 

@@ -19,7 +19,7 @@ examples:
 _CONFIG = """\
 # What jobyard may run, and how. `jobctl config show --origin` prints every setting and where it comes from.
 
-# Which functions may be submitted; everything else is refused. "jobs:*" means the public functions and classes that
+# Which functions may be submitted; everything else is refused. "jobs:*" means the public functions that
 # are defined in jobs.py.
 allow = ["jobs:*"]
 
