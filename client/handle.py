@@ -20,6 +20,7 @@ from ..protocol.states import SUCCEEDED
 from .outcome import outcome_error
 
 if TYPE_CHECKING:
+    from ..protocol.notices import Notice
     from .lines import LogLine
     from .sync import Client
 
@@ -120,6 +121,10 @@ class Job(Generic[R_co]):
     def logs(self, attempt: int | None = None, follow: bool = False) -> Iterator[LogLine]:
         """Lines of its output; see ``Client.logs``."""
         return self._client.logs(self.id, attempt, follow)
+
+    def events(self) -> Iterator[Notice]:
+        """What happened to it, as far as that is kept, and what happens until it is finished; see ``Client.events``."""
+        return self._client.events("oldest", job=self)
 
     def _end(self, timeout: float | None) -> JobInfo:
         info = self._ended(timeout)

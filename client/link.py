@@ -32,13 +32,13 @@ IDLE_LINKS_MAX = 32  # more are closed when they are given back
 SOCKETS_MAX = 16_384  # two for each link; libzmq's own limit of 1,023 would be met at 500 threads
 _POLL_MS_MAX = 86_400_000
 _DONTWAIT = int(zmq.DONTWAIT)  # a number is ten times faster here than a member of an enumeration
-_LOST = (
+LOST = (
     zmq.Event.DISCONNECTED
     | zmq.Event.CLOSED
     | zmq.Event.HANDSHAKE_FAILED_NO_DETAIL
     | zmq.Event.HANDSHAKE_FAILED_PROTOCOL
 )
-_EVENTS = zmq.Event.HANDSHAKE_SUCCEEDED | _LOST
+_EVENTS = zmq.Event.HANDSHAKE_SUCCEEDED | LOST
 
 
 class _Wire:
@@ -62,9 +62,7 @@ class _Wire:
 
     def wait(self, until: float) -> list[Any]:
         """The sockets on which there is something to read, as soon as there is; none at ``until``."""
-        left = until - time.monotonic()
-        ready = self._poller.poll(None if left == math.inf else min(math.ceil(max(left, 0.0) * 1000), _POLL_MS_MAX))
-        return [socket for socket, _ in ready]
+        return [socket for socket, _ in self._poller.poll(milliseconds(until))]
 
     def send(self, frame: bytes) -> bool:
         """Whether the frame was taken."""
@@ -97,6 +95,12 @@ class _Wire:
         self._sockets.close()
 
 
+def milliseconds(until: float) -> int | None:
+    """How long a poller is to wait for a point of the monotonic clock; None for ever."""
+    left = until - time.monotonic()
+    return None if left == math.inf else min(math.ceil(max(left, 0.0) * 1000), _POLL_MS_MAX)
+
+
 class Link:
     """A session and the wire that it has at the moment. Used by one thread at a time."""
 
@@ -107,6 +111,11 @@ class Link:
         self._retry_s = RECONNECT_FIRST_S
         self._retry_at = 0.0
         self._done: dict[str, Any] = {}
+
+    @property
+    def context(self) -> zmq.Context[Any]:
+        """Of all sockets of this process; it stays open while the link is borrowed."""
+        return self._links.context
 
     def call(self, request: Request, timeout: float) -> Any:
         """Send a request and wait for its reply, at most ``timeout`` seconds (may be infinite).

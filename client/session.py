@@ -22,9 +22,19 @@ from typing import Any, NamedTuple
 from ..protocol import messages
 from ..protocol.errors import JobyardError, OutcomeUnknown, SupervisorUnavailable, WaitTimeout
 from ..protocol.messages import Request
+from ..protocol.notices import Events
 
 # Requests that change nothing: without an answer, nothing is left in doubt.
-_READS = (messages.Ping, messages.Get, messages.List, messages.Wait, messages.Status, messages.Catalog, messages.Logs)
+_READS = (
+    messages.Ping,
+    messages.Get,
+    messages.List,
+    messages.Wait,
+    messages.Status,
+    messages.Catalog,
+    messages.Logs,
+    Events,
+)
 _NOT_TWICE = (messages.RetryJob, messages.Stop)
 GIVEN_UP_MAX = 100  # more are forgotten, oldest first
 

@@ -11,7 +11,7 @@ import builtins
 import math
 import os
 import weakref
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -21,7 +21,9 @@ from ..protocol import options as parsers
 from ..protocol.errors import BadArguments, JobNotFound, JobyardError
 from ..protocol.job import JobInfo
 from ..protocol.messages import LIST_JOBS_MAX, Request, Submission
+from ..protocol.notices import EventFilter, Notice
 from .address import find_target
+from .events import Follower, Since
 from .handle import Job, WaitResult, When, wait
 from .lines import Lines, LogLine
 from .pipeline import Pipeline, wrong_count
@@ -266,6 +268,34 @@ class Client(Submitter):
             if reply.ended or not (reply.chunks or follow):
                 return
             attempt, offset = reply.attempt, reply.next_offset
+
+    def events(
+        self,
+        since: Since = None,
+        *,
+        job: Job[Any] | int | None = None,
+        queue: str | None = None,
+        kinds: str | Sequence[str] | None = None,
+    ) -> Generator[Notice, None, None]:
+        """What happens, as it happens; if all that is given holds. Goes on over a restart of the supervisor.
+
+        Nothing is missed silently: where notices are lost for good there is one of kind ``events_truncated``.
+
+        Args:
+            since: after this: a ``notice.position``, or a seq of the present epoch; "oldest" begins with all that is
+                kept. None is the moment of this call.
+            job: of one job, until it is finished.
+            kinds: one or several of ``KINDS`` in protocol/notices.py.
+
+        Raises:
+            BadArguments: no such kind; or a position that is still to come.
+            JobNotFound, UnknownQueue: no such job or queue.
+        """
+        from .stream import follow  # with ZeroMQ
+
+        job_id = None if job is None else _job_id(job)
+        follower = Follower(since, EventFilter(job_id, queue, [kinds] if isinstance(kinds, str) else [*(kinds or ())]))
+        return follow(self, follower, self.request(follower.request()), self._timeout)
 
     # -- queues and the supervisor -------------------------------------------------------------------------------------
 

@@ -82,6 +82,10 @@ _LIMITS: dict[str, Node] = {
     "losses": kinds.whole(1, 1_000),
     "kept_attempts": kinds.whole(1, 10_000),
     "parked_requests": kinds.whole(1, 1_000_000),
+    "kept_notices": kinds.whole(1, 100_000),
+    "kept_notice_bytes": kinds.size(64 * KIB, 1 * GIB),
+    "unsent_notices": kinds.whole(16, 100_000),
+    "notice_topics": kinds.whole(1, 1_000_000),
 }
 
 TOP: dict[str, Node] = {

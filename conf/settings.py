@@ -123,6 +123,10 @@ class LimitSettings:
     losses: int = 3
     kept_attempts: int = 20
     parked_requests: int = 10_000
+    kept_notices: int = 10_000
+    kept_notice_bytes: int = 8 * MIB
+    unsent_notices: int = 256
+    notice_topics: int = 10_000
 
 
 @dataclass(frozen=True)

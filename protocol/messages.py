@@ -11,13 +11,15 @@ from typing import Any, ClassVar
 
 from . import codec, errors, schema
 from .errors import JobyardError, ProtocolError, VersionMismatch
-from .job import JobInfo, Progress
+from .job import JobInfo
+from .notices import Events, EventsReply
 
 PROTOCOL_VERSION = 1
 SUBMIT_JOBS_MAX = 10_000
 LIST_JOBS_MAX = 1_000
 CANCEL_JOBS_MAX = 1_000
 LOG_BYTES_MAX = 256 * 1024
+EVENT_NOTICES_MAX = 500
 
 # -- requests ----------------------------------------------------------------------------------------------------------
 
@@ -166,10 +168,12 @@ class Stop:
     mode: str = "wait"
 
 
-Request = Ping | Submit | Get | List | Wait | Cancel | RetryJob | SetQueue | Status | Catalog | Logs | Reload | Stop
+Request = (
+    Ping | Submit | Get | List | Wait | Cancel | RetryJob | SetQueue | Status | Catalog | Logs | Events | Reload | Stop
+)
 REQUESTS: dict[str, type[Any]] = {
     cls.VERB: cls
-    for cls in (Ping, Submit, Get, List, Wait, Cancel, RetryJob, SetQueue, Status, Catalog, Logs, Reload, Stop)
+    for cls in (Ping, Submit, Get, List, Wait, Cancel, RetryJob, SetQueue, Status, Catalog, Logs, Events, Reload, Stop)
 }
 
 # -- replies -----------------------------------------------------------------------------------------------------------
@@ -365,29 +369,10 @@ REPLIES: dict[str, type[Any]] = {
     "status": SupervisorStatus,
     "catalog": CatalogReply,
     "logs": LogReply,
+    "events": EventsReply,
     "reload": Reloaded,
     "stop": Stopping,
 }
-
-# -- notices -----------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Notice:
-    """Something that happened to a job. (epoch, seq) orders notices and shows gaps; ``kind`` names what happened."""
-
-    epoch: int
-    seq: int
-    at: float
-    kind: str
-    job_id: int
-    ref: str
-    queue: str
-    state: str
-    attempt: int = 0
-    outcome: str | None = None
-    progress: Progress | None = None
-
 
 # -- frames ------------------------------------------------------------------------------------------------------------
 

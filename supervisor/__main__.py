@@ -34,9 +34,11 @@ from .journal.lock import AlreadyLocked, DirectoryLock
 from .lag import Lag
 from .office import Office, Options
 from .pools import rules
+from .publisher import Publisher
 from .recovery import fence_all, recover, sweep_sockets
 from .sites import Sites
 from .sockets import RequestSocket
+from .stream import Stream
 
 log = logging.getLogger("jobyard")
 SWITCH_S = 0.0005  # the journal's thread takes the GIL three times per group; at 5 ms a busy loop would starve it
@@ -117,11 +119,12 @@ def _compose(
         kind = SpawnExecutor if spec.start == "spawn" else ZygoteExecutor
         return kind(spec, generation=recovered.state.generation, salt=str(paths.journal_dir))
 
+    stream = Stream(machine, Publisher(str(paths.events_socket), settings.limits.unsent_notices), settings.limits)
     socket = RequestSocket(str(paths.socket))
     office = Office(read, loaded, paths, options, lambda warnings: announce.ready(paths, warnings))
     sites = Sites(make)
     compaction = Compaction(recovered.journal, paths.journal_dir, settings.limits.kept_attempts)
-    driver = Driver(machine, recovered.journal, socket, sites, office, compaction)
+    driver = Driver(machine, recovered.journal, socket, sites, office, compaction, stream)
     driver.begin(beginning, gone, now)
     return driver
 

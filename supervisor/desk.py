@@ -26,6 +26,7 @@ from ..protocol.errors import (
     UnknownQueue,
 )
 from ..protocol.ids import is_uid
+from ..protocol.notices import Events
 from ..protocol.states import UNFINISHED
 from . import output, reads, room
 from .catalog import Catalog
@@ -34,6 +35,7 @@ from .core.machine import Machine
 from .parked import Parked
 from .room import Room
 from .sockets import Peer
+from .stream import Asked, Stream
 from .token import Token
 from .unwritten import Unwritten
 
@@ -56,6 +58,8 @@ class Backstage(Protocol):
     def room(self) -> Room: ...
     @property
     def unwritten(self) -> Unwritten: ...
+    @property
+    def stream(self) -> Stream: ...
 
     degraded: str | None
 
@@ -64,6 +68,7 @@ class Backstage(Protocol):
     def reload(self, token: Token | None) -> None: ...
     def follow(self, job_id: int, size: int) -> None: ...
     def answer(self, token: Token, reply: Any) -> None: ...
+    def answer_events(self, asked: Asked) -> None: ...
     def answer_at_once(self, token: Token, reply: Any) -> None: ...
 
 
@@ -315,6 +320,8 @@ class Desk:
                 self._wait(token, request)
             case m.Logs():
                 self._logs(token, request)
+            case Events():
+                self._events(token, request)
             case m.Submit() | m.Cancel() | m.RetryJob() | m.SetQueue() | m.Stop() | m.Reload():
                 raise AssertionError(f"{request.VERB} is not a read")
             case _:
@@ -334,6 +341,18 @@ class Desk:
         state = self._machine.state
         found = [state.jobs[job_id] for job_id in request.ids if job_id in state.jobs]
         self._back.answer(token, reads.described(self._machine, [job for job in found if job.state not in UNFINISHED]))
+
+    def _events(self, token: Token, request: Events) -> None:
+        """A job that was pruned has ended; of one that never was there is nothing to tell."""
+        self._back.stream.check(request)
+        job_id, queue = request.filter.job_id, request.filter.queue
+        if queue is not None:
+            self._known(m.Filter(queue=queue))
+        job = None if job_id is None else self._machine.state.jobs.get(job_id)
+        if job_id is not None and job is None and not 0 < job_id <= self._machine.state.last_id:
+            reads.find(self._machine, job_id)
+        ended = job_id is not None and (job is None or job.state not in UNFINISHED)
+        self._back.answer_events(Asked(token, request, ended))
 
     def _follow_logs(self, token: Token, request: m.Logs) -> None:
         try:

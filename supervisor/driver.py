@@ -33,6 +33,7 @@ from .signals import Signals
 from .sites import Sites
 from .sockets import RequestSocket
 from .story import Story
+from .stream import Asked, Stream
 from .token import Token
 from .unfenced import Unfenced
 from .unwritten import Unwritten
@@ -56,6 +57,7 @@ class Driver:
         sites: Sites,
         office: Office,
         compaction: Compaction,
+        stream: Stream,
     ) -> None:
         self.machine = machine
         self.journal = journal
@@ -63,6 +65,7 @@ class Driver:
         self.sites = sites
         self.office = office
         self.compaction = compaction
+        self.stream = stream
         self.desk = Desk(machine, self, office.settings.limits.parked_requests)
         self.outbox = Outbox(self._perform)
         self.story = Story(machine)
@@ -116,15 +119,20 @@ class Driver:
     def _wait(self) -> None:
         """Take in what comes next. Answers that waited for the disk alone make no turn due."""
         timeout_s = self._timer.timeout_s()
-        if self.story:
+        if self.story or self.stream.waiting:
             timeout_s = LULL_S
         ready = self._poller.poll(None if timeout_s is None else math.ceil(timeout_s * 1000))
         if not ready or len(self.story) >= STORY_LINES_MAX:
             self.story.write()
+        if self.stream.overdue or (self.stream.waiting and not ready):
+            self.stream.publish()
         self._turn_due = not ready
         for source, _ in ready:
             if source == self._journal_fd:
                 self._synced()
+                continue
+            if source is self.stream.socket:
+                self.stream.take_subscriptions()
                 continue
             self._turn_due = True
             if source is self.socket.socket:
@@ -222,6 +230,7 @@ class Driver:
     def _watch_own(self) -> None:
         self._poller.register(self.socket.socket, zmq.POLLIN)
         self._poller.register(self._journal_fd, zmq.POLLIN)
+        self._poller.register(self.stream.socket, zmq.POLLIN)
         self.watch(self._signals.fileno(), self._signalled)
         if (fd := self._timer.fileno()) is not None:
             self.watch(fd, self._timer.clear)
@@ -277,6 +286,8 @@ class Driver:
                     self.answer_at_once(effect.token, effect.reply)
             case f.Notify():
                 self._notify(effect)
+            case Asked():
+                self.answer_at_once(effect.token, self.stream.read(effect.request, effect.ended))
             case f.Stopped():
                 self._turn_due = True
                 self._stopped_at = clock.now().boot
@@ -286,6 +297,9 @@ class Driver:
                 self.sites.perform(effect)
 
     def _notify(self, notice: f.Notify) -> None:
+        self.stream.tell(notice)
+        if not notice.job_id:
+            return
         self.story.tell(notice)
         job = self.machine.state.jobs.get(notice.job_id)
         if notice.kind in ("started", "ended", "cancelled"):
@@ -374,7 +388,16 @@ class Driver:
         else:
             self.outbox.add([f.Reply(token, reply)], self._ticket, self.journal.synced)
 
+    def answer_events(self, asked: Asked) -> None:
+        """As ``answer``, with the notices that are there by then: those of everything decided so far."""
+        if self.degraded is None:
+            self.outbox.add([asked], self._ticket, self.journal.synced)
+        else:  # the end of a job may not be told yet
+            self._perform(Asked(asked.token, asked.request, ended=False))
+
     def answer_at_once(self, token: Token, reply: Any) -> None:
+        if isinstance(reply, JobyardError):
+            self.stream.refused(token, reply)
         try:
             data = m.pack_reply(token.request_id, reply)
         except JobyardError as error:
@@ -407,6 +430,7 @@ class Driver:
         self.journal.close()
         self.outbox.release(self.journal.synced)
         self.story.write()
+        self.stream.close()
         self.socket.close()
         self._signals.close()
         self._timer.close()

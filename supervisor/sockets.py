@@ -6,6 +6,7 @@ unlink whatever is at the path, hence the look before.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 from dataclasses import dataclass
@@ -56,8 +57,7 @@ class RequestSocket:
         self.socket.set(zmq.SNDHWM, HWM)
         self.socket.set(zmq.RCVHWM, HWM)
         self.socket.set(zmq.HANDSHAKE_IVL, HANDSHAKE_MS)
-        self.socket.set(zmq.IPC_FILTER_UID, os.geteuid())
-        self._bind()
+        bind(self.socket, path)
 
     def receive(self) -> list[tuple[Peer, bytes]]:
         """Requests that have arrived, a bounded number; call again until the list is empty."""
@@ -88,26 +88,36 @@ class RequestSocket:
     def close(self) -> None:
         self.socket.close(LINGER_MS)
         self._context.term()
-        try:
-            os.unlink(self.path)
-        except OSError:
-            pass
+        unlink(self.path)
 
-    def _bind(self) -> None:
-        try:
-            found = os.lstat(self.path)
-        except FileNotFoundError:
-            pass
-        else:
-            if not stat.S_ISSOCK(found.st_mode) or found.st_uid != os.geteuid():
-                raise InvalidConfig(
-                    f"{self.path} is in the way: it is not a socket of this user",
-                    hint=f"look at it with: ls -l {self.path}",
-                )
-        before = os.umask(0o077)
-        try:
-            self.socket.bind(f"ipc://{self.path}")
-        except zmq.ZMQError as error:
-            raise InvalidConfig(f"cannot listen on {self.path}: {error}") from None
-        finally:
-            os.umask(before)
+
+def bind(socket: zmq.Socket[bytes], path: str) -> None:
+    """Listen on an IPC address, for this user alone.
+
+    Raises:
+        InvalidConfig: something else is in the way, or the system refuses.
+    """
+    try:
+        found = os.lstat(path)
+    except FileNotFoundError:
+        pass
+    else:
+        if not stat.S_ISSOCK(found.st_mode) or found.st_uid != os.geteuid():
+            raise InvalidConfig(
+                f"{path} is in the way: it is not a socket of this user",
+                hint=f"look at it with: ls -l {path}",
+            )
+    socket.set(zmq.IPC_FILTER_UID, os.geteuid())
+    before = os.umask(0o077)
+    try:
+        socket.bind(f"ipc://{path}")
+    except zmq.ZMQError as error:
+        raise InvalidConfig(f"cannot listen on {path}: {error}") from None
+    finally:
+        os.umask(before)
+
+
+def unlink(path: str) -> None:
+    """Remove a socket that nobody listens on any more."""
+    with contextlib.suppress(OSError):
+        os.unlink(path)

@@ -50,18 +50,23 @@ class Story:
                 self._keep(logging.INFO, "job %d %s: %s%s", job.id, job.name, kind, reason)
 
     def _ended(self, job: Job, notice: Notify) -> None:
-        info = next((info for info in job.attempts if info.number == notice.attempt), None)
-        cause = ""
-        if info is not None and info.error is not None:
-            cause = f": {info.error.type}: {info.error.message.splitlines()[0][:200] if info.error.message else ''}"
-        elif info is not None and info.signal is not None:
-            cause = f": {info.signal}"
-        elif info is not None and info.exit_code is not None and notice.outcome == "exited":
-            cause = f": exit code {info.exit_code}"
+        why = cause(job, notice)
         then = f"; {job.state}" if job.state in FINISHED else "; it will be tried again"
         level = logging.INFO if notice.outcome in ("ok", "cancelled") else logging.ERROR
         text = "job %d %s: attempt %d ended %s%s%s"
-        self._keep(level, text, job.id, job.name, notice.attempt, notice.outcome, cause, then)
+        self._keep(level, text, job.id, job.name, notice.attempt, notice.outcome, f": {why}" if why else "", then)
 
     def _keep(self, level: int, text: str, *values: object) -> None:
         self._lines.append((level, text, values))
+
+
+def cause(job: Job, notice: Notify) -> str | None:
+    """Why the attempt that a notice is about ended so, in one line; None if its outcome says it all."""
+    info = next((info for info in job.attempts if info.number == notice.attempt), None)
+    if info is None:
+        return None
+    if info.error is not None:
+        return f"{info.error.type}: {info.error.message.splitlines()[0][:200] if info.error.message else ''}"
+    if info.signal is not None:
+        return info.signal
+    return f"exit code {info.exit_code}" if notice.outcome == "exited" and info.exit_code is not None else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from ...conf.loader import Loaded
     from ...conf.paths import Paths
     from ...protocol import messages  # defining so many classes takes time that --help has no use for
+    from ...protocol.notices import Notice
+    from ..events import Since
 
 REQUEST_TIMEOUT_S = 5.0
 FOREVER = math.inf  # for requests that the supervisor parks
@@ -25,6 +27,17 @@ class Connection(Protocol):
 
     def request(self, request: messages.Request, timeout: float | None = None) -> Any:
         """The reply, or the error that was answered, raised. ``timeout`` in seconds, may be infinite."""
+        ...
+
+    def events(
+        self,
+        since: Since = None,
+        *,
+        job: int | None = None,
+        queue: str | None = None,
+        kinds: Sequence[str] | None = None,
+    ) -> Iterator[Notice]:
+        """What happens, as it happens."""
         ...
 
     def close(self) -> None: ...
@@ -53,9 +66,14 @@ class Context:
         Raises:
             JobyardError: what it answered, or SupervisorUnavailable.
         """
+        return self.connection.request(request, timeout=timeout)
+
+    @property
+    def connection(self) -> Connection:
+        """The connection to the supervisor."""
         if self._connection is None:
             self._connection = self._connect(self)
-        return self._connection.request(request, timeout=timeout)
+        return self._connection
 
     @property
     def config_file(self) -> Path:

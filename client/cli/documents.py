@@ -30,6 +30,7 @@ INIT = "jobctl.init/1"
 UP = "jobctl.up/1"
 DOWN = "jobctl.down/1"
 RELOADED = "jobctl.reloaded/1"
+EVENTS = "jobctl.events/1"
 
 _INT_BITS_MAX = 10_000  # Python refuses to write much longer ones in decimal
 

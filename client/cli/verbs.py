@@ -27,6 +27,7 @@ VERBS: dict[str, Verb] = {
     "list": Verb("list", _JOBS, "List jobs, newest first."),
     "show": Verb("show", _JOBS, "Show everything that is known about jobs."),
     "logs": Verb("logs", _JOBS, "Print what a job wrote."),
+    "events": Verb("events", _JOBS, "Tell what happens, as it happens."),
     "wait": Verb("wait", _JOBS, "Wait until jobs are finished."),
     "cancel": Verb("cancel", _JOBS, "Cancel jobs, running ones with all their processes."),
     "retry": Verb("retry", _JOBS, "Put finished jobs back into their queue."),

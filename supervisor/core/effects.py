@@ -84,12 +84,24 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Notify:
-    """Something happened to a job: wake who waits for it, tell the stream."""
+    """Something happened: wake who waits for it, tell the stream.
+
+    It says what was so when it was decided: when it becomes durable, the job may be further on in memory. ``job_id`` is
+    0 for what is not about one job; ``run_at`` is given for a scheduled job, ``ids`` for jobs that were pruned.
+    """
 
     kind: str
-    job_id: int
+    job_id: int = 0
     attempt: int = 0
     outcome: str | None = None
+    at: float = 0.0
+    state: str | None = None
+    ref: str | None = None
+    name: str | None = None
+    queue: str | None = None
+    run_at: float | None = None
+    reason: str | None = None
+    ids: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

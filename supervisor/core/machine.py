@@ -14,6 +14,7 @@ from ...protocol.job import JobInfo, Progress
 from ...protocol.messages import Cancelled as CancelledReply
 from ...protocol.messages import QueuesSet, Stopping
 from ...protocol.messages import Requeued as RequeuedReply
+from ...protocol.notices import PRUNED, QUEUE_KINDS
 from ...protocol.states import FINISHED, QUEUED, RUNNING, SCHEDULED
 from . import attempts, submit
 from . import events as e
@@ -166,6 +167,7 @@ class Machine:
             rule = self.rules.queues.get(name, QueueRule())  # a reload may just have removed it
             if queue_mode(self.state.queue(name), rule) != event.mode:
                 turn.record(QueueSet(name, event.mode))
+                turn.announce(QUEUE_KINDS[event.mode], queue=name)
         turn.reply(event.token, QueuesSet(event.queues))
 
     # -- what executors tell -------------------------------------------------------------------------------------------
@@ -265,6 +267,7 @@ class Machine:
             count -= 1
             size -= state.jobs[job_id].held_bytes
         turn.record(Pruned(ids))
+        turn.announce(PRUNED, ids=ids)
         if len(ids) == PRUNE_BATCH:  # there may be more
             self.timers.add(turn.now.boot, PRUNE, 0)
 

@@ -5,10 +5,11 @@ A record made here is applied at once, so that the next decision of the same ste
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from ...protocol.job import JobInfo
-from ...protocol.states import FINISHED
+from ...protocol.states import FINISHED, SCHEDULED
 from .effects import Durable, Effects, Kill, Notify, Prepare, Reply
 from .events import Now
 from .records import Record
@@ -39,7 +40,26 @@ class Turn:
         self.effects.durable.append(Reply(token, reply))
 
     def notify(self, job: Job, kind: str, outcome: str | None = None) -> None:
-        self.effects.durable.append(Notify(kind, job.id, job.attempt, outcome))
+        run_at = job.run_at if job.state == SCHEDULED else None
+        self.effects.durable.append(
+            Notify(
+                kind,
+                job.id,
+                job.attempt,
+                outcome,
+                self.now.wall,
+                job.state,
+                job.ref,
+                job.name,
+                job.queue,
+                run_at,
+                job.reason,
+            )
+        )
+
+    def announce(self, kind: str, *, queue: str | None = None, ids: Sequence[int] = ()) -> None:
+        """What is not about one job."""
+        self.effects.durable.append(Notify(kind, at=self.now.wall, queue=queue, ids=tuple(ids)))
 
     def prepare(self, effect: Prepare) -> None:
         self.effects.prepare.append(effect)

@@ -97,7 +97,7 @@ def test_restart_after_a_kill_logs_the_lost_attempt_apart_and_removes_the_dead_z
     wait_for("the job runs", lambda: job.state == "running")
     yard.restart()
     yard.zygotes()
-    assert [path.name[:2] for path in sorted(yard.path(".jobyard/run").iterdir())] == ["so", "z-"]
+    assert [path.name[:2] for path in sorted(yard.path(".jobyard/run").iterdir())] == ["ev", "so", "z-"]
     assert yard.client().get(job.id).result(timeout=20) == 0.5
     wait_for("the log", lambda: f"job {job.id} sleep: attempt 2/2 started" in yard.log)
 

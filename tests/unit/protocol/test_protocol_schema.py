@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from jobyard.protocol import codec, errors, messages, schema
 from jobyard.protocol.errors import JobyardError, ProtocolError, VersionMismatch
 from jobyard.protocol.job import JobInfo, Policy, RetryPolicy
+from jobyard.protocol.notices import Notice
 
 text = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 plain = st.recursive(
@@ -71,9 +72,9 @@ def test_every_reply_comes_back(request_id: str, answer: tuple[str, Any]) -> Non
     assert (found_id, messages.read_reply(verb, frame)) == (request_id, reply)
 
 
-@given(of(messages.Notice))
-def test_every_notice_comes_back(notice: messages.Notice) -> None:
-    assert schema.from_wire(messages.Notice, codec.unpack(codec.pack(schema.to_wire(notice)))) == notice
+@given(of(Notice))
+def test_every_notice_comes_back(notice: Notice) -> None:
+    assert schema.from_wire(Notice, codec.unpack(codec.pack(schema.to_wire(notice)))) == notice
 
 
 @pytest.mark.parametrize("cls", errors.BY_CODE.values(), ids=lambda cls: cls.__name__)
@@ -85,7 +86,7 @@ def test_every_error_comes_back_as_itself(cls: type[JobyardError]) -> None:
     assert (found_id, type(caught.value), caught.value.to_wire()) == ("x", cls, error.to_wire())
 
 
-@given(st.sampled_from([*messages.REQUESTS.values(), *messages.REPLIES.values(), messages.Notice]), plain)
+@given(st.sampled_from([*messages.REQUESTS.values(), *messages.REPLIES.values(), Notice]), plain)
 def test_garbage_in_place_of_a_message_is_a_protocol_error(cls: type[Any], wire: Any) -> None:
     try:
         schema.from_wire(cls, wire)

@@ -1,0 +1,228 @@
+"""The status stream: numbers what became durable, keeps the newest of it, and publishes it to whoever listens.
+
+Owns the ring, the topics that have subscribers, and when messages go out: some notices at a time, when the loop has a
+moment, since each message wakes every subscriber. While nobody subscribes a notice costs no more than its place in the
+ring. What a notice is about was decided long before.
+
+How a subscriber learns of what it has lost: the header of each message shows gaps before it. After the last message it
+has the window: whoever loses a message has at least that many still to read, so one who asks ``events`` after so many
+has asked since.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from ..conf.settings import LimitSettings
+from ..protocol import messages as m
+from ..protocol import notices as n
+from ..protocol import schema, topics
+from ..protocol.errors import BadArguments, JobyardError, NotAllowed, OutcomeUnknown, QueueFull, Unauthorised
+from ..protocol.job import Progress
+from ..protocol.options import nearest_hint
+from ..protocol.states import FINISHED
+from . import clock
+from .core.effects import Notify
+from .core.machine import Machine
+from .publisher import Publisher
+from .ring import Entry, Ring
+from .story import cause
+from .token import Token
+
+PATIENCE_S = 0.02  # in a loop that never rests, notices wait no longer
+BATCH_MAX = 64  # notices in a message
+SCAN_MAX = 10_000  # entries looked at for one answer
+TEXT_CHARS_MAX = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request for notices that waits for the disk. ``ended``: its one job was finished when it was asked."""
+
+    token: Token
+    request: n.Events
+    ended: bool
+
+
+class Stream:
+    """One per supervisor; ``waiting`` says that there are notices which ``publish`` would send."""
+
+    def __init__(self, machine: Machine, publisher: Publisher, limits: LimitSettings) -> None:
+        self._machine = machine
+        self._publisher = publisher
+        self._ring = Ring(machine.state.generation, limits.kept_notices, limits.kept_notice_bytes)
+        self._topics: dict[bytes, int] = {}  # the last number published under each
+        self._topics_max = limits.notice_topics
+        self._fresh: list[tuple[int, Entry, Progress | None]] = []
+        self._since = 0.0
+
+    @property
+    def socket(self) -> object:
+        """What the loop waits on, for ``take_subscriptions``."""
+        return self._publisher.socket
+
+    # -- what happened -------------------------------------------------------------------------------------------------
+
+    def tell(self, fact: Notify) -> None:
+        """Something that is durable now; or progress, which is not kept."""
+        if fact.kind == n.PROGRESS:
+            progress = self._machine.progress.get(fact.job_id) if self._topics else None
+            if progress is not None:
+                self._add_fresh(self._ring.head, Entry(n.PROGRESS, fact, None), progress)
+            return
+        if fact.kind == n.ENDED:
+            job = self._machine.state.jobs.get(fact.job_id)
+            why = cause(job, fact) if job is not None and fact.outcome != "ok" else None
+            self._add(Entry(n.ENDED, fact, _short(why)))
+            following = fact.state if fact.state in FINISHED else n.RETRY_SCHEDULED
+            self._add(Entry(str(following), fact, _short(fact.reason or why)))
+        else:
+            self._add(Entry(fact.kind, fact, _short(fact.reason)))
+
+    def refused(self, token: Token, error: JobyardError) -> None:
+        """A request was answered with an error: told if it was a submit, or more than its sender may do."""
+        if isinstance(error, NotAllowed | Unauthorised) or (
+            token.verb == m.Submit.VERB and not isinstance(error, OutcomeUnknown)
+        ):
+            text = f"{token.verb} from {token.peer.who}: {error.message} ({error.code})"
+            self._add(Entry(n.REFUSED, Notify(n.REFUSED, at=clock.now().wall), _short(text)))
+
+    def _add(self, entry: Entry) -> None:
+        seq = self._ring.add(entry)
+        if self._topics:
+            self._add_fresh(seq, entry, None)
+
+    def _add_fresh(self, seq: int, entry: Entry, progress: Progress | None) -> None:
+        if not self._fresh:
+            self._since = time.monotonic()
+        self._fresh.append((seq, entry, progress))
+        if len(self._fresh) >= BATCH_MAX:
+            self.publish()
+
+    # -- subscribers ---------------------------------------------------------------------------------------------------
+
+    @property
+    def waiting(self) -> bool:
+        return bool(self._fresh)
+
+    @property
+    def overdue(self) -> bool:
+        return bool(self._fresh) and time.monotonic() - self._since >= PATIENCE_S
+
+    def take_subscriptions(self) -> None:
+        """Topics that got a subscriber, or lost the last one; a bounded number."""
+        for begun, topic in self._publisher.subscriptions():
+            full = len(self._topics) >= self._topics_max
+            if not begun:
+                self._topics.pop(topic, None)
+            elif topic.startswith(topics.HELLO):
+                self._publisher.send(topic, self._greeting(topic.split(b"/", 2)[-1]))
+            elif topics.is_topic(topic) and not (full and topics.is_one_of_many(topic)):
+                self._topics[topic] = self._ring.head
+
+    def _greeting(self, topic: bytes) -> list[bytes]:
+        """What one who has just subscribed to the topic is told: that it is in effect, or why there is nothing."""
+        head = self._ring.head
+        if topic in self._topics:
+            return topics.pack(self._ring.epoch, head, head, [])
+        error = QueueFull(
+            f"the status stream has {len(self._topics):,} topics with subscribers already",
+            hint="raise [limits] notice_topics, or follow all events instead of those of single jobs",
+        )
+        return topics.pack_refusal(self._ring.epoch, error)
+
+    def publish(self) -> None:
+        """Send what has come since the last time, in one message for each topic."""
+        fresh, self._fresh = self._fresh, []
+        found: dict[bytes, list[n.Notice]] = {}
+        for seq, entry, progress in fresh:
+            wanted = [one for one in topics.of(entry.kind, entry.job_id, entry.fact.queue) if one in self._topics]
+            if wanted:
+                notice = self._notice(seq, entry, progress)
+                for topic in wanted:
+                    found.setdefault(topic, []).append(notice)
+        for topic, notices in found.items():
+            before = self._topics[topic]
+            last = max(before, *(notice.seq for notice in notices if notice.kind != n.PROGRESS), 0)
+            self._topics[topic] = last
+            wire = [schema.to_wire(notice) for notice in notices]
+            self._publisher.send(topic, topics.pack(self._ring.epoch, before, last, wire))
+
+    def close(self) -> None:
+        """Send what is left."""
+        self.publish()
+        self._publisher.close()
+
+    # -- requests ------------------------------------------------------------------------------------------------------
+
+    def check(self, request: n.Events) -> None:
+        """
+        Raises:
+            BadArguments: an unknown kind, or a position that is still to come.
+        """
+        for kind in request.filter.kinds:
+            if kind not in n.KINDS:
+                raise BadArguments(f"there is no kind of event {kind!r}", hint=nearest_hint(kind, n.KINDS))
+        head = self._ring.head
+        if request.seq is not None and request.epoch in (None, self._ring.epoch) and not 0 <= request.seq <= head:
+            raise BadArguments(
+                f"there is no event {request.seq:,} yet: the last is {head:,}", hint='"oldest" for all that are kept'
+            )
+
+    def read(self, request: n.Events, ended: bool) -> n.EventsReply:
+        """The answer to a request that was checked."""
+        ring = self._ring
+        at, found = self._start(request)
+        if request.seq is None and not request.oldest:
+            return self._reply(ring.head, [], ended)
+        wanted = request.filter
+        for looked, (seq, entry) in enumerate(ring.after(at)):
+            if looked == SCAN_MAX or len(found) >= m.EVENT_NOTICES_MAX:
+                break
+            at = seq
+            if topics.matches(wanted, entry.kind, entry.job_id, entry.fact.queue):
+                found.append(self._notice(seq, entry, None))
+        return self._reply(at, found, ended)
+
+    def _start(self, request: n.Events) -> tuple[int, list[n.Notice]]:
+        """The number after which to begin, and the word of what is missing before it, if anything is."""
+        tail = self._ring.tail
+        if request.seq is None:
+            return tail, []
+        if request.epoch in (None, self._ring.epoch):
+            if request.seq >= tail:
+                return request.seq, []
+            why = "there were more events than are kept ([limits] kept_notices, kept_notice_bytes)"
+        else:
+            why = "the supervisor was started again; what it did not tell before is in the jobs' own records only"
+        return tail, [n.Notice(self._ring.epoch, tail, clock.now().wall, n.TRUNCATED, text=why)]
+
+    def _reply(self, seq: int, found: list[n.Notice], ended: bool) -> n.EventsReply:
+        more = seq < self._ring.head
+        publisher = self._publisher
+        return n.EventsReply(self._ring.epoch, seq, found, publisher.path, publisher.window, more, ended and not more)
+
+    def _notice(self, seq: int, entry: Entry, progress: Progress | None) -> n.Notice:
+        fact = entry.fact
+        return n.Notice(
+            epoch=self._ring.epoch,
+            seq=seq,
+            at=fact.at,
+            kind=entry.kind,
+            job_id=entry.job_id,
+            ref=fact.ref,
+            name=fact.name,
+            queue=fact.queue,
+            state=fact.state,
+            attempt=fact.attempt,
+            outcome=fact.outcome,
+            run_at=fact.run_at,
+            text=entry.text,
+            progress=progress,
+            ids=list(fact.ids),
+        )
+
+
+def _short(text: str | None) -> str | None:
+    return None if text is None else text[:TEXT_CHARS_MAX]
