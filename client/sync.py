@@ -10,6 +10,7 @@ from __future__ import annotations
 import builtins
 import math
 import os
+import time
 import weakref
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -26,6 +27,7 @@ from .address import find_target
 from .events import Follower, Since
 from .handle import Job, WaitResult, When, wait
 from .lines import Lines, LogLine
+from .output import OutputReader
 from .pipeline import Pipeline, wrong_count
 from .submission import chunks
 from .submitter import Submitter
@@ -261,13 +263,10 @@ class Client(Submitter):
         self, job_id: int, attempt: int | None = None, offset: int = 0, follow: bool = False
     ) -> Iterator[messages.LogReply]:
         """The output of one attempt (None: the last) as it is stored, from ``offset``; with ``follow`` to its end."""
-        timeout = math.inf if follow else None
-        while True:
-            reply: messages.LogReply = self.request(messages.Logs(_job_id(job_id), attempt, offset, follow), timeout)
-            yield reply
-            if reply.ended or not (reply.chunks or follow):
-                return
-            attempt, offset = reply.attempt, reply.next_offset
+        reader = OutputReader(_job_id(job_id), attempt, offset, follow)
+        while (request := reader.request) is not None:
+            time.sleep(reader.pause_s(time.monotonic()))
+            yield from reader.take(self.request(request, math.inf if follow else None))
 
     def events(
         self,

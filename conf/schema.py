@@ -112,8 +112,9 @@ TOP: dict[str, Node] = {
     "output": {
         "dir": kinds.text,
         "max_job_bytes": kinds.size(4 * KIB, 1 * TIB),
-        "keep": not_yet("keep"),
-        "total": not_yet("total"),
+        "keep": options.duration_or_none,
+        "keep_count": kinds.or_none(kinds.whole(1, 100_000_000)),
+        "total": kinds.or_none(kinds.size(1 * MIB, 1024 * TIB)),
     },
     "journal": {
         "segment_bytes": kinds.size(1 * MIB, 4 * GIB),
@@ -127,7 +128,7 @@ TOP: dict[str, Node] = {
 }
 
 # Keys whose setting has another name in settings.py.
-FIELDS = {"memory_max": "memory_max_bytes"}
+FIELDS = {"memory_max": "memory_max_bytes", "keep": "keep_s", "total": "total_bytes"}
 
 
 def child(node: Node | None, key: str) -> Node | None:

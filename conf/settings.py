@@ -101,6 +101,9 @@ class LoggingSettings:
 class OutputSettings:
     dir: str | None = None
     max_job_bytes: int = 16 * MIB
+    keep_s: float | None = 30 * 86400.0
+    keep_count: int | None = 100_000
+    total_bytes: int | None = 10 * 1024 * MIB
 
 
 @dataclass(frozen=True)

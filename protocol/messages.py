@@ -20,6 +20,7 @@ LIST_JOBS_MAX = 1_000
 CANCEL_JOBS_MAX = 1_000
 LOG_BYTES_MAX = 256 * 1024
 EVENT_NOTICES_MAX = 500
+LOG_CHUNKS_MAX = 512
 
 # -- requests ----------------------------------------------------------------------------------------------------------
 
@@ -144,13 +145,15 @@ class Catalog:
 
 @dataclass(frozen=True, slots=True)
 class Logs:
-    """Output of one attempt (None: the last) from ``offset``. With ``follow`` parked while nothing is new."""
+    """Output of one attempt (None: the last) from ``offset``, at most ``limit`` bytes. With ``follow`` parked while
+    nothing is new. With limit 0 the reply says how much there is, for who reads the files itself."""
 
     VERB: ClassVar[str] = "logs"
     id: int
     attempt: int | None = None
     offset: int = 0
     follow: bool = False
+    limit: int = LOG_BYTES_MAX
 
 
 @dataclass(frozen=True, slots=True)
@@ -331,6 +334,9 @@ class LogReply:
 
     Attributes:
         ended: nothing will follow.
+        path: the file with the beginning of the output.
+        inode: of that file, so that a client can tell whether it sees the same one; 0 if there is none.
+        size: position after all that was printed so far.
         dropped_bytes: so many in that range were over the cap.
         unwritten_bytes: so many of the whole attempt the disk refused so far; told in a reply without chunks.
         unwritten_why: why; None if it refused nothing. With 0 bytes their number is not known.
@@ -344,6 +350,8 @@ class LogReply:
     path: str | None = None
     unwritten_bytes: int = 0
     unwritten_why: str | None = None
+    inode: int = 0
+    size: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -368,18 +368,18 @@ class Desk:
         if request.attempt is None and job.attempt == 0 and not request.follow:
             self._back.answer(token, m.LogReply(0, [], 0, ended=False))  # nothing has run, so nothing was written
             return
-        if not (1 <= attempt <= job.attempt or coming) or request.offset < 0:
+        if not (1 <= attempt <= job.attempt or coming):
             raise BadArguments(f"job {job.id} has no attempt {attempt}; it has made {job.attempt}")
+        if request.offset < 0 or request.limit < 0:
+            raise BadArguments(f"offset {request.offset} or limit {request.limit} is below 0")
         live = job.state in UNFINISHED if coming else attempt == job.attempt and job.child is not None
         directory = self._back.output_dir
-        chunks, reached, dropped = output.read(directory, job.id, attempt, request.offset, m.LOG_BYTES_MAX)
-        if request.follow and live and not chunks:
+        reply = output.reply(directory, request, attempt, live)
+        if request.follow and live and not reply.chunks and (request.limit or reply.size <= request.offset):
             self.parked.park_logs(token, request)
-            self._back.follow(job.id, reached)
+            self._back.follow(job.id, max(reply.next_offset, reply.size))
             return
-        path = str(output.path(directory, job.id, attempt))
-        reply = m.LogReply(attempt, chunks, reached, not live and not chunks, dropped, path)
-        if not chunks and (loss := self._back.unwritten.loss_on_record(directory, job.id, attempt)) is not None:
+        if not reply.chunks and (loss := self._back.unwritten.loss_on_record(directory, job.id, attempt)) is not None:
             reply = dataclasses.replace(reply, unwritten_bytes=loss.size, unwritten_why=loss.why)
         self._back.answer(token, reply)
 

@@ -14,6 +14,7 @@ from typing import Any
 import msgpack
 import zmq
 
+from ..protocol import logfile
 from ..protocol import messages as m
 from ..protocol.errors import JobyardError, OutcomeUnknown
 from ..protocol.states import FINISHED
@@ -28,6 +29,7 @@ from .desk import Desk
 from .journal.journal import Journal
 from .office import Office
 from .outbox import Outbox
+from .output_retention import Retention
 from .room import Room
 from .signals import Signals
 from .sites import Sites
@@ -84,6 +86,9 @@ class Driver:
         self._journal_fd = journal.fileno()
         sites.watch, sites.unwatch = self._watch_site, self.unwatch
         compaction.watch, compaction.unwatch = self.watch, self.unwatch
+        self.retention = Retention(
+            self.output_dir, lambda: self.office.settings.output, self._running_outputs, self.watch, self.unwatch
+        )
         self._watch_own()
 
     # -- the loop ------------------------------------------------------------------------------------------------------
@@ -304,8 +309,14 @@ class Driver:
         job = self.machine.state.jobs.get(notice.job_id)
         if notice.kind in ("started", "ended", "cancelled"):
             self.desk.log_grown(notice.job_id)
+        if notice.kind == "ended":
+            self.retention.attempt_ended()
         if job is None or job.state in FINISHED:
             self.desk.job_finished(notice.job_id)
+
+    def _running_outputs(self) -> list[str]:
+        state = self.machine.state
+        return [logfile.name(job_id, state.jobs[job_id].attempt) for job_id in state.children.values()]
 
     # -- storage -------------------------------------------------------------------------------------------------------
 
@@ -427,6 +438,7 @@ class Driver:
         self.sites.close()
         self.office.close()
         self.compaction.close()
+        self.retention.close()
         self.journal.close()
         self.outbox.release(self.journal.synced)
         self.story.write()

@@ -1,7 +1,7 @@
 """Output of jobs that the disk refused: how much of which attempt, and why.
 
 Owns what is known of it while this process lives, since the disk may not even take word of it. What it has taken is
-read by ``output.py``. The log gets one line when it begins, however many jobs and lines it concerns.
+read by ``protocol/outputs.py``. The log gets one line when it begins, however many jobs and lines it concerns.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import logging
 import os
 from dataclasses import dataclass
 
+from ..protocol import outputs
 from . import output
 from .core.events import OutputRefused
 from .output import Directory
@@ -54,7 +55,7 @@ class Unwritten:
         """As ``loss``; otherwise what the disk has taken word of, which is read from it."""
         known = self.loss(output_dir, job_id, attempt)
         if known is None:
-            size, errno = output.refused(output_dir, job_id, attempt)
+            size, errno = outputs.refused(output.base(output_dir, job_id, attempt))
             known = Loss(size, os.strerror(errno)) if size else None
         return known
 

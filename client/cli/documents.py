@@ -14,6 +14,7 @@ from typing import Any
 from ...protocol import messages
 from ...protocol.errors import ProtocolError
 from ...protocol.job import AttemptInfo, ErrorInfo, JobInfo, utc
+from ..lines import LogLine
 
 JOBS = "jobctl.jobs/1"
 SUBMITTED = "jobctl.submitted/1"
@@ -157,6 +158,25 @@ def _attempt(attempt: AttemptInfo) -> dict[str, Any]:
         "pool": attempt.pool or None,
         "log": attempt.log,
     }
+
+
+def output(job_id: int, reply: messages.LogReply, lines: list[dict[str, Any]]) -> dict[str, Any]:
+    """What was read of an attempt's output; ``lines`` are of ``log_line``."""
+    return {
+        "id": job_id,
+        "attempt": reply.attempt,
+        "path": reply.path,
+        "ended": reply.ended,
+        "printed_bytes": reply.size,
+        "dropped_bytes": reply.dropped_bytes,
+        "unwritten_bytes": reply.unwritten_bytes,
+        "unwritten_why": reply.unwritten_why,
+        "lines": lines,
+    }
+
+
+def log_line(line: LogLine) -> dict[str, Any]:
+    return {"at": time(line.at), "stream": line.stream, "level": line.level, "text": line.text}
 
 
 def status(reply: messages.SupervisorStatus) -> dict[str, Any]:

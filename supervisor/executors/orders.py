@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from ...protocol import logfile
 from ..core.effects import Order
-from .zygote import channel, logfile
+from .zygote import channel
 from .zygote.channel import Socket
 
 

@@ -15,6 +15,7 @@ import socket
 import time
 import uuid
 
+from ...protocol import logfile
 from ...protocol.errors import JobyardError
 from ...protocol.job import Usage
 from ..clock import MONOTONIC, Timer
@@ -36,7 +37,7 @@ from .hearing import HEAR, Ear
 from .launch import Launched, boot_message, cannot_start, last_errors, launch, scratch_root
 from .mailbox import Mailbox
 from .orders import send_go, start_message
-from .zygote import logfile, scratch
+from .zygote import scratch
 from .zygote.channel import Gone
 from .zygote.control import Control, Kid, now
 from .zygote.deadlines import Deadlines

@@ -11,7 +11,7 @@ import os
 import socket
 import sys
 
-from .zygote import boot, channel, child, joblog, limits
+from .zygote import boot, channel, child, joblog, limits, stdio
 from .zygote.page import Page
 
 PAGE_FD = 5
@@ -23,6 +23,7 @@ def main() -> None:
     limits.default_signals()
     limits.die_with_parent(parent)
     limits.no_core_files()
+    stdio.line_buffered()
     os.umask(0o077)
     given: channel.Boot = channel.decode(boot.read_stdin(), channel.BOOT)
     slot = Page(PAGE_FD).slot(slot_index)

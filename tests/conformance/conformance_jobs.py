@@ -514,3 +514,24 @@ def end_forked_processes_at_once(count: int) -> list[int]:
         os.kill(pid, signal.SIGTERM)
         statuses.append(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
     return sorted(set(statuses))
+
+
+def print_from_everywhere() -> None:
+    """Each way out, in an order that the streams keep."""
+    libc = ctypes.CDLL(None)
+    print("print")
+    libc.printf(b"C line\n")
+    os.write(1, b"descriptor\n")
+    subprocess.run(["sh", "-c", "echo subprocess; echo its errors >&2"], check=True)
+    sys.stderr.write("errors\n")
+    here().log("log", level="error")
+    logging.getLogger("app").warning("record")
+    here().progress(1, 2, "half")
+    print("unfinished print", end="")
+    libc.printf(b"unfinished C")
+
+
+def print_c_line_and_wait(path: str) -> None:
+    ctypes.CDLL(None).printf(b"from C\n")
+    while not os.path.exists(path):
+        time.sleep(0.01)

@@ -33,13 +33,44 @@ def test_streams_are_told_apart_where_the_executor_can(yard: Yard) -> None:
         assert yard.text(attempt, "stdout") == b"to stdout\nto stderr\n" + logged
 
 
+@pytest.fixture
+def buffering_yard(make_yard: MakeYard) -> Yard:
+    """Its children buffer their output as they do unless told otherwise."""
+    return make_yard(env={key: value for key, value in os.environ.items() if key != "PYTHONUNBUFFERED"})
+
+
+def test_everything_arrives_whatever_way_it_is_printed(buffering_yard: Yard) -> None:
+    yard = buffering_yard
+    attempt = yard.run("print_from_everywhere")
+    printed = b"print\nC line\ndescriptor\nsubprocess\n"
+    unfinished = {b"unfinished printunfinished C", b"unfinished Cunfinished print"}
+    if yard.executor.caps.splits_streams:
+        text = yard.text(attempt, "stdout")
+        assert text.startswith(printed) and text.removeprefix(printed) in unfinished
+        assert yard.text(attempt, "stderr") == b"its errors\nerrors\n"
+        assert yard.text(attempt, "logging") == b"ERROR job: log\nWARNING app: record\n"
+    else:
+        said = b"its errors\nerrors\nERROR job: log\nWARNING app: record\n"
+        text = yard.text(attempt)
+        assert text.startswith(printed + said) and text.removeprefix(printed + said) in unfinished
+    assert [(done, total, text) for done, total, text in attempt.progress][-1:] == [(1.0, 2.0, "half")]
+
+
+def test_line_of_c_code_is_there_while_the_job_goes_on(buffering_yard: Yard, tmp_path: Path) -> None:
+    yard = buffering_yard
+    attempt = yard.begin("print_c_line_and_wait", str(tmp_path / "go"))
+    yard.wait(lambda: yard.text(attempt) == b"from C\n", "the line")
+    (tmp_path / "go").touch()
+    yard.finish(attempt)
+
+
 def test_job_may_configure_logging_itself(yard: Yard) -> None:
     assert yard.text(yard.run("say_after_configuring"), "stdout") == b"own: configured\n"
 
 
 def test_silent_job_has_empty_output(yard: Yard) -> None:
     attempt = yard.run("nothing")
-    assert yard.text(attempt) == b"" and output.size(yard.spec.output_dir, attempt.order.job_id, 1) == 0
+    assert yard.text(attempt) == b"" and yard.size(attempt) == 0
     if yard.kind == "zygote":
         assert not Path(yard.spec.output_dir).exists(), "nothing was printed, so nothing was made"
 
@@ -67,16 +98,8 @@ def test_output_files_are_for_the_owner_alone(yard: Yard) -> None:
 
 def test_output_can_be_read_in_pieces(yard: Yard) -> None:
     attempt = yard.run("print_bytes", 1_000_000)
-    whole = yard.text(attempt)
-    position, parts = 0, []
-    while True:
-        chunks, position, dropped = output.read(yard.spec.output_dir, attempt.order.job_id, 1, position, 77_777)
-        assert dropped == 0
-        if not chunks:
-            break
-        parts.append(b"".join(chunk.data for chunk in chunks))
-        assert len(parts[-1]) <= 77_777
-    assert b"".join(parts) == whole and position == output.size(yard.spec.output_dir, attempt.order.job_id, 1)
+    chunks, dropped = yard.chunks(attempt, limit=77_777)
+    assert b"".join(chunk.data for chunk in chunks) == yard.text(attempt) and dropped == 0
 
 
 def test_closed_stdout_is_no_error(yard: Yard) -> None:
@@ -86,7 +109,7 @@ def test_closed_stdout_is_no_error(yard: Yard) -> None:
 def test_follower_is_told_of_growth_once_and_of_the_end(yard: Yard, tmp_path: Path) -> None:
     attempt = yard.begin("print_when_told", str(tmp_path / "go"))
     yard.wait(lambda: b"first\n" in yard.text(attempt), "the first line")
-    size = output.size(yard.spec.output_dir, attempt.order.job_id, 1)
+    size = yard.size(attempt)
     yard.executor.follow(attempt.child, size)
     yard.step()
     assert attempt.grown == []
@@ -94,7 +117,7 @@ def test_follower_is_told_of_growth_once_and_of_the_end(yard: Yard, tmp_path: Pa
     yard.wait(lambda: attempt.grown, "word of growth")
     assert attempt.grown == [False]
     yard.wait(lambda: b"second\n" in yard.text(attempt), "the second line")
-    yard.executor.follow(attempt.child, output.size(yard.spec.output_dir, attempt.order.job_id, 1))
+    yard.executor.follow(attempt.child, yard.size(attempt))
     yard.finish(attempt)
     yard.wait(lambda: len(attempt.grown) == 2, "word of the end")
     assert attempt.grown == [False, True]
@@ -131,13 +154,13 @@ def test_hundred_megabytes_leave_head_and_tail(make_yard: MakeYard) -> None:
     yard = make_yard(max_job_bytes=cap)
     total = 100_000_000 // 64_000 * 64_000
     attempt = yard.run("print_bytes", total)
-    directory, job_id = yard.spec.output_dir, attempt.order.job_id
+    directory = yard.spec.output_dir
     assert attempt.exit is not None and attempt.exit.exit_code == 0
-    assert output.size(directory, job_id, 1) == total
+    assert yard.size(attempt) == total
     assert sum(path.stat().st_size for path in Path(directory).rglob("*") if path.is_file()) <= cap
-    chunks, reached, dropped = output.read(directory, job_id, 1, 0, 1 << 40)
+    chunks, dropped = yard.chunks(attempt)
     kept = sum(len(chunk.data) for chunk in chunks)
-    assert reached == total and kept + dropped == total and kept > cap // 2
+    assert kept + dropped == total and kept > cap // 2
     for chunk in chunks:
         first = -chunk.offset % 20  # where its first whole line begins
         assert int(chunk.data[first : first + 19]) == (chunk.offset + first) // 20 % 3200

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from jobyard.protocol import codec
+from jobyard.protocol import codec, outputs
+from jobyard.protocol.messages import LogChunk
 from jobyard.supervisor import output
 from jobyard.supervisor.core.effects import Order
 from jobyard.supervisor.core.events import (
@@ -176,10 +177,28 @@ class Yard:
         if self.acknowledging:
             self.executor.ack(event.child, event.seq)
 
+    def size(self, attempt: Attempt) -> int:
+        """How much an attempt has printed."""
+        return outputs.size(self._output(attempt), settled=attempt.exit is not None)
+
+    def chunks(self, attempt: Attempt, limit: int = 1 << 20) -> tuple[list[LogChunk], int]:
+        """All that is kept of what an attempt has printed, and how much was dropped."""
+        base, size = self._output(attempt), self.size(attempt)
+        position, dropped, chunks = 0, 0, list[LogChunk]()
+        while position < size:
+            reading = outputs.read(base, position, size, limit)
+            assert reading.chunks and sum(len(chunk.data) for chunk in reading.chunks) <= limit
+            chunks += reading.chunks
+            position, dropped = reading.reached, dropped + reading.dropped_bytes
+        assert position == size
+        return chunks, dropped
+
     def text(self, attempt: Attempt, stream: str | None = None) -> bytes:
         """All that an attempt has printed, of one stream or of all."""
-        chunks, _, _ = output.read(self.spec.output_dir, attempt.order.job_id, 1, 0, 1 << 40)
-        return b"".join(chunk.data for chunk in chunks if stream in (None, chunk.stream))
+        return b"".join(chunk.data for chunk in self.chunks(attempt)[0] if stream in (None, chunk.stream))
+
+    def _output(self, attempt: Attempt) -> str:
+        return output.base(self.spec.output_dir, attempt.order.job_id, 1)
 
     # -- ending --------------------------------------------------------------------------------------------------------
 

@@ -198,3 +198,20 @@ def allocate(megabytes):
     block[::4096] = b"x" * len(block[::4096])
     time.sleep(0.05)
     return len(block)
+
+
+def print_until(path):
+    """Numbered lines with the number of the attempt, until the file is there."""
+    number = 0
+    while not os.path.exists(path):
+        os.write(1, f"{current_job().attempt} {number}\n".encode())  # whole or not at all
+        number += 1
+        time.sleep(0.0005)
+    os.write(1, f"{current_job().attempt} done\n".encode())
+    return number
+
+
+def print_lines(count):
+    """In one write each time, so that a line has one time and one place."""
+    for number in range(count):
+        os.write(1, b"%d\n" % number)

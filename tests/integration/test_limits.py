@@ -101,7 +101,11 @@ def test_hundred_megabytes_of_output_are_capped_and_do_not_stop_the_job(make_yar
     assert kept < 6 << 20
     command = [sys.executable, "-m", "jobyard", "logs", str(job.id), "--json", "--config", str(yard.config)]
     shown = json.loads(subprocess.run(command, capture_output=True, check=True, timeout=60).stdout)
-    assert shown["dropped_bytes"] > 90_000_000
+    (attempt,) = shown["outputs"]
+    assert attempt["dropped_bytes"] > 90_000_000
+    assert f"{attempt['dropped_bytes']:,} bytes of output are missing here" in [
+        line["text"] for line in attempt["lines"]
+    ]
     next_job_runs(yard)
 
 
@@ -291,8 +295,9 @@ def test_output_that_cannot_be_written_is_told_and_its_job_goes_on(yard: Yard) -
     wait_for("word of the loss", lambda: job.info().warnings == [lost])
     command = [sys.executable, "-m", "jobyard", "logs", str(job.id), "--json", "--config", str(yard.config)]
     shown = json.loads(subprocess.run(command, capture_output=True, check=True, timeout=60).stdout)
-    assert (shown["dropped_bytes"], shown["unwritten_bytes"]) == (0, 1_000_000)
-    assert shown["unwritten_why"] == "Not a directory"
+    (attempt,) = shown["outputs"]
+    assert (attempt["dropped_bytes"], attempt["unwritten_bytes"]) == (0, 1_000_000)
+    assert attempt["unwritten_why"] == "Not a directory"
     assert wait_for("a warning", lambda: [text for text in client.status().warnings if "Not a directory" in text])
     assert yard.log.count("cannot be written") == 1, "one line for all"
 

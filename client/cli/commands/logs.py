@@ -3,84 +3,189 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 from ....protocol import messages
 from ....protocol.errors import OutcomeUnknown, SupervisorUnavailable
-from .. import documents, exits, follow, selection
+from ....protocol.job import JobInfo
+from ....protocol.logfile import STREAMS
+from ...lines import LogLine
+from .. import documents, exits, follow, loglines, parsing, selection
 from ..context import Context
 from ..exits import UsageError
+from ..follow import AttemptRead, CaughtUp, Event, Part, Printer
+from ..loglines import Choice, LineSink
 
-_EXAMPLES = """Control characters in the output are made visible, because they could forge lines or drive
-the terminal; --raw prints the exact bytes.
+FOLLOWED_MAX = 32  # a connection each
+TAIL_MAX = 10_000_000
+_EXAMPLES = """A line that begins a record of the job's logging has its level before it. Control characters in
+the output are made visible, because they could forge lines or drive the terminal; --raw prints
+the exact bytes. What a progress bar wrote over is shown only to who follows.
 
 examples:
   jobctl logs 42
   jobctl logs -f last
-  jobctl logs 42 --attempt 1 --stream stderr
+  jobctl logs 42 --tail 20 --time
+  jobctl logs 40-45 --level warning --since 1h
+  jobctl logs 42 --attempt all --grep 'timeout|refused'
   jobctl logs 42 --raw > output.bin"""
 
 
 def add(parser: argparse.ArgumentParser) -> None:
-    parser.usage = f"{parser.prog} [options] ID"
-    parser.add_argument("id", metavar="ID", help="42 or last")
+    parser.usage = f"{parser.prog} [options] ID ..."
+    parsing.add_ids(parser, required=True)
     parser.add_argument(
-        "-f", "--follow", action="store_true", help="go on with what is written until the job is finished"
+        "-f", "--follow", action="store_true", help="go on with what is written until the jobs are finished"
     )
-    parser.add_argument("--attempt", metavar="N", type=int, help="of this attempt only (default: the last)")
-    parser.add_argument("--stream", choices=follow.STREAMS, help="only this one")
+    parser.add_argument("--tail", metavar="N", type=int, help="only the last N lines of what is there")
+    parser.add_argument("--attempt", metavar="N", help='of this attempt only, or of "all" (default: the last)')
+    parser.add_argument("--stream", metavar="NAMES", help=f"only these, of {', '.join(STREAMS)}")
+    parser.add_argument("--level", metavar="LEVEL", help="only what was logged at this level or above")
+    parser.add_argument("--since", metavar="WHEN", help='written since then: "5m", or a time such as 2026-10-01T12:00')
+    parser.add_argument("--grep", metavar="REGEX", help="only lines in which this regular expression is found")
+    parser.add_argument("--time", action="store_true", help="when each line was written, in local time")
     parser.add_argument("--raw", action="store_true", help="the exact bytes")
+    parser.add_argument(
+        "-o", "--output", choices=("text", "json", "jsonl"), default="text", help="one JSON value, or one for each line"
+    )
     parser.epilog = _EXAMPLES
 
 
 def run(args: argparse.Namespace, context: Context) -> int:
-    if args.attempt is not None and args.attempt < 1:
-        raise UsageError(f"--attempt {args.attempt}: attempts are numbered from 1")
-    found = selection.ids(context, [args.id])
-    if len(found) != 1:
-        raise UsageError(f"{args.id!r} names {len(found)} jobs", hint="logs shows one job")
-    job_id = found[0]
-    if args.output == "json":
-        return _as_json(args, context, job_id)
-    printer = follow.Printer(context.out, raw=args.raw, stream=args.stream)
-    if args.follow:
-        return _follow(args, context, job_id, printer)
-    reply = follow.read(context, job_id, args.attempt, printer)
-    follow.say_dropped(context, reply)
-    return exits.OK
-
-
-def _follow(args: argparse.Namespace, context: Context, job_id: int, printer: follow.Printer) -> int:
+    choice = _choice(args, context)
+    _check(args, choice)
+    infos = selection.named(context, selection.ids(context, args.ids))
+    if args.follow and len(infos) > (1 if args.raw else FOLLOWED_MAX):
+        hint = "follow one with --raw" if args.raw else f"follow at most {FOLLOWED_MAX} at a time"
+        raise UsageError(f"{len(infos)} jobs are named", hint=hint)
     try:
-        if args.attempt is not None:
-            follow.read(context, job_id, args.attempt, printer, wait=True)
-        else:
-            follow.until_finished(context, job_id, printer, first=max(1, follow.job(context, job_id).attempt))
+        _show(args, context, _targets(args, context, choice, infos))
     except (SupervisorUnavailable, OutcomeUnknown) as error:
+        if not args.follow:
+            raise
         raise exits.Stopped(f"the supervisor stopped: {error.message}", hint="jobctl up") from None
     return exits.OK
 
 
-def _as_json(args: argparse.Namespace, context: Context, job_id: int) -> int:
-    chunks: list[messages.LogChunk] = []
-    reply = follow.read(context, job_id, args.attempt, chunks.append, wait=args.follow)
-    body = {
-        "id": job_id,
-        "attempt": reply.attempt,
-        "path": reply.path,
-        "ended": reply.ended,
-        "dropped_bytes": reply.dropped_bytes,
-        "unwritten_bytes": reply.unwritten_bytes,
-        "unwritten_why": reply.unwritten_why,
-        "chunks": [
-            {
-                "at": documents.time(chunk.at),
-                "stream": chunk.stream,
-                "offset_bytes": chunk.offset,
-                "text": chunk.data.decode("utf-8", "backslashreplace"),
-            }
-            for chunk in chunks
-            if args.stream in (None, chunk.stream)
-        ],
-    }
-    context.out.document(documents.LOGS, body)
-    return exits.OK
+def _show(args: argparse.Namespace, context: Context, targets: list[_Target]) -> None:
+    sources = [target.source for target in targets]
+    if args.follow and len(sources) > 1:
+        events = follow.together(sources)
+    else:
+        events = ((index, event) for index, source in enumerate(sources) for event in source)
+    for index, event in events:
+        targets[index].take(event)
+        if args.follow:
+            context.out.stdout.flush()
+    if args.output == "json":
+        context.out.document(documents.LOGS, {"outputs": [one for target in targets for one in target.read]})
+
+
+class _Target:
+    """One job's output, attempt after attempt.
+
+    Attributes:
+        source: its events.
+        read: what was read of each attempt, as JSON.
+    """
+
+    def __init__(
+        self, context: Context, args: argparse.Namespace, choice: Choice, job_id: int, number: int, origin: str
+    ) -> None:
+        self._context = context
+        self._form: str = args.output
+        self._id = job_id
+        self._number = number
+        self._origin = origin
+        self._lines: list[dict[str, Any]] = []
+        self._text = loglines.TextLines(context.out, times=args.time)
+        self.read: list[dict[str, Any]] = []
+        self.source: Iterator[Event] = iter(())
+        passed_on = args.raw or (args.follow and not (origin or args.time or choice.of_lines or self._form != "text"))
+        self._sink: Printer | LineSink
+        if passed_on:
+            self._sink = Printer(context.out, raw=args.raw, streams=choice.streams)
+        else:
+            self._sink = LineSink(choice, self._line, args.tail)
+        tail = None if choice.of_lines or args.tail is None else args.tail + (not passed_on)
+        self.part = Part(args.follow, args.tail is not None, tail, choice.streams)
+
+    def take(self, event: Event) -> None:
+        match event:
+            case messages.LogChunk():
+                self._sink(event)
+            case CaughtUp():
+                self._sink.caught_up()
+            case AttemptRead():
+                self._sink.end(event.last)
+                follow.say_read(self._context, event)
+                self.read.append(documents.output(self._id, event.reply, self._lines))
+                self._lines = []
+                self._number = event.reply.attempt + 1
+
+    def _line(self, line: LogLine) -> None:
+        if self._form == "text":
+            self._text(line, self._origin.format(self._number))
+        elif self._form == "jsonl":
+            self._context.out.json_line({"id": self._id, "attempt": self._number, **documents.log_line(line)})
+        else:
+            self._lines.append(documents.log_line(line))
+
+
+def _targets(args: argparse.Namespace, context: Context, choice: Choice, infos: list[JobInfo]) -> list[_Target]:
+    every = args.attempt == "all"
+    found = []
+    width = max(len(str(info.id)) for info in infos)
+    for info in infos:
+        origin = f"{info.id:>{width}}" if len(infos) > 1 or every else ""
+        origin += ".{}" if every else ""
+        last = max(1, info.attempt)
+        for number in _numbers(args, last):
+            target = _Target(context, args, choice, info.id, number, origin)
+            if args.follow and (every or args.attempt is None):
+                target.source = follow.attempts(context, info.id, number, target.part)
+            else:
+                wanted = number if info.attempt or args.attempt else None
+                target.source = follow.attempt(context, info.id, wanted, target.part)
+            found.append(target)
+    return found
+
+
+def _numbers(args: argparse.Namespace, last: int) -> Sequence[int]:
+    """The attempts to begin with, of a job whose last one is ``last``."""
+    if args.attempt == "all":
+        return [1] if args.follow else range(1, last + 1)
+    return [last if args.attempt is None else int(args.attempt)]
+
+
+# -- what is wanted ----------------------------------------------------------------------------------------------------
+
+
+def _choice(args: argparse.Namespace, context: Context) -> Choice:
+    return Choice(
+        streams=None if args.stream is None else frozenset(_words(args.stream, STREAMS, "stream")),
+        level=None if args.level is None else loglines.LEVELS[_words(args.level, loglines.LEVELS, "level")[0]],
+        since=None if args.since is None else selection.since(args.since, context.now()),
+        grep=None if args.grep is None else loglines.Grep(args.grep),
+        written_over=args.follow,
+    )
+
+
+def _words(text: str, known: Iterable[str], what: str) -> list[str]:
+    names = [word.strip().lower() for word in text.split(",")]
+    for name in names:
+        if name not in known:
+            raise UsageError(f"there is no {what} {name!r}", hint=f"give one of {', '.join(known)}")
+    return names
+
+
+def _check(args: argparse.Namespace, choice: Choice) -> None:
+    """Refuse what makes no sense."""
+    given = args.attempt
+    if given not in (None, "all") and not (given.isascii() and given.isdigit() and 0 < int(given) < 1 << 31):
+        raise UsageError(f"--attempt {given} is no attempt", hint='attempts are numbered from 1; "all" is every one')
+    if args.tail is not None and not 0 <= args.tail <= TAIL_MAX:
+        raise UsageError(f"--tail {args.tail} is no number of lines", hint=f"0 to {TAIL_MAX:,}")
+    if args.raw and (choice.of_lines or args.time or args.output != "text"):
+        raise UsageError("--raw passes bytes on, and another option is about lines", hint="leave one of them out")

@@ -14,7 +14,7 @@ import sys
 from typing import NoReturn
 
 from ....protocol.errors import JobyardError, ProtocolError
-from . import channel, child, failure, joblog, limits
+from . import channel, child, failure, joblog, limits, stdio
 from .channel import Boot
 from .page import Page
 
@@ -105,6 +105,7 @@ def _confine() -> None:
     limits.default_signals()
     limits.become_subreaper()
     limits.no_core_files()
+    stdio.line_buffered()
     os.umask(0o077)
     if not os.path.exists(f"/proc/self/task/{os.getpid()}/children"):
         raise CannotStart(

@@ -31,7 +31,7 @@ from ....protocol.errors import (
     TooLarge,
 )
 from ....protocol.states import CUT_OFF
-from . import channel, failure, joblog, limits, target
+from . import channel, failure, joblog, limits, stdio, target
 from .channel import Boot, End, Go, Socket, Stop
 from .control import SOFT
 from .page import Slot
@@ -242,7 +242,7 @@ class Child:
         return [own.ru_utime + below.ru_utime, own.ru_stime + below.ru_stime, peak, self._base, False]
 
     def _flush(self) -> None:
-        for stream in (joblog, sys.stdout, sys.stderr):
+        for stream in (joblog, sys.stdout, sys.stderr, stdio):
             try:
                 stream.flush()
             except BaseException:  # closed or broken by the job: there is nothing left to save

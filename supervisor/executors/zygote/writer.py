@@ -15,7 +15,8 @@ import sys
 import time
 from typing import NoReturn
 
-from . import channel, logfile
+from ....protocol import logfile
+from . import channel
 from .loop import Handler, Loop
 from .wire import Wire
 
@@ -57,27 +58,37 @@ class Part:
         os.ftruncate(self.data, 0)
         self.index_size = self.size = 0
         self.start = self.end = start
-        self.note(start, 0, 0)
+        self.note(start, 0, 0, 0)
 
     def resume(self, start: int | None) -> bool:
         """Go on where an earlier writer was killed; False if where the file starts is neither given nor noted."""
-        raw = os.pread(self.index, os.fstat(self.index).st_size, 0)
-        self.index_size = len(raw) - len(raw) % logfile.RECORD.size
-        records = list(logfile.RECORD.iter_unpack(raw[: self.index_size]))
-        if records:
-            self.start = records[0][0]
-            self.end = records[-1][0] + records[-1][1]
+        count = os.fstat(self.index).st_size // logfile.RECORD.size
+        self.index_size = count * logfile.RECORD.size
+        if count:
+            self.start = self._record(0)[0]
+            at, file_at, length, _, refused, _ = self._record(count - 1)
+            self.end = at + length
+            self.size = file_at + (0 if refused else length)
         elif start is None:
             return False
         else:
             self.start = self.end = start
-        self.size = sum(length for _, length, _, refused, _ in records if not refused)
-        self.refused = sum(length for _, length, _, refused, _ in records if refused)
+            self.size = 0
+        self.refused = self.end - self.start - self.size
         unnoted = os.fstat(self.data).st_size - self.size
         if unnoted > 0:  # killed between the data and its record
-            self.note(self.end, unnoted, 0)
+            self.note(self.end, self.size, unnoted, 0)
             self.size += unnoted
         return True
+
+    def _record(self, number: int) -> tuple[int, int, int, int, int, float]:
+        size = logfile.RECORD.size
+        return logfile.RECORD.unpack(os.pread(self.index, size, number * size))
+
+    @property
+    def up_to_date(self) -> bool:
+        """Whether its index tells of all that is in it."""
+        return not self._unwritten
 
     def room(self) -> int:
         """Bytes that may still come in; the index counts as well."""
@@ -110,13 +121,15 @@ class Part:
             raise Spilt(error, len(data)) from None
         return done
 
-    def note(self, at: int, length: int, stream: int, refused: int = 0) -> None:
+    def note(self, at: int, file_at: int, length: int, stream: int, refused: int = 0) -> None:
         """Append a record to the index; one that the disk refuses is written with the next.
 
         Args:
+            at: position in the output.
+            file_at: position in the file.
             refused: errno with which the disk refused these bytes, 0 for bytes that are in the file.
         """
-        self._unwritten += logfile.RECORD.pack(at, length, stream, refused, time.time())
+        self._unwritten += logfile.RECORD.pack(at, file_at, length, stream, refused, time.time())
         self.end = max(self.end, at + length)
         try:
             written = os.pwrite(self.index, self._unwritten, self.index_size)
@@ -135,7 +148,7 @@ class Output:
 
     Attributes:
         end: position after all that was printed.
-        kept: position after the last byte that was written.
+        kept: position after the last byte that was written, and noted.
         unwritten: how many bytes the disk has refused, lately with ``errno``.
     """
 
@@ -196,9 +209,11 @@ class Output:
             self._refused(moved, error.errno or errno.EIO)
         else:
             if moved:
-                self._note_gap(part)
-                part.note(self.end, moved, stream)
-                self.kept = self.end + moved
+                file_at = part.size - moved
+                self._note_gap(part, file_at)
+                part.note(self.end, file_at, moved, stream)
+                if part.up_to_date:  # otherwise no reader would find it
+                    self.kept = self.end + moved
         self.end += moved
         return moved > 0
 
@@ -207,12 +222,12 @@ class Output:
         self.unwritten += size
         self.errno = why
 
-    def _note_gap(self, part: Part) -> None:
-        """Have the index tell of what was refused just before ``end``."""
+    def _note_gap(self, part: Part, file_at: int) -> None:
+        """Have the index tell of what was refused just before ``end``, and before ``file_at`` in the file."""
         at = self.end - self._gap
         while at < self.end:
             length = min(self.end - at, logfile.LENGTH_MAX)
-            part.note(at, length, 0, self.errno)
+            part.note(at, file_at, length, 0, self.errno)
             at += length
         self._gap = 0
 
@@ -233,7 +248,7 @@ class Output:
     def _fresh(self, name: str) -> Part:
         part = Part(self._base, name, self._sizes[name])
         try:
-            part.begin(self.end)
+            part.begin(self.end - self._gap)
         except OSError:
             part.close()
             raise
@@ -243,7 +258,8 @@ class Output:
         """Write down what was refused at the end, if that can be written, and close."""
         if self._gap:
             try:
-                self._note_gap(self._place())
+                part = self._place()
+                self._note_gap(part, part.size)
             except OSError:
                 pass  # nor has it room for this; the supervisor was told
         if self._part is not None:

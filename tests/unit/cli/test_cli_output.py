@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -174,79 +173,3 @@ def test_run_as_json_prints_the_job_alone_on_stdout(jobctl: Run, accepting: Any,
     ended = jobctl("run", "jobs:hello", "--json")
     assert ended.json["jobs"][0]["result"] == {"n": 1}
     assert ended.err == "words\n"
-
-
-# -- logs --------------------------------------------------------------------------------------------------------------
-
-
-def test_logs_read_on_until_there_is_no_more(jobctl: Run, supervisor: Any) -> None:
-    output(
-        supervisor,
-        messages.LogReply(2, [chunk(0, b"a\n")], 2, ended=False),
-        messages.LogReply(2, [chunk(2, b"b\n", "logging")], 4, ended=False),
-        messages.LogReply(2, [], 4, ended=False, dropped_bytes=1234),
-    )
-    ended = jobctl("logs", "42")
-    assert (ended.code, ended.out) == (0, "a\nb\n")
-    assert ended.err.startswith("1,234 bytes in the middle were over the limit")
-    assert [(one.attempt, one.offset, one.follow) for one in supervisor.asked(messages.Logs)] == [
-        (None, 0, False),
-        (2, 2, False),
-        (2, 4, False),
-    ]
-
-
-def test_logs_of_one_stream_leave_the_others_out(jobctl: Run, supervisor: Any) -> None:
-    output(
-        supervisor,
-        messages.LogReply(1, [chunk(0, b"a\n"), chunk(2, b"b\n", "stderr"), chunk(4, b"c\n")], 6, ended=True),
-    )
-    assert jobctl("logs", "42", "--stream", "stderr").out == "b\n"
-
-
-def test_a_character_cut_between_two_chunks_is_put_together(jobctl: Run, supervisor: Any) -> None:
-    data = "Grüße\n".encode()
-    output(
-        supervisor,
-        messages.LogReply(1, [chunk(0, data[:3]), chunk(3, b"-", "stderr"), chunk(4, data[3:])], 9, ended=True),
-    )
-    assert jobctl("logs", "42").out == "Gr-üße\n"
-
-
-def test_logs_show_control_characters_unless_raw(jobctl: Run, supervisor: Any) -> None:
-    reply = messages.LogReply(1, [chunk(0, b"\x1b[31m\xff\r\n")], 9, ended=True)
-    output(supervisor, reply, reply)
-    assert jobctl("logs", "42").out == "\\x1b[31m\\xff\n"
-
-
-def test_logs_as_json_have_streams_and_times(jobctl: Run, supervisor: Any) -> None:
-    output(supervisor, messages.LogReply(1, [chunk(0, b"a\n")], 2, ended=True, path="/l/42.1.log"))
-    document = jobctl("logs", "42", "--json").json
-    assert document["path"] == "/l/42.1.log"
-    assert document["chunks"] == [
-        {"at": "2026-10-01T12:00:00.000000Z", "stream": "stdout", "offset_bytes": 0, "text": "a\n"}
-    ]
-
-
-def test_following_logs_begins_with_the_present_attempt(jobctl: Run, supervisor: Any, job: Run) -> None:
-    supervisor.jobs = [job(42, state="succeeded", attempt=3)]
-    output(supervisor, messages.LogReply(3, [chunk(0, b"a\n")], 2, ended=True))
-    assert jobctl("logs", "-f", "42").out == "a\n"
-    assert [one.attempt for one in supervisor.asked(messages.Logs)] == [3]
-
-
-@pytest.mark.parametrize("argv", [["40,41"], ["x"], ["42", "--attempt", "0"], ["42", "--attempt", "x"], []])
-def test_logs_of_what_is_not_one_job_are_a_usage_error(jobctl: Run, argv: list[str]) -> None:
-    ended = jobctl("logs", *argv)
-    assert (ended.code, ended.out) == (2, "")
-
-
-def test_raw_output_is_passed_on_byte_by_byte(
-    supervisor: Any, capfdbinary: pytest.CaptureFixture[bytes], tmp_path: Path
-) -> None:
-    from jobyard.client.cli.main import main
-
-    data = bytes(range(256))
-    output(supervisor, messages.LogReply(1, [chunk(0, data[:100]), chunk(100, data[100:])], 256, ended=True))
-    assert main(["logs", "42", "--raw"], connect=lambda context: supervisor) == 0
-    assert capfdbinary.readouterr().out == data

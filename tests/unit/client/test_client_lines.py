@@ -44,8 +44,23 @@ def test_line_is_of_the_time_of_its_first_byte() -> None:
     assert [(line.at, line.text) for line in read(b"a", b"b\nc", b"\nd\n")] == [(0.0, "ab"), (1.0, "c"), (2.0, "d")]
 
 
-def test_empty_lines_and_carriage_returns_are_kept_apart() -> None:
-    assert texts(b"\n\na\r\n\rb\n") == ["", "", "a", "\rb"]
+def test_empty_lines_are_kept_and_carriage_returns_before_an_end_are_not() -> None:
+    assert texts(b"\n\na\r\n\rb\r\r\n") == ["", "", "a", "b"]
+
+
+def test_what_a_carriage_return_writes_over_is_a_line_that_says_so() -> None:
+    lines = Lines()
+    assert [line.text for line in lines.feed(chunked(b"\r 10%\r 20%\r"))] == [" 10%\r"]
+    assert [line.text for line in lines.feed(chunked(b"100%", first=11))] == [" 20%\r"]
+    assert [line.text for line in lines.end()] == ["100%"]
+    assert texts(b"half\r") == ["half"]
+
+
+def test_record_that_began_before_a_gap_gives_its_level_to_no_line_after_it() -> None:
+    lines = Lines()
+    head = [LogChunk(0, "logging", 0.0, b"ERROR app: failed\n")]
+    tail = [LogChunk(900, "logging", 1.0, b"    of something else\n")]
+    assert [line.level for line in lines.feed([*head, *tail])] == ["ERROR", "WARNING", None]
 
 
 def test_streams_do_not_mix() -> None:
@@ -114,7 +129,9 @@ def test_output_read_from_its_middle_has_no_gap() -> None:
     assert [line.text for line in Lines().feed(chunked(b"x\n", first=500))] == ["x"]
 
 
-@given(st.binary(max_size=300), st.lists(st.integers(0, 300), max_size=5))
+@given(
+    st.binary(max_size=300) | st.text("ab\r\n", max_size=60).map(str.encode), st.lists(st.integers(0, 300), max_size=5)
+)
 def test_lines_do_not_depend_on_where_chunks_end(data: bytes, cuts: list[int]) -> None:
     edges = [0, *sorted(min(cut, len(data)) for cut in cuts), len(data)]
     pieces = [data[start:end] for start, end in itertools.pairwise(edges)]

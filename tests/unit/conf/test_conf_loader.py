@@ -168,8 +168,6 @@ def test_mistake_is_told_with_its_place(problems: Any, text: str, expected: str)
         "[journal]\ndurability = 'memory'",
         "[defaults]\nkeep = '1d'",
         "[defaults]\ndurability = 'memory'",
-        "[output]\nkeep = '1d'",
-        "[output]\ntotal = '1GiB'",
         "[jobs.A]\ntarget = 'a:f'\nredact = ['token']",
         "[jobs.A]\ntarget = 'a:f'\ntags = { a = 'b' }",
         "[jobs.A]\ntarget = 'a:f'\ndelay = 5",

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from jobyard.protocol import logfile, outputs
+from jobyard.protocol.messages import LOG_CHUNKS_MAX, LogChunk
 from jobyard.supervisor import output
-from jobyard.supervisor.executors.zygote import logfile
 from jobyard.supervisor.executors.zygote.writer import Output
 
 
@@ -50,9 +51,25 @@ def take(out: Output, pipe: Pipe, data: bytes, stream: int = 0) -> None:
                 break
 
 
+def size(directory: Path) -> int:
+    return outputs.size(base(directory), settled=True)
+
+
+def read(directory: Path, offset: int = 0, limit: int = 1 << 20) -> tuple[list[LogChunk], int, int]:
+    """Chunks, position after them, bytes dropped."""
+    reading = outputs.read(base(directory), offset, size(directory), limit)
+    return reading.chunks, reading.reached, reading.dropped_bytes
+
+
 def read_all(directory: Path) -> tuple[bytes, int, int]:
-    chunks, reached, dropped = output.read(directory, 7, 2, 0, 1 << 40)
-    return b"".join(chunk.data for chunk in chunks), reached, dropped
+    data, position, dropped = b"", 0, 0
+    while True:
+        chunks, reached, missing = read(directory, position)
+        data += b"".join(chunk.data for chunk in chunks)
+        dropped += missing
+        if reached == position:
+            return data, position, dropped
+        position = reached
 
 
 def test_paths_are_spread_over_directories(tmp_path: Path) -> None:
@@ -60,9 +77,9 @@ def test_paths_are_spread_over_directories(tmp_path: Path) -> None:
 
 
 def test_missing_output_is_empty(tmp_path: Path) -> None:
-    assert output.read(tmp_path, 7, 2, 0, 100) == ([], 0, 0)
-    assert output.read(tmp_path, 7, 2, 500, 100) == ([], 500, 0)
-    assert output.size(tmp_path, 7, 2) == 0
+    assert read(tmp_path) == ([], 0, 0)
+    assert read(tmp_path, 500, 100) == ([], 500, 0)
+    assert size(tmp_path) == 0
 
 
 def test_streams_keep_their_order(tmp_path: Path, pipe: Pipe) -> None:
@@ -70,7 +87,7 @@ def test_streams_keep_their_order(tmp_path: Path, pipe: Pipe) -> None:
     for stream, data in [(0, b"one"), (2, b"two"), (1, b"three"), (0, b"four")]:
         take(out, pipe, data, stream)
     out.close()
-    chunks, reached, dropped = output.read(tmp_path, 7, 2, 0, 1000)
+    chunks, reached, dropped = read(tmp_path)
     assert [(chunk.stream, chunk.data) for chunk in chunks] == [
         ("stdout", b"one"),
         ("logging", b"two"),
@@ -98,7 +115,7 @@ def test_head_and_tail_are_kept_within_the_cap(tmp_path: Path, pipe: Pipe, total
         take(out, pipe, data[start : start + 1000])
     out.close()
     assert sum(path.stat().st_size for path in tmp_path.rglob("*.*")) <= cap + 3 * logfile.RECORD.size
-    chunks, reached, dropped = output.read(tmp_path, 7, 2, 0, 1 << 30)
+    chunks, reached, dropped = read(tmp_path)
     assert reached == total and sum(len(chunk.data) for chunk in chunks) + dropped == total
     assert all(chunk.data == data[chunk.offset : chunk.offset + len(chunk.data)] for chunk in chunks)
     assert chunks[0].offset == 0 and chunks[-1].offset + len(chunks[-1].data) == total
@@ -110,7 +127,7 @@ def test_reading_on_from_inside_what_was_dropped_goes_on_after_it(tmp_path: Path
     for _ in range(200):
         take(out, pipe, b"x" * 1000)
     out.close()
-    chunks, reached, dropped = output.read(tmp_path, 7, 2, 100_000, 1 << 30)
+    chunks, reached, dropped = read(tmp_path, 100_000, 1 << 30)
     assert chunks[0].offset == 100_000 + dropped and dropped > 0 and reached == 200_000
 
 
@@ -165,11 +182,11 @@ def test_tail_whose_renewal_was_interrupted_is_left_out(tmp_path: Path, pipe: Pi
     for _ in range(60):
         take(out, pipe, b"x" * 900)
     out.close()
-    size = output.size(tmp_path, 7, 2)
+    before = size(tmp_path)
     older = min(logfile.TAILS, key=lambda part: Path(logfile.index_file(base(tmp_path), part)).read_bytes()[:8][::-1])
     os.truncate(logfile.index_file(base(tmp_path), older), 0)
     text, reached, dropped = read_all(tmp_path)
-    assert reached == size and len(text) + dropped == size
+    assert reached == before and len(text) + dropped == before
 
 
 def test_disk_that_refuses_costs_only_what_comes_meanwhile(
@@ -188,9 +205,9 @@ def test_disk_that_refuses_costs_only_what_comes_meanwhile(
     out.close()
     assert read_all(tmp_path) == (b"beforeafter", 6 + 9 + 5 + 10, 0), "no limit was reached"
     assert (out.unwritten, out.errno) == (9 + 10, errno.ENOSPC)
-    assert output.refused(tmp_path, 7, 2) == (9 + 10, errno.ENOSPC)
-    assert output.size(tmp_path, 7, 2) == 6 + 9 + 5 + 10
-    assert output.read(tmp_path, 7, 2, 10, 3)[1:] == (18, 0), "reading begins within what was refused"
+    assert outputs.refused(base(tmp_path)) == (9 + 10, errno.ENOSPC)
+    assert size(tmp_path) == 6 + 9 + 5 + 10
+    assert read(tmp_path, 10, 3)[1:] == (18, 0), "reading begins within what was refused"
 
 
 def test_what_was_refused_is_told_from_what_was_over_the_cap(
@@ -205,7 +222,7 @@ def test_what_was_refused_is_told_from_what_was_over_the_cap(
     out.close()
     text, reached, dropped = read_all(tmp_path)
     assert reached == 151_000 and len(text) + dropped == 101_000 and text.endswith(b"z" * 1_000)
-    assert output.refused(tmp_path, 7, 2) == (50_000, errno.ENOSPC)
+    assert outputs.refused(base(tmp_path)) == (50_000, errno.ENOSPC)
 
 
 def test_disk_that_refuses_from_the_beginning_is_written_to_as_soon_as_it_takes_something(
@@ -219,9 +236,9 @@ def test_disk_that_refuses_from_the_beginning_is_written_to_as_soon_as_it_takes_
     root.unlink()
     take(out, pipe, b"kept")
     out.close()
-    chunks, reached, dropped = output.read(root, 7, 2, 0, 1000)
+    chunks, reached, dropped = read(root)
     assert [(chunk.offset, chunk.data) for chunk in chunks] == [(4, b"kept")]
-    assert (reached, dropped) == (8, 0) and output.refused(root, 7, 2) == (4, errno.ENOTDIR)
+    assert (reached, dropped) == (8, 0) and outputs.refused(base(root)) == (4, errno.ENOTDIR)
 
 
 def test_end_that_was_refused_is_on_record_if_the_disk_takes_word_of_it(tmp_path: Path, pipe: Pipe) -> None:
@@ -231,10 +248,10 @@ def test_end_that_was_refused_is_on_record_if_the_disk_takes_word_of_it(tmp_path
     for out in (taken, refused):
         take(out, pipe, b"lost")
     refused.close()
-    assert output.refused(root, 8, 2) == (0, 0), "that is for the supervisor to remember"
+    assert outputs.refused(output.base(root, 8, 2)) == (0, 0), "that is for the supervisor to remember"
     root.unlink()
     taken.close()
-    assert output.refused(root, 7, 2) == (4, errno.ENOTDIR) and output.size(root, 7, 2) == 4
+    assert outputs.refused(base(root)) == (4, errno.ENOTDIR) and size(root) == 4
 
 
 def test_more_than_an_index_record_can_count_is_refused_in_several(tmp_path: Path, pipe: Pipe) -> None:
@@ -244,7 +261,7 @@ def test_more_than_an_index_record_can_count_is_refused_in_several(tmp_path: Pat
     out.end += size
     take(out, pipe, b"after")
     out.close()
-    assert output.refused(tmp_path, 7, 2) == (size, errno.ENOSPC)
+    assert outputs.refused(base(tmp_path)) == (size, errno.ENOSPC)
     assert read_all(tmp_path) == (b"after", size + 5, 0)
 
 
@@ -279,7 +296,7 @@ def test_writer_that_cannot_go_on_yet_loses_only_what_comes_meanwhile(
     take(after, pipe, b"after")
     after.close()
     assert read_all(tmp_path) == (b"beforeafter", 6 + 9 + 5, 0)
-    assert output.refused(tmp_path, 7, 2) == (9, errno.ENOSPC)
+    assert outputs.refused(base(tmp_path)) == (9, errno.ENOSPC)
 
 
 def full(*args: object, **kwargs: object) -> int:
@@ -296,7 +313,7 @@ def test_index_record_that_could_not_be_written_comes_with_the_next(
         take(out, pipe, b"two", 1)
     take(out, pipe, b"three", 2)
     out.close()
-    chunks, _, _ = output.read(tmp_path, 7, 2, 0, 1000)
+    chunks, _, _ = read(tmp_path)
     assert [(chunk.stream, chunk.data) for chunk in chunks] == [
         ("stdout", b"one"),
         ("stderr", b"two"),
@@ -337,9 +354,9 @@ def test_file_without_index_is_stdout(tmp_path: Path) -> None:
     path = output.path(tmp_path, 7, 2)
     path.parent.mkdir(parents=True)
     path.write_bytes(b"written by the job itself")
-    chunks, reached, dropped = output.read(tmp_path, 7, 2, 8, 2)
+    chunks, reached, dropped = read(tmp_path, 8, 2)
     assert [(chunk.offset, chunk.stream, chunk.data) for chunk in chunks] == [(8, "stdout", b"by")]
-    assert (reached, dropped) == (10, 0) and output.size(tmp_path, 7, 2) == 25
+    assert (reached, dropped) == (10, 0) and size(tmp_path) == 25
 
 
 @given(index=st.binary(max_size=200), data=st.binary(max_size=50))
@@ -352,9 +369,9 @@ def test_damaged_index_is_read_as_far_as_it_goes(
     path.parent.mkdir(parents=True)
     path.write_bytes(data)
     Path(logfile.index_file(base(directory), logfile.HEAD)).write_bytes(index)
-    chunks, _, _ = output.read(directory, 7, 2, 0, 1000)
+    chunks, _, _ = read(directory)
     assert sum(len(chunk.data) for chunk in chunks) <= max(1000, len(data))
-    output.size(directory, 7, 2)
+    size(directory)
 
 
 def test_output_of_someone_elses_link_is_not_followed(tmp_path: Path, pipe: Pipe) -> None:
@@ -366,3 +383,75 @@ def test_output_of_someone_elses_link_is_not_followed(tmp_path: Path, pipe: Pipe
     take(out, pipe, b"evil")
     out.close()
     assert (tmp_path / "victim").read_text() == "precious"
+
+
+def numbered(count: int) -> bytes:
+    """Lines of 20 bytes that say where they are."""
+    return b"".join(b"%019d\n" % number for number in range(count))
+
+
+def test_tail_that_is_begun_anew_while_it_is_read_gives_no_bytes_at_wrong_places(
+    tmp_path: Path, pipe: Pipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = numbered(20_000)
+    out = Output(base(tmp_path), 32_768)
+    take(out, pipe, data[:40_000])
+    pread, printed = os.pread, [40_000]
+
+    def renewed_before(fd: int, count: int, at: int) -> bytes:
+        """The writer goes on, through both tails, between any two reads."""
+        if printed[0] < 300_000 and count > 1000:
+            monkeypatch.setattr(os, "pread", pread)
+            take(out, pipe, data[printed[0] : printed[0] + 20_000])
+            printed[0] += 20_000
+            monkeypatch.setattr(os, "pread", renewed_before)
+        return pread(fd, count, at)
+
+    monkeypatch.setattr(os, "pread", renewed_before)
+    position = 0
+    for _ in range(100):
+        reading = outputs.read(base(tmp_path), position, outputs.size(base(tmp_path), settled=False), 1 << 20)
+        for chunk in reading.chunks:
+            assert chunk.data == data[chunk.offset : chunk.offset + len(chunk.data)]
+        position = reading.reached
+    out.close()
+    assert printed[0] == 300_000 and position == out.end
+
+
+def test_look_at_a_long_output_takes_a_few_small_reads(
+    tmp_path: Path, pipe: Pipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = Output(base(tmp_path), 64 << 20)
+    data = numbered(20_000)
+    for start in range(0, len(data), 20):
+        pipe.put(data[start : start + 20])
+        assert out.take(pipe.read, start // 20 % 2)
+    out.close()
+    pread, amounts = os.pread, list[int]()
+
+    def counted(fd: int, count: int, at: int) -> bytes:
+        amounts.append(count)
+        return pread(fd, count, at)
+
+    monkeypatch.setattr(os, "pread", counted)
+    for offset in (0, 123_450, len(data) - 20):
+        amounts.clear()
+        reading = outputs.read(base(tmp_path), offset, len(data), 1 << 20)
+        assert len(reading.chunks) == min(LOG_CHUNKS_MAX, (len(data) - offset + 19) // 20)
+        assert len(amounts) < 40 and sum(amounts) < 40_000
+        assert b"".join(chunk.data for chunk in reading.chunks) == data[offset : reading.reached]
+
+
+def test_what_no_index_tells_of_is_left_to_the_writer_until_it_is_gone(tmp_path: Path, pipe: Pipe) -> None:
+    out = Output(base(tmp_path), 1 << 20)
+    take(out, pipe, b"noted ", 1)
+    out.close()
+    with output.path(tmp_path, 7, 2).open("ab") as file:  # killed before it could note it
+        file.write(b"not noted")
+    assert outputs.size(base(tmp_path), settled=False) == 6
+    assert [chunk.data for chunk in outputs.read(base(tmp_path), 0, 6, 100).chunks] == [b"noted "]
+    assert outputs.size(base(tmp_path), settled=True) == 15
+    assert [(chunk.stream, chunk.data) for chunk in outputs.read(base(tmp_path), 0, 15, 100).chunks] == [
+        ("stderr", b"noted "),
+        ("stdout", b"not noted"),
+    ]

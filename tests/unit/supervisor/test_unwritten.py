@@ -8,9 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from jobyard.protocol import logfile
 from jobyard.supervisor import output, unwritten
 from jobyard.supervisor.core.events import OutputRefused
-from jobyard.supervisor.executors.zygote import logfile
 from jobyard.supervisor.unwritten import LASTING_S, Unwritten
 
 Refuse = Callable[..., OutputRefused]
@@ -80,7 +80,7 @@ def test_what_an_earlier_supervisor_heard_of_is_read_from_the_disk(tmp_path: Pat
     base = output.base(tmp_path, 7, 1)
     Path(base).parent.mkdir()
     Path(logfile.data_file(base, logfile.HEAD)).touch()
-    Path(logfile.index_file(base, logfile.HEAD)).write_bytes(logfile.RECORD.pack(0, 55, 0, errno.ENOSPC, 1.0))
+    Path(logfile.index_file(base, logfile.HEAD)).write_bytes(logfile.RECORD.pack(0, 0, 55, 0, errno.ENOSPC, 1.0))
     assert "55 bytes" in str(known.loss_on_record(tmp_path, 7, 1)) and known.loss(tmp_path, 7, 1) is None
     known.note(refused(size=99), 0.0)
     assert "99 bytes" in str(known.loss_on_record(tmp_path, 7, 1))
