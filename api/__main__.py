@@ -1,7 +1,5 @@
 """``python -m jobyard`` is ``jobctl``."""
 
-import sys
+from jobyard.client.cli.main import program
 
-from jobyard.client.cli.main import main
-
-sys.exit(main())
+program()

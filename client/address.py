@@ -8,13 +8,12 @@ Opens no connection but to explain a failure.
 from __future__ import annotations
 
 import os
-import socket as sockets
 import stat
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from ..protocol.errors import BadArguments, InvalidConfig, SupervisorUnavailable
+from ..protocol.plain import dataclass
 
 SOCKET_VARIABLE = "JOBYARD_SOCKET"
 
@@ -55,6 +54,8 @@ class Target:
         return SupervisorUnavailable(f"no supervisor answers; tried {tried}", hint=hint, details={"tried": [tried]})
 
     def _trouble(self) -> tuple[str, str]:
+        import socket as sockets  # only a failure needs it
+
         try:
             found = os.stat(self.path)
             if not stat.S_ISSOCK(found.st_mode):
@@ -94,17 +95,22 @@ def find_target(
 
 
 def _from_config(config: str | None, environ: Mapping[str, str]) -> Target:
-    from ..conf import loader, paths, settings  # parsing is of no use to a job process, which is told its socket
+    from ..conf import find, paths, settings  # of no use to a job's process, which is told its socket
 
     try:
-        file = loader.find_config(config, Path.cwd(), environ)
-    except loader.NoConfig as error:
+        file = find.find_config(config, Path.cwd(), environ)
+    except find.NoConfig as error:
         tried = ["socket=: not given", f"{SOCKET_VARIABLE}: not set", f"config: {error.message}"]
         raise SupervisorUnavailable(
             "no supervisor to talk to; tried " + "; ".join(tried),
             hint="run this in the project's directory, or give Client(config=...); for a new project: jobctl init",
             details={"tried": tried},
         ) from None
+    places = paths.paths_for(settings.Settings(file=file), environ)
+    if os.path.exists(places.socket) and find.leaves_places(file, environ):
+        return Target(str(places.socket), f"by {file}", places.state_dir)
+    from ..conf import loader  # reading all of the config takes longer than to ask the supervisor
+
     try:
         found, origin = loader.load(file, environ=environ).settings, f"by {file}"
     except InvalidConfig:

@@ -51,7 +51,7 @@ class BaseJob:
 
     def log(self, text: str, level: str = "info") -> None:
         """Write a line to the job's log. ``level`` is a name of ``logging``, in any case."""
-        self.job.log(text, level)
+        self.job.log(text, level.lower())
 
     def progress(self, done: float, total: float | None = None, text: str = "") -> None:
         """Say how far the job is."""

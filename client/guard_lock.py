@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import fcntl
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import ClassVar, Self
 
 from ..conf.paths import unusable
 from ..protocol.errors import JobyardError
+from ..protocol.plain import dataclass
 from .processes import Process
 
 FILE_NAME = "guard.lock"

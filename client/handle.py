@@ -10,18 +10,19 @@ import contextlib
 import math
 import time
 from collections.abc import Generator, Iterable, Iterator
-from typing import TYPE_CHECKING, Any, Generic, Literal, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, NamedTuple, TypeVar, Unpack
 
 from ..protocol import options as parsers
 from ..protocol.errors import BadArguments, JobOutcomeError, JobyardError, WaitTimeout
 from ..protocol.job import JobInfo, Progress
-from ..protocol.messages import Wait
+from ..protocol.messages import Explanation, Wait
 from ..protocol.states import SUCCEEDED
 from .outcome import outcome_error
 
 if TYPE_CHECKING:
     from ..protocol.notices import Notice
     from .lines import LogLine
+    from .options import SetOptions
     from .sync import Client
 
 R_co = TypeVar("R_co", covariant=True)
@@ -117,6 +118,18 @@ class Job(Generic[R_co]):
             WrongState: it has not ended.
         """
         self._client.retry(self.id)
+
+    def set(self, **changes: Unpack[SetOptions]) -> None:
+        """Change it while it waits; see ``Client.set``.
+
+        Raises:
+            WrongState: it does not wait.
+        """
+        self._client.set(self, **changes)
+
+    def why(self) -> Explanation:
+        """Why it is in its state; ``str`` of it is a sentence."""
+        return self._client.why(self)
 
     def logs(self, attempt: int | None = None, follow: bool = False) -> Iterator[LogLine]:
         """Lines of its output; see ``Client.logs``."""

@@ -1,7 +1,7 @@
 """Connections to the supervisor over ZeroMQ, for one request at a time or several, and a pool of them.
 
 Owns sockets, waiting and reconnecting. What a reply means, and what is sent again, is decided by ``session.py``; what
-the requests are for is none of its business. Only ``sync.py`` imports it, and not before the first request.
+the requests are for is none of its business. Imported with the first request, not before.
 
 A thread borrows a link for one request and gives it back, so that no request waits for another thread's. Nothing
 happens while no request is under way: a connection that was lost meanwhile is made anew by the next request.
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import errno
 import math
+import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -18,7 +19,6 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import zmq
-from zmq.utils.monitor import parse_monitor_message
 
 from ..protocol.codec import MESSAGE_BYTES_MAX
 from ..protocol.errors import JobyardError, SupervisorUnavailable
@@ -39,6 +39,7 @@ LOST = (
     | zmq.Event.HANDSHAKE_FAILED_PROTOCOL
 )
 _EVENTS = zmq.Event.HANDSHAKE_SUCCEEDED | LOST
+_MONITOR_HEAD = struct.Struct("=Hi")  # number of the event, its value; zmq.utils.monitor would bring in asyncio
 
 
 class _Wire:
@@ -87,8 +88,8 @@ class _Wire:
     def changes(self) -> Iterator[bool]:
         """True when the connection came up, False when it was lost."""
         while self.monitor.get(zmq.EVENTS) & zmq.POLLIN:
-            event = parse_monitor_message(self.monitor.recv_multipart(zmq.DONTWAIT))["event"]
-            yield event == zmq.Event.HANDSHAKE_SUCCEEDED
+            number, _ = _MONITOR_HEAD.unpack(self.monitor.recv_multipart(zmq.DONTWAIT)[0])
+            yield number == zmq.Event.HANDSHAKE_SUCCEEDED
 
     def close(self) -> None:
         self.dealer.disable_monitor()

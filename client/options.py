@@ -5,7 +5,7 @@ What each option may be is decided in protocol/options.py. ``@task`` uses this i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict
 
 from ..protocol import options as parsers
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
     from ..protocol.job import Retry
+    from .handle import Job
 
 Duration: TypeAlias = "float | str | timedelta"
 
@@ -42,6 +43,18 @@ class JobOptions(PolicyOptions, total=False):
     on_duplicate: Literal["return", "raise", "replace"] | None
     tags: Mapping[str, str] | None
     durability: Literal["fsync", "written", "memory"] | None
+    after: Sequence[Job[Any] | int] | Job[Any] | int | None
+    on_parent_failure: Literal["cancel", "run"] | None
+
+
+class SetOptions(TypedDict, total=False):
+    """What may be changed of a job that waits. ``delay`` counts from now and may be 0; no ``timeout`` is None."""
+
+    priority: int | str | None
+    queue: str | None
+    delay: Duration | None
+    at: datetime | float | None
+    timeout: Duration | None
 
 
 def parse_options(

@@ -6,6 +6,7 @@ import math
 import os
 import select
 import signal
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -53,3 +54,17 @@ class Process:
             pass
         except PermissionError:
             raise Unauthorised(f"process {self.pid} belongs to another user", hint=f"sudo kill {self.pid}") from None
+
+
+def tree_rss_bytes(pid: int) -> int | None:
+    """Resident memory of a process and all below it, pages that they share counted in each; None if it is gone."""
+    total, found = None, [pid]
+    for one in found:
+        try:
+            pages = int(Path(f"/proc/{one}/statm").read_bytes().split()[1])
+            for task in os.listdir(f"/proc/{one}/task"):
+                found += map(int, Path(f"/proc/{one}/task/{task}/children").read_bytes().split())
+        except (OSError, IndexError, ValueError):  # it has ended, or is not ours to see
+            continue
+        total = (total or 0) + pages * os.sysconf("SC_PAGE_SIZE")
+    return total

@@ -6,7 +6,7 @@ and times come in as arguments; frames and completions go out.
 What a lost connection means for a request that had been sent:
 
 - a request that may be done twice goes out again, with the same id (and submits with the same uids, marked ``resent``);
-- any other (``retry``, ``stop``) ends with OutcomeUnknown.
+- any other (``retry``, ``remove``, ``stop``) ends with OutcomeUnknown.
 
 A parked request (``wait``, ``logs`` with follow) that is given up stays parked at the supervisor until it has an
 answer, so the session remembers it: asking the same again takes it up instead of parking another.
@@ -34,8 +34,10 @@ _READS = (
     messages.Catalog,
     messages.Logs,
     Events,
+    messages.Counters,
+    messages.Why,
 )
-_NOT_TWICE = (messages.RetryJob, messages.Stop)
+_NOT_TWICE = (messages.RetryJob, messages.Stop, messages.Remove)
 GIVEN_UP_MAX = 100  # more are forgotten, oldest first
 
 

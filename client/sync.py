@@ -15,11 +15,12 @@ import weakref
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from ..protocol import messages
 from ..protocol import options as parsers
 from ..protocol.errors import BadArguments, JobNotFound, JobyardError
+from ..protocol.ids import JOB_ID_MAX
 from ..protocol.job import JobInfo
 from ..protocol.messages import LIST_JOBS_MAX, Request, Submission
 from ..protocol.notices import EventFilter, Notice
@@ -27,6 +28,7 @@ from .address import find_target
 from .events import Follower, Since
 from .handle import Job, WaitResult, When, wait
 from .lines import Lines, LogLine
+from .options import Duration, SetOptions, parse_options
 from .output import OutputReader
 from .pipeline import Pipeline, wrong_count
 from .submission import chunks
@@ -34,9 +36,9 @@ from .submitter import Submitter
 
 if TYPE_CHECKING:
     from .link import Link, Links
+    from .stats import Stats
 
 RELOAD_TIMEOUT_S = 120.0  # every allowed module is imported before it is answered
-_ID_MAX = 2**63 - 1
 
 
 class Client(Submitter):
@@ -154,10 +156,11 @@ class Client(Submitter):
         ref: str | None = None,
         tags: Mapping[str, str] | None = None,
         since: object = None,
+        after: Job[Any] | int | None = None,
         limit: int | None = 50,
     ) -> builtins.list[Job[Any]]:
         """The jobs for which all that is given holds, newest first; see ``list_infos``."""
-        found = self.list_infos(state=state, queue=queue, ref=ref, tags=tags, since=since, limit=limit)
+        found = self.list_infos(state=state, queue=queue, ref=ref, tags=tags, since=since, after=after, limit=limit)
         return [Job(self, info.id, info.uid) for info in found]
 
     def list_infos(
@@ -168,6 +171,7 @@ class Client(Submitter):
         ref: str | None = None,
         tags: Mapping[str, str] | None = None,
         since: object = None,
+        after: Job[Any] | int | None = None,
         limit: int | None = 50,
     ) -> builtins.list[JobInfo]:
         """As ``list``, with all that is known of each.
@@ -176,9 +180,10 @@ class Client(Submitter):
             state: one state or several.
             ref: a reference or an alias.
             since: submitted at or after this aware datetime, or seconds since the epoch.
+            after: that wait or waited for this job.
             limit: at most so many; None for all.
         """
-        chosen = _filter(state, queue, ref, tags, since)
+        chosen = _filter(state, queue, ref, tags, since, after)
         left: float = math.inf if limit is None else limit
         found: builtins.list[JobInfo] = []
         before: int | None = None
@@ -205,6 +210,7 @@ class Client(Submitter):
         ref: str | None = None,
         tags: Mapping[str, str] | None = None,
         since: object = None,
+        after: Job[Any] | int | None = None,
         grace: float | str | None = None,
         reason: str | None = None,
     ) -> messages.Cancelled:
@@ -219,7 +225,7 @@ class Client(Submitter):
         Raises:
             BadArguments: nothing, or both jobs and a filter, say which.
         """
-        chosen = _filter(state, queue, ref, tags, since)
+        chosen = _filter(state, queue, ref, tags, since, after)
         grace_s = None if grace is None else parsers.duration(grace)
         if (jobs is None) == (chosen == messages.Filter()):
             raise BadArguments(
@@ -229,9 +235,8 @@ class Client(Submitter):
         if jobs is None:
             self._cancel(messages.Cancel(None, chosen, grace_s, reason), total)
             return total
-        ids = [_job_id(one) for one in ([jobs] if isinstance(jobs, int | Job) else jobs)]
-        for first in range(0, len(ids), messages.CANCEL_JOBS_MAX):
-            self._cancel(messages.Cancel(ids[first : first + messages.CANCEL_JOBS_MAX], None, grace_s, reason), total)
+        for part in _parts(jobs, messages.CANCEL_JOBS_MAX):
+            self._cancel(messages.Cancel(part, None, grace_s, reason), total)
         return total
 
     def retry(self, job_id: int) -> None:
@@ -296,6 +301,70 @@ class Client(Submitter):
         follower = Follower(since, EventFilter(job_id, queue, [kinds] if isinstance(kinds, str) else [*(kinds or ())]))
         return follow(self, follower, self.request(follower.request()), self._timeout)
 
+    # -- jobs that are there -------------------------------------------------------------------------------------------
+
+    def set(
+        self, jobs: Iterable[Job[Any] | int] | Job[Any] | int, /, **changes: Unpack[SetOptions]
+    ) -> messages.Changed:
+        """Change jobs that wait: ``client.set(job, priority="high", delay=0)``.
+
+        Args:
+            changes: ``priority``, ``queue``, ``delay`` (from now; 0 is at once) or ``at``, ``timeout`` (None: none).
+
+        Returns:
+            Which were changed, and which others do not wait.
+
+        Raises:
+            WrongState: none of them waits.
+            BadArguments, UnknownQueue, NotAllowed, QueueDraining: they cannot be changed so.
+            JobNotFound.
+        """
+        options = parse_options(changes, parsers.SET_OPTIONS)
+        total = messages.Changed([])
+        for part in _parts(jobs):
+            reply: messages.Changed = self.request(messages.SetJob(part, options))
+            total.ids.extend(reply.ids)
+            total.others.extend(reply.others)
+        return total
+
+    def remove(self, jobs: Iterable[Job[Any] | int] | Job[Any] | int) -> messages.Removed:
+        """Forget jobs that have ended.
+
+        Returns:
+            Which are forgotten, and which others have not ended.
+
+        Raises:
+            WrongState: none of them has ended.
+            JobNotFound.
+        """
+        total = messages.Removed([])
+        for part in _parts(jobs):
+            reply: messages.Removed = self.request(messages.Remove(part))
+            total.ids.extend(reply.ids)
+            total.others.extend(reply.others)
+        return total
+
+    def prune(
+        self, *, older: Duration | None = None, state: str | Sequence[str] | None = None, dry_run: bool = False
+    ) -> int:
+        """Forget jobs that have ended, or with ``dry_run`` count them; how many.
+
+        Args:
+            older: those that ended so long ago; state: those that ended so. Neither: those over the limits.
+        """
+        older_s = None if older is None else parsers.duration(older)
+        request = messages.Prune(older_s, _states(state), dry_run)
+        count, more = 0, True
+        while more:
+            reply: messages.Pruned = self.request(request)
+            count, more = count + reply.count, reply.more
+        return count
+
+    def why(self, job: Job[Any] | int) -> messages.Explanation:
+        """Why a job is in its state; ``str`` of it is a sentence. Raises JobNotFound."""
+        reply: messages.Explanation = self.request(messages.Why(_job_id(job)))
+        return reply
+
     # -- queues and the supervisor -------------------------------------------------------------------------------------
 
     def pause(self, queue: str | None = None) -> builtins.list[str]:
@@ -314,6 +383,27 @@ class Client(Submitter):
         """What runs, what waits, and what is wrong."""
         reply: messages.SupervisorStatus = self.request(messages.Status())
         return reply
+
+    def stats(
+        self,
+        *,
+        state: str | Sequence[str] | None = None,
+        queue: str | None = None,
+        ref: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        since: object = None,
+    ) -> Stats:
+        """How long jobs waited and ran, what they used and how many succeeded, of all for which what is given holds.
+
+        Counts what the supervisor has in memory: unfinished jobs, and finished ones that it has not forgotten.
+        """
+        from .stats import summarise
+
+        return summarise(self.list_infos(state=state, queue=queue, ref=ref, tags=tags, since=since, limit=None))
+
+    def recycle(self, pool: str) -> None:
+        """Start a fresh zygote for a pool; what runs stays where it is. Raises BadArguments for an unknown pool."""
+        self.request(messages.RecyclePool(pool))
 
     def catalog(self) -> messages.CatalogReply:
         """Everything that may be submitted."""
@@ -334,6 +424,15 @@ class Client(Submitter):
         """Stop the supervisor once the running jobs have ended; ``now`` stops them, and they run again later."""
         reply: messages.Stopping = self.request(messages.Stop("now" if now else "wait"))
         return reply
+
+    def log_format(self, name: str | None = None) -> str:
+        """Write the supervisor's log in this format ("plain", "string", "json", "laravel") until its next reload.
+
+        Returns:
+            The one in force; None only asks.
+        """
+        reply: messages.LogFormatSet = self.request(messages.LogFormat(name))
+        return reply.format
 
     def _set_queue(self, mode: str, queue: str | None) -> builtins.list[str]:
         reply: messages.QueuesSet = self.request(messages.SetQueue(mode, queue))
@@ -368,14 +467,33 @@ def _close(links: dict[int, Links]) -> None:
 
 
 def _filter(
-    state: str | Sequence[str] | None, queue: str | None, ref: str | None, tags: Mapping[str, str] | None, since: object
+    state: str | Sequence[str] | None,
+    queue: str | None,
+    ref: str | None,
+    tags: Mapping[str, str] | None,
+    since: object,
+    after: Job[Any] | int | None,
 ) -> messages.Filter:
-    states = [state] if isinstance(state, str) else list(state or ())
-    return messages.Filter(states, queue, ref, dict(tags or {}), None if since is None else parsers.wall_time(since))
+    begin = None if since is None else parsers.wall_time(since)
+    parent = None if after is None else _job_id(after)
+    return messages.Filter(_states(state), queue, ref, dict(tags or {}), begin, after=parent)
+
+
+def _states(state: str | Sequence[str] | None) -> list[str]:
+    return [state] if isinstance(state, str) else list(state or ())
+
+
+def _parts(
+    jobs: Iterable[Job[Any] | int] | Job[Any] | int, size: int = messages.CHANGE_JOBS_MAX
+) -> Iterator[list[int]]:
+    """The ids, as many at a time as a request takes."""
+    ids = [_job_id(one) for one in ([jobs] if isinstance(jobs, int | Job) else jobs)]
+    for first in range(0, len(ids), size):
+        yield ids[first : first + size]
 
 
 def _job_id(job: Job[Any] | int) -> int:
     number = job.id if isinstance(job, Job) else job
-    if isinstance(number, bool) or not isinstance(number, int) or not 0 < number <= _ID_MAX:
+    if isinstance(number, bool) or not isinstance(number, int) or not 0 < number <= JOB_ID_MAX:
         raise BadArguments(f"{number!r} is not a job id", hint="give the number that submit returned as job.id")
     return number

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass as ordered
+from dataclasses import field
 from typing import Any, Final
 
 import tomli
 
 from ..protocol import options
 from ..protocol.errors import BadArguments
+from ..protocol.plain import dataclass
 from . import kinds, schema
 from .locate import KeyPath, Position
 from .schema import Named, Node
@@ -24,7 +26,7 @@ class Text(str):
     """A value from a variable or a flag, still to be read as what its key wants."""
 
 
-@dataclass(frozen=True, order=True)
+@ordered(frozen=True, order=True)
 class Where:
     """A place to point at. ``order`` is that of the layers; line and column count from 1, 0 stands for no line."""
 

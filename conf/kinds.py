@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from ..protocol import options, refs
 from ..protocol.errors import BadArguments
+from ..protocol.plain import dataclass
 
 Parse = Callable[[object], Any]
 
@@ -132,6 +132,12 @@ def method(value: object) -> str:
     if value != "*" and (not isinstance(value, str) or not _WORD.match(value)):
         _refuse(value, "the name of a method", hint='"*" stands for all public methods')
     return str(value)
+
+
+def parameter(value: object) -> str:
+    if not isinstance(value, str) or not value.isidentifier():
+        _refuse(value, "the name of a parameter")
+    return value
 
 
 def namespaces(value: object) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
-"""Find the config and read it: files, overlays, variables and flags in, ``Settings`` or a full list of mistakes out.
+"""Read the config: files, overlays, variables and flags in, ``Settings`` or a full list of mistakes out.
 
-Owns the order in which places are searched and layers win. Reading is in ``sources.py``, judging in ``check.py`` and
-``build.py``.
+Owns the order in which layers win. Where the file is, ``find.py`` knows; reading is in ``sources.py``, judging in
+``check.py`` and ``build.py``.
 """
 
 from __future__ import annotations
@@ -9,28 +9,19 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
 
 from ..protocol import options
 from ..protocol.errors import InvalidConfig
 from ..protocol.ids import is_name
+from ..protocol.plain import dataclass
 from . import build, show
 from .check import DECLARED, Items, Problems, Where, check, dotted, merge
 from .kinds import show as show_value
-from .settings import Settings, expand_home
+from .settings import Settings
 from .sources import Files, flags, variables
 
-CONFIG_NAME = "jobyard.toml"
 DEFAULT_ENV = "local"
-SYSTEM_CONFIG = Path("/etc/jobyard") / CONFIG_NAME
-
-
-class NoConfig(InvalidConfig):
-    """No config was found; ``details["tried"]`` lists every place."""
-
-    code: ClassVar[str] = "no_config"
 
 
 @dataclass(frozen=True)
@@ -45,32 +36,6 @@ class Loaded:
     settings: Settings
     origins: dict[str, str]
     warnings: list[str]
-
-
-def find_config(explicit: str | None, cwd: Path, environ: Mapping[str, str]) -> Path:
-    """The real path of the config: ``explicit``, ``JOBYARD_CONFIG``, the nearest one upward, the user's, the system's.
-
-    Raises:
-        NoConfig: there is none anywhere.
-        InvalidConfig: the one asked for does not exist.
-    """
-    for name, given in (("--config", explicit), ("JOBYARD_CONFIG", environ.get("JOBYARD_CONFIG"))):
-        if given:
-            path = cwd / expand_home(given, environ)
-            if not os.path.exists(path):
-                raise _invalid([f"{name} {given}: there is no such file"], hint="give the path of a jobyard.toml")
-            return Path(os.path.realpath(path))
-    places = [directory / CONFIG_NAME for directory in (cwd, *cwd.parents)]
-    home = environ.get("XDG_CONFIG_HOME") or expand_home("~/.config", environ)
-    places += [Path(home, "jobyard", CONFIG_NAME), SYSTEM_CONFIG]
-    for path in places:
-        if os.path.lexists(path):
-            return Path(os.path.realpath(path))
-    raise NoConfig(
-        f"no {CONFIG_NAME} in {cwd} or above, nor {places[-2]} or {places[-1]}",
-        hint="jobctl init",
-        details={"tried": [str(path) for path in places]},
-    )
 
 
 def load(

@@ -6,16 +6,15 @@ Owns the names in the state directory and the length of socket paths. Knows noth
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 import pwd
 import shlex
 import stat
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from ..protocol.errors import InvalidConfig, JobyardError, StorageUnavailable
+from ..protocol.plain import dataclass
 from .settings import Settings
 
 SOCKET_PATH_BYTES_MAX = 107  # what sockaddr_un holds on Linux, less its final zero
@@ -73,6 +72,8 @@ def _default_runtime_dir(config: Path, state_dir: Path) -> Path:
     directory = state_dir / "run"
     if len(os.fsencode(directory / _LONGEST_NAME)) <= SOCKET_PATH_BYTES_MAX:
         return directory
+    import hashlib  # brings in OpenSSL, which a short path has no use for
+
     mark = hashlib.sha256(os.fsencode(config) + b"\0" + os.fsencode(state_dir)).hexdigest()[:16]
     return _shared_root() / mark
 

@@ -6,10 +6,10 @@ Owns the shape of the file. Defaults are in ``settings.py``; the two are held to
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from ..protocol import options
+from ..protocol.plain import dataclass
 from . import kinds
 from .kinds import Parse, Refused, not_yet
 from .settings import MIB
@@ -67,7 +67,7 @@ _JOB: dict[str, Node] = {
     **_POLICY,
     "target": kinds.target,
     "methods": kinds.list_of(kinds.method, 'methods = ["send"]'),
-    "redact": kinds.none_of("redact is not in this version: arguments are shown in full"),
+    "redact": kinds.list_of(kinds.parameter, 'redact = ["token"]'),
     **{name: not_yet(f"{name} for an alias") for name in options.CALL_OPTIONS},
 }
 
@@ -81,11 +81,14 @@ _LIMITS: dict[str, Node] = {
     "finished_bytes": kinds.size(0, 1 * TIB),
     "losses": kinds.whole(1, 1_000),
     "kept_attempts": kinds.whole(1, 10_000),
+    "parents": kinds.whole(1, 10_000),
     "parked_requests": kinds.whole(1, 1_000_000),
     "kept_notices": kinds.whole(1, 100_000),
     "kept_notice_bytes": kinds.size(64 * KIB, 1 * GIB),
     "unsent_notices": kinds.whole(16, 100_000),
     "notice_topics": kinds.whole(1, 1_000_000),
+    "logged_argument_bytes": kinds.size(0, 64 * KIB),
+    "logged_output_bytes": kinds.size(0, 64 * KIB),
 }
 
 TOP: dict[str, Node] = {
@@ -107,7 +110,9 @@ TOP: dict[str, Node] = {
         "file": kinds.text,
         "error_file": kinds.text,
         "error_level": kinds.one_of("warning", "error", "critical"),
-        "format": not_yet("a choice of log formats"),
+        "format": kinds.one_of(*options.LOG_FORMATS),
+        "max_bytes": kinds.or_none(kinds.size(16 * KIB, 1 * TIB)),
+        "keep_files": kinds.whole(1, 1_000),
     },
     "output": {
         "dir": kinds.text,

@@ -9,9 +9,11 @@ from __future__ import annotations
 import copy
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any
+
+from ..protocol.plain import dataclass
 
 MIB = 1024 * 1024
 
@@ -92,9 +94,12 @@ class JobSettings:
 @dataclass(frozen=True)
 class LoggingSettings:
     level: str = "info"
+    format: str = "plain"
     file: str | None = None
     error_file: str | None = None
     error_level: str = "error"
+    max_bytes: int | None = None
+    keep_files: int = 5
 
 
 @dataclass(frozen=True)
@@ -125,11 +130,14 @@ class LimitSettings:
     finished_bytes: int = 64 * MIB
     losses: int = 3
     kept_attempts: int = 20
+    parents: int = 1_000
     parked_requests: int = 10_000
     kept_notices: int = 10_000
     kept_notice_bytes: int = 8 * MIB
     unsent_notices: int = 256
     notice_topics: int = 10_000
+    logged_argument_bytes: int = 4 * 1024
+    logged_output_bytes: int = 8 * 1024
 
 
 @dataclass(frozen=True)

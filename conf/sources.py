@@ -18,12 +18,12 @@ import tomli
 from ..protocol.ids import is_name
 from . import schema
 from .check import Items, Layer, Problems, Text, Where, dotted
+from .find import DROP_INS, VARIABLES
 from .kinds import show
 from .locate import KeyPath, locate
 from .schema import Named, Node
 
 FILE_BYTES_MAX = 1 << 20
-VARIABLE_PREFIX = "JOBYARD__"
 _OVERLAY_HINT = "overlays are [env.NAME] and [env.NAME.SECTION]"
 _KEY = re.compile(r"\s*(?:\[([^\[\]=]+)\]|([^\[\]=]+?)\s*=)")
 _POSITION = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)\Z")
@@ -87,7 +87,7 @@ def parse(text: str) -> dict[str, Any]:
 
 def drop_ins(config: Path, problems: Problems) -> list[Path]:
     """The files ``jobyard.d/*.toml`` beside the config, in the order of their names."""
-    directory = config.parent / "jobyard.d"
+    directory = config.parent / DROP_INS
     try:
         return sorted(path for path in directory.iterdir() if path.suffix == ".toml" and not path.name.startswith("."))
     except FileNotFoundError:
@@ -152,8 +152,8 @@ def variables(environ: Mapping[str, str], known: Items, order: int) -> list[Laye
     """One layer for each ``JOBYARD__SECTION__KEY``; ``known`` gives the spelling of the names that files declare."""
     layers = []
     for name in sorted(environ):
-        if name.upper().startswith(VARIABLE_PREFIX):
-            path = _spell(name[len(VARIABLE_PREFIX) :].split("__"), known)
+        if name.upper().startswith(VARIABLES):
+            path = _spell(name[len(VARIABLES) :].split("__"), known)
             place = f"environment {name.encode(errors='backslashreplace').decode()}"
             layers.append(Layer(place, order, _nest(path, Text(environ[name]))))
     return layers

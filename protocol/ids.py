@@ -11,6 +11,7 @@ import re
 import time
 
 UID_PATTERN = re.compile(r"[0-9a-f]{32}\Z")
+JOB_ID_MAX = 2**63 - 1
 NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
 
 

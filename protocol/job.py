@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from . import codec
-from .states import FINISHED
+from .plain import dataclass
+from .states import COARSE, FINISHED
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +40,7 @@ class Retry:
         return {name: getattr(self, name) for name in self.__slots__}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(frozen=True, slots=True)  # a key of dicts
 class RetryPolicy:
     """A retry policy with every value decided. ``delays_s`` holds at least one wait."""
 
@@ -51,7 +53,7 @@ class RetryPolicy:
     give_up_on: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(frozen=True, slots=True)  # a key of dicts
 class Policy:
     """How attempts of a job are treated; many jobs share one."""
 
@@ -121,6 +123,18 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True)
+class Parent:
+    """A job that another one waits for, or waited for.
+
+    Attributes:
+        state: how it ended; while it has not, the state that it is in now.
+    """
+
+    id: int
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
 class JobInfo:
     """A job as the supervisor knows it. Times are seconds since the epoch; ``utc`` makes datetimes of them.
 
@@ -129,6 +143,8 @@ class JobInfo:
         payload, result_payload: arguments and result as they were sent; ``args``, ``kwargs``, ``result`` decode them.
         durable: False if the journal could not be written when this was said.
         warnings: what people should know beside it, such as output that could not be written; answered to get only.
+        parent: the job in which this one was submitted.
+        parents: the jobs of ``after``, in its order. children_count: how many jobs wait or waited for this one.
     """
 
     id: int
@@ -159,10 +175,18 @@ class JobInfo:
     result_payload: bytes | None = None
     durable: bool = True
     warnings: list[str] = field(default_factory=list)
+    parents: list[Parent] = field(default_factory=list)
+    on_parent_failure: str = "cancel"
+    children_count: int = 0
 
     @property
     def finished(self) -> bool:
         return self.state in FINISHED
+
+    @property
+    def status(self) -> str:
+        """The state as one of four: "pending", "running", "completed", "failed"."""
+        return COARSE[self.state]
 
     @property
     def max_attempts(self) -> int:

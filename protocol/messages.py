@@ -6,13 +6,29 @@ A request frame is ``{"v": version, "id": text, "verb": text, "body": map}``; a 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import typing
+from dataclasses import field
 from typing import Any, ClassVar
 
 from . import codec, errors, schema
+from .counters import Counted
 from .errors import JobyardError, ProtocolError, VersionMismatch
 from .job import JobInfo
 from .notices import Events, EventsReply
+from .plain import dataclass
+from .status import PoolStatus as PoolStatus
+from .status import QueueStatus as QueueStatus
+from .status import SupervisorStatus as SupervisorStatus
+from .upkeep import CHANGE_JOBS_MAX as CHANGE_JOBS_MAX
+from .upkeep import Changed as Changed
+from .upkeep import Explanation as Explanation
+from .upkeep import Prune as Prune
+from .upkeep import Pruned as Pruned
+from .upkeep import Reason as Reason
+from .upkeep import Remove as Remove
+from .upkeep import Removed as Removed
+from .upkeep import SetJob as SetJob
+from .upkeep import Why as Why
 
 PROTOCOL_VERSION = 1
 SUBMIT_JOBS_MAX = 10_000
@@ -69,13 +85,17 @@ class Get:
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Which jobs: all conditions that are given must hold. ``ref`` matches the reference or the alias."""
+    """Which jobs: all conditions that are given must hold. ``ref`` matches the reference or the alias; ``error`` is
+    part of the type or message of what the last attempt raised, in any case; ``after`` is a job that they wait for, or
+    waited for."""
 
     states: list[str] = field(default_factory=list)
     queue: str | None = None
     ref: str | None = None
     tags: dict[str, str] = field(default_factory=dict)
     since: float | None = None
+    error: str | None = None
+    after: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,13 +191,56 @@ class Stop:
     mode: str = "wait"
 
 
+@dataclass(frozen=True, slots=True)
+class RecyclePool:
+    """Start a fresh zygote for one pool; the older one ends with its last job. The config and the catalogue stay."""
+
+    VERB: ClassVar[str] = "recycle"
+    pool: str
+
+
+@dataclass(frozen=True, slots=True)
+class Counters:
+    """What happened to jobs since this supervisor was started."""
+
+    VERB: ClassVar[str] = "counters"
+
+
+@dataclass(frozen=True, slots=True)
+class LogFormat:
+    """Write the supervisor's own log in this format, one of ``options.LOG_FORMATS``, until the next reload or restart.
+
+    None changes nothing; the answer says which is in force.
+    """
+
+    VERB: ClassVar[str] = "log_format"
+    format: str | None = None
+
+
 Request = (
-    Ping | Submit | Get | List | Wait | Cancel | RetryJob | SetQueue | Status | Catalog | Logs | Events | Reload | Stop
+    Ping
+    | Submit
+    | Get
+    | List
+    | Wait
+    | Cancel
+    | RetryJob
+    | SetQueue
+    | Status
+    | Catalog
+    | Logs
+    | Events
+    | Reload
+    | Stop
+    | RecyclePool
+    | Counters
+    | LogFormat
+    | SetJob
+    | Remove
+    | Prune
+    | Why
 )
-REQUESTS: dict[str, type[Any]] = {
-    cls.VERB: cls
-    for cls in (Ping, Submit, Get, List, Wait, Cancel, RetryJob, SetQueue, Status, Catalog, Logs, Events, Reload, Stop)
-}
+REQUESTS: dict[str, type[Any]] = {cls.VERB: cls for cls in typing.get_args(Request)}
 
 # -- replies -----------------------------------------------------------------------------------------------------------
 
@@ -230,50 +293,6 @@ class Requeued:
 @dataclass(frozen=True, slots=True)
 class QueuesSet:
     queues: list[str]
-
-
-@dataclass(frozen=True, slots=True)
-class QueueStatus:
-    name: str
-    mode: str
-    pool: str
-    concurrency: int | None
-    running: int
-    queued: int
-    scheduled: int
-
-
-@dataclass(frozen=True, slots=True)
-class PoolStatus:
-    """state: "starting", "up", "failed" or "unreachable"; ``problem`` says why it is not up."""
-
-    name: str
-    state: str
-    concurrency: int
-    running: int
-    spare: int
-    pid: int | None = None
-    retiring: int = 0
-    problem: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class SupervisorStatus:
-    pid: int
-    version: str
-    generation: int
-    started_at: float
-    config: str
-    state_dir: str
-    socket: str
-    stopping: bool
-    durable: bool
-    counts: dict[str, int]
-    refused: int
-    queues: list[QueueStatus]
-    pools: list[PoolStatus]
-    journal_bytes: int
-    warnings: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -365,6 +384,20 @@ class Stopping:
     running: int
 
 
+@dataclass(frozen=True, slots=True)
+class Recycled:
+    """The fresh zygote is being started; status says when it is up."""
+
+    pool: str
+
+
+@dataclass(frozen=True, slots=True)
+class LogFormatSet:
+    """The format that is in force."""
+
+    format: str
+
+
 REPLIES: dict[str, type[Any]] = {
     "ping": Pong,
     "submit": Submitted,
@@ -380,6 +413,13 @@ REPLIES: dict[str, type[Any]] = {
     "events": EventsReply,
     "reload": Reloaded,
     "stop": Stopping,
+    "recycle": Recycled,
+    "counters": Counted,
+    "log_format": LogFormatSet,
+    "set": Changed,
+    "remove": Removed,
+    "prune": Pruned,
+    "why": Explanation,
 }
 
 # -- frames ------------------------------------------------------------------------------------------------------------

@@ -12,7 +12,8 @@ from . import states
 from .job import Progress
 
 SUBMITTED, STARTED, PROGRESS, ENDED = "submitted", "started", "progress", "ended"
-RETRY_SCHEDULED, REQUEUED, PRUNED, REFUSED = "retry_scheduled", "requeued", "pruned", "refused"
+RETRY_SCHEDULED, REQUEUED, CHANGED, PROMOTED = "retry_scheduled", "requeued", "changed", "promoted"
+PRUNED, REFUSED = "pruned", "refused"
 SUCCEEDED, FAILED, CANCELLED = states.SUCCEEDED, states.FAILED, states.CANCELLED
 QUEUE_KINDS = {"paused": "queue_paused", "open": "queue_resumed", "draining": "queue_draining"}  # by the queue's mode
 TRUNCATED = "events_truncated"  # in answers only: what came before cannot be told any more
@@ -27,6 +28,8 @@ KINDS = (
     FAILED,
     CANCELLED,
     REQUEUED,
+    CHANGED,
+    PROMOTED,
     PRUNED,
     *QUEUE_KINDS.values(),
     REFUSED,

@@ -13,11 +13,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from .errors import BadArguments
-from .ids import is_name
+from .ids import JOB_ID_MAX, is_name
 from .states import PRIORITIES, PRIORITY_MAX, PRIORITY_MIN
 
 DURATION_MAX_S = 100 * 365 * 86400.0
 ATTEMPTS_MAX = 10_000
+LOG_FORMATS = ("plain", "string", "json", "laravel")  # of the supervisor's own log
 _LATEST = 253_402_300_799  # the end of the year 9999, which is the last that a datetime can hold
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 _DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|s|m|h|d|w))+\Z")
@@ -179,6 +180,18 @@ def text(limit: int) -> Callable[[object], str]:
     return parse_text
 
 
+def jobs(value: object) -> list[int]:
+    """Ids, each once, from jobs or ids or one of them. A job is anything with a whole number as its ``id``."""
+    items = value if isinstance(value, list | tuple | set | frozenset) else [value]
+    found: dict[int, None] = {}
+    for item in items:
+        job_id = item if isinstance(item, int) else getattr(item, "id", None)
+        if isinstance(job_id, bool) or not isinstance(job_id, int) or not 0 < job_id <= JOB_ID_MAX:
+            raise BadArguments(f"{item!r} is not a job", hint="give what submit returned, or its id")
+        found[job_id] = None
+    return list(found)
+
+
 def wall_time(value: object) -> float:
     """Seconds since the epoch from an aware datetime or a number."""
     if hasattr(value, "timestamp") and hasattr(value, "tzinfo"):
@@ -215,6 +228,17 @@ CALL_OPTIONS: dict[str, Callable[[object], Any]] = {
     "on_duplicate": one_of("return", "raise", "replace"),
     "tags": tags,
     "durability": one_of("fsync", "written", "memory"),
+    "after": jobs,
+    "on_parent_failure": one_of("cancel", "run"),
+}
+
+# What may be changed of a job that waits.
+SET_OPTIONS: dict[str, Callable[[object], Any]] = {
+    "priority": priority,
+    "queue": name,
+    "delay": duration,
+    "at": wall_time,
+    "timeout": duration_or_none,
 }
 
 ALL_OPTIONS = {**POLICY_OPTIONS, **CALL_OPTIONS}

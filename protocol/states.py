@@ -16,6 +16,18 @@ CANCELLED = "cancelled"
 STATES = (SCHEDULED, BLOCKED, QUEUED, RUNNING, SUCCEEDED, FAILED, CANCELLED)
 FINISHED = frozenset({SUCCEEDED, FAILED, CANCELLED})
 UNFINISHED = frozenset(STATES) - FINISHED
+WAITING = UNFINISHED - {RUNNING}
+
+# The four states that other job runners have, for programs that know no others.
+COARSE = {
+    SCHEDULED: "pending",
+    BLOCKED: "pending",
+    QUEUED: "pending",
+    RUNNING: "running",
+    SUCCEEDED: "completed",
+    FAILED: "failed",
+    CANCELLED: "failed",
+}
 
 # How an attempt ended.
 OK = "ok"

@@ -17,7 +17,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from ..conf.loader import Loaded, find_config, load
+from ..conf.find import find_config
+from ..conf.loader import Loaded, load
 from ..conf.paths import Paths, paths_for, secure_directories, unusable
 from ..protocol.errors import JobyardError, StorageUnavailable
 from . import clock, logs
@@ -83,11 +84,13 @@ def _serve(
     read: Callable[[], Loaded], loaded: Loaded, paths: Paths, options: argparse.Namespace, announce: _Announcer
 ) -> int:
     with DirectoryLock(paths.state_dir):
-        logs.set_up(loaded.settings.logging, paths, quiet=options.quiet)
+        logs.set_up(loaded.settings.logging, paths, env=loaded.settings.env, quiet=options.quiet)
         for warning in loaded.warnings:
             log.warning("%s", warning)
         nofile = _raise_descriptor_limit()
-        driver = _compose(read, loaded, paths, Options(options.dev, options.quiet, nofile), announce)
+        driver = _compose(
+            read, loaded, paths, Options(options.dev, options.quiet, nofile, options.until_idle), announce
+        )
         log.info("supervisor %d is up: %s", os.getpid(), loaded.settings.file)
         with closing(Lag(driver.machine.state.wall, driver.watch, driver.unwatch)):
             code = _live(driver)
@@ -171,6 +174,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--env", help="name of the config overlay to use")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="one setting, above all others")
     parser.add_argument("--dev", action="store_true", help="take in changed code and config before each submit")
+    parser.add_argument("--until-idle", action="store_true", help="stop when nothing is due")
     parser.add_argument("--quiet", action="store_true", help="log to the log files only")
     parser.add_argument("--ready-fd", type=int, help="descriptor to write one line to when ready, or when that failed")
     return parser

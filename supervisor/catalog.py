@@ -63,6 +63,10 @@ class Catalog:
 
     check_arguments = staticmethod(check_arguments)
 
+    def entry(self, ref: str) -> CatalogEntry | None:
+        """The entry of a reference, of any pool; None if it may not be submitted any more."""
+        return next(iter(self._pools.get(ref, {}).values()), None)
+
     # -- names ---------------------------------------------------------------------------------------------------------
 
     def resolve(self, ref: str, method: str | None = None) -> Resolved:
@@ -179,13 +183,18 @@ class Catalog:
             settled = self._policies.settle(call, alias, resolved.entry.options)
         except UnknownQueue as error:
             raise error if "queue" in call else _unknown_queue(resolved.entry, error.hint) from None
-        pool = self._settings.queues[settled.queue].pool
-        if pool not in self._pools[ref]:
-            raise NotAllowed(
-                f"{ref} cannot run in queue {settled.queue!r}: its pool {pool!r} does not have it",
-                hint=f"add it to allow in [pools.{pool}], or choose a queue of pool {resolved.entry.pool!r}",
-            )
+        self.check_queue(ref, settled.queue)
         return settled
+
+    def check_queue(self, ref: str, queue: str) -> None:
+        """Raises NotAllowed if the pool of that queue does not have this job."""
+        pool, pools = self._settings.queues[queue].pool, self._pools.get(ref, {})
+        if pool not in pools:
+            other = f", or choose a queue of pool {next(iter(pools))!r}" if pools else ""
+            raise NotAllowed(
+                f"{ref} cannot run in queue {queue!r}: its pool {pool!r} does not have it",
+                hint=f"add it to allow in [pools.{pool}]{other}",
+            )
 
     def _alias_options(self, ref: str, alias: str | None) -> Mapping[str, Any]:
         """``[jobs.X]`` follows the target: a name that is no alias takes the first alias that allows it."""

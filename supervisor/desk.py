@@ -24,17 +24,23 @@ from ..protocol.errors import (
     TooLarge,
     Unauthorised,
     UnknownQueue,
+    WrongState,
 )
 from ..protocol.ids import is_uid
 from ..protocol.notices import Events
-from ..protocol.states import UNFINISHED
-from . import output, reads, room
+from ..protocol.states import FINISHED, UNFINISHED, WAITING
+from . import clock, output, reads, room
 from .catalog import Catalog
 from .core import events as e
 from .core.machine import Machine
+from .core.state import Job
+from .core.why import explain
+from .metrics import Counters
 from .parked import Parked
 from .room import Room
+from .sites import Sites
 from .sockets import Peer
+from .story import Story
 from .stream import Asked, Stream
 from .token import Token
 from .unwritten import Unwritten
@@ -60,11 +66,17 @@ class Backstage(Protocol):
     def unwritten(self) -> Unwritten: ...
     @property
     def stream(self) -> Stream: ...
+    @property
+    def counters(self) -> Counters: ...
+    @property
+    def sites(self) -> Sites: ...
 
     degraded: str | None
+    story: Story
 
     def refreshing(self) -> bool: ...
     def status(self) -> m.SupervisorStatus: ...
+    def use_log_format(self, name: str | None) -> str: ...
     def reload(self, token: Token | None) -> None: ...
     def follow(self, job_id: int, size: int) -> None: ...
     def answer(self, token: Token, reply: Any) -> None: ...
@@ -144,7 +156,7 @@ class Desk:
 
     def _refuse(self, token: Token, error: JobyardError) -> None:
         self.refused += 1
-        level = logging.ERROR if isinstance(error, NotAllowed | Unauthorised) else logging.INFO
+        level = logging.ERROR if token.verb == m.Submit.VERB or isinstance(error, Unauthorised) else logging.INFO
         log.log(level, "refused %s from %s: %s (%s)", token.verb, token.peer.who, error.message, error.code)
         self._back.answer_at_once(token, error)
 
@@ -165,6 +177,10 @@ class Desk:
                 self._check_storage()
                 reads.find(self._machine, request.id)
                 return e.RetryAsked(token, request.id, token.peer.who)
+            case m.SetJob() | m.Remove() | m.Prune():
+                settle()
+                self._check_storage()
+                return self._upkeep(token, request)
             case m.SetQueue():
                 self._check_storage()
                 return self._set_queue(token, request)
@@ -175,6 +191,12 @@ class Desk:
                 return e.StopAsked(token, request.mode)
             case m.Reload():
                 self._back.reload(token)
+            case m.RecyclePool():
+                self._recycle(token, request.pool)
+            case m.LogFormat():
+                in_force = self._back.use_log_format(request.format)
+                log.info("log format %s, asked by %s", in_force, token.peer.who)
+                self._back.answer_at_once(token, m.LogFormatSet(in_force))
             case _:
                 settle()
                 self._read(token, request)
@@ -204,6 +226,8 @@ class Desk:
             except JobyardError as error:
                 if len(request.jobs) > 1:
                     error.details["index"] = index
+                if isinstance(error, NotAllowed):
+                    self._back.story.unauthorised(_asked_name(submission), error.message)
                 raise
             wanted.append(want)
             durability = _stronger(durability, level)
@@ -241,6 +265,8 @@ class Desk:
             tags=call.get("tags"),
             parent=submission.parent,
             resent=submission.resent,
+            after=call.get("after", []),
+            on_parent_failure=call.get("on_parent_failure", "cancel"),
         )
         return want, call["durability"]
 
@@ -269,6 +295,44 @@ class Desk:
                     ids.append(job.id)
         return e.CancelAsked(token, ids, token.peer.who, request.reason, request.grace_s, more)
 
+    def _upkeep(self, token: Token, request: m.SetJob | m.Remove | m.Prune) -> e.Event:
+        if isinstance(request, m.Prune):
+            if request.older_s is not None:
+                options.duration(request.older_s)
+            reads.check_states(request.states, FINISHED)
+            if not request.dry_run:
+                log.info("prune asked by %s", token.peer.who)
+            return e.PruneAsked(token, request.older_s, request.states, request.dry_run)
+        if not 0 < len(request.ids) <= m.CHANGE_JOBS_MAX:
+            raise BadArguments(f"a {request.VERB} holds 1 to {m.CHANGE_JOBS_MAX:,} ids, not {len(request.ids):,}")
+        jobs = [reads.find(self._machine, job_id) for job_id in request.ids]
+        if isinstance(request, m.SetJob):
+            return self._set(token, jobs, request.options)
+        log.info("removal of %d jobs asked by %s", len(jobs), token.peer.who)
+        return e.RemoveAsked(token, request.ids)
+
+    def _set(self, token: Token, jobs: list[Job], given: dict[str, Any]) -> e.SetAsked:
+        parsed = options.parse(options.SET_OPTIONS, given)
+        if not parsed:
+            raise BadArguments("nothing is to be changed", hint="one of " + ", ".join(options.SET_OPTIONS))
+        queue, catalog = parsed.get("queue"), self._back.catalog
+        if queue is not None and queue not in self._machine.rules.queues:
+            raise _unknown_queue(queue, self._machine.rules.queues)
+        if queue is not None and catalog is not None:
+            for job in jobs:
+                catalog.check_queue(job.ref, queue)
+        return e.SetAsked(
+            token,
+            [job.id for job in jobs],
+            token.peer.who,
+            priority=parsed.get("priority"),
+            queue=queue,
+            delay_s=parsed.get("delay"),
+            at=parsed.get("at"),
+            limited="timeout" in parsed,
+            timeout_s=parsed.get("timeout"),
+        )
+
     def _set_queue(self, token: Token, request: m.SetQueue) -> e.Event:
         if request.mode not in ("open", "paused", "draining"):
             raise BadArguments(f"there is no queue mode {request.mode!r}", hint='"open", "paused" or "draining"')
@@ -277,17 +341,30 @@ class Desk:
             raise _unknown_queue(request.queue, declared)
         return e.QueueSetAsked(token, [request.queue] if request.queue is not None else sorted(declared), request.mode)
 
+    def _recycle(self, token: Token, pool: str) -> None:
+        if self._machine.stopping is not None:
+            raise WrongState("the supervisor is stopping; it starts no zygotes", hint="jobctl up")
+        if not self._back.sites.recycle(pool, clock.now().boot):
+            raise BadArguments(
+                f"the config has no pool {pool!r}", hint=options.nearest_hint(pool, self._back.sites.pools)
+            )
+        log.info("pool %s: a fresh zygote was asked for by %s", pool, token.peer.who)
+        self._back.answer_at_once(token, m.Recycled(pool))
+
     def _known(self, wanted: m.Filter) -> m.Filter:
         """The filter, with its job by the name that jobs have. A name that nothing has is a mistake, not an empty list.
 
         Raises:
             UnknownQueue: no such queue is declared, and no job is in one.
             BadArguments: no such job is allowed, and none is there.
+            JobNotFound: the job to come after is not there, nor any that waited for it.
         """
         declared, jobs = self._machine.rules.queues, self._machine.state.jobs.values()
         queue, ref, catalog = wanted.queue, wanted.ref, self._back.catalog
         if queue is not None and queue not in declared and not any(job.queue == queue for job in jobs):
             raise _unknown_queue(queue, declared)
+        if wanted.after is not None and wanted.after not in self._machine.state.dependencies.children:
+            reads.find(self._machine, wanted.after)
         if ref is None or catalog is None or any(ref in (job.ref, job.name) for job in jobs):
             return wanted
         try:
@@ -322,10 +399,26 @@ class Desk:
                 self._logs(token, request)
             case Events():
                 self._events(token, request)
+            case m.Counters():
+                self._back.answer(token, self._back.counters.reply())
+            case m.Why():
+                self._back.answer(token, self._why(request.id))
             case m.Submit() | m.Cancel() | m.RetryJob() | m.SetQueue() | m.Stop() | m.Reload():
+                raise AssertionError(f"{request.VERB} is not a read")
+            case m.RecyclePool() | m.LogFormat() | m.SetJob() | m.Remove() | m.Prune():
                 raise AssertionError(f"{request.VERB} is not a read")
             case _:
                 assert_never(request)
+
+    def _why(self, job_id: int) -> m.Explanation:
+        job = reads.find(self._machine, job_id)
+        pools = self._back.status().pools
+        troubles = {pool.name: pool.problem or f"it is {pool.state}" for pool in pools if pool.state != "up"}
+        found = explain(self._machine, job, clock.now(), troubles)
+        if self._back.degraded is not None and job.state in WAITING:
+            storage = m.Reason("storage", f"the journal cannot be written ({self._back.degraded}): nothing starts")
+            return dataclasses.replace(found, reasons=[storage, *found.reasons])
+        return found
 
     def _wait(self, token: Token, request: m.Wait) -> None:
         if not request.ids:
@@ -382,6 +475,10 @@ class Desk:
         if not reply.chunks and (loss := self._back.unwritten.loss_on_record(directory, job.id, attempt)) is not None:
             reply = dataclasses.replace(reply, unwritten_bytes=loss.size, unwritten_why=loss.why)
         self._back.answer(token, reply)
+
+
+def _asked_name(submission: m.Submission) -> str:
+    return f"{submission.ref}.{submission.method}" if submission.method else submission.ref
 
 
 def _unknown_queue(queue: str, declared: Iterable[str]) -> UnknownQueue:

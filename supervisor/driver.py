@@ -26,7 +26,9 @@ from .core import events as e
 from .core.machine import Machine
 from .core.records import to_wire
 from .desk import Desk
+from .idle import is_idle
 from .journal.journal import Journal
+from .metrics import Counters
 from .office import Office
 from .outbox import Outbox
 from .output_retention import Retention
@@ -70,7 +72,8 @@ class Driver:
         self.stream = stream
         self.desk = Desk(machine, self, office.settings.limits.parked_requests)
         self.outbox = Outbox(self._perform)
-        self.story = Story(machine)
+        self.story = Story(machine, office)
+        self.counters = Counters(machine)
         self.unfenced = Unfenced(machine.state)
         self.degraded: str | None = None
         self._ticket = 0
@@ -154,6 +157,10 @@ class Driver:
             self.sites.release(gone.uuid)
             self._events.append(gone)
         self._step(now)
+        if self.office.may_end and self.machine.stopping is None and is_idle(self.machine, self.sites):
+            log.info("nothing is due: stopping")
+            self._events.append(e.StopAsked(None, "wait"))
+            self._step(now)
         self._mind_storage(now)
         self.outbox.release_late_kills(now.boot)
         self.sites.mind_deadlines(now.boot)
@@ -306,6 +313,7 @@ class Driver:
         if not notice.job_id:
             return
         self.story.tell(notice)
+        self.counters.take(notice)
         job = self.machine.state.jobs.get(notice.job_id)
         if notice.kind in ("started", "ended", "cancelled"):
             self.desk.log_grown(notice.job_id)
@@ -426,6 +434,9 @@ class Driver:
 
     def status(self) -> m.SupervisorStatus:
         return self.office.status(self)
+
+    def use_log_format(self, name: str | None) -> str:
+        return self.office.use_log_format(name)
 
     # -- the end -------------------------------------------------------------------------------------------------------
 

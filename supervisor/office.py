@@ -19,8 +19,9 @@ from .. import __version__
 from ..conf.loader import Loaded
 from ..conf.paths import Paths, paths_for
 from ..conf.settings import Settings
-from ..protocol.errors import InvalidConfig, JobyardError
+from ..protocol.errors import BadArguments, InvalidConfig, JobyardError
 from ..protocol.messages import PoolStatus, Reloaded, SupervisorStatus
+from ..protocol.options import LOG_FORMATS, nearest_hint
 from . import clock, logs, reads
 from .catalog import Catalog
 from .catalog_build import Built, CatalogBuild
@@ -44,11 +45,13 @@ class Options:
     Attributes:
         dev: take in changed code and config before each submit. quiet: log to the files only.
         nofile: the limit of open files that it began with, which jobs get back.
+        until_idle: end when nothing is due.
     """
 
     dev: bool = False
     quiet: bool = False
     nofile: int | None = None
+    until_idle: bool = False
 
 
 @dataclass(slots=True)
@@ -66,6 +69,7 @@ class Office:
     Attributes:
         settings: the config in force.
         catalog: what may be submitted; None until the first build is done.
+        log_format: the format of the supervisor's log in force.
         room: what is to be said of the journal's disk.
     """
 
@@ -81,6 +85,7 @@ class Office:
         self._warnings = loaded.warnings
         self.settings: Settings = loaded.settings
         self.paths = paths
+        self.log_format = self.settings.logging.format
         self.catalog: Catalog | None = None
         self.room = Room(paths.journal_dir)
         self._options = options
@@ -107,7 +112,8 @@ class Office:
             paths = paths_for(loaded.settings, os.environ)
             self._refuse_moves(paths)
             specs = self._specs(loaded.settings)
-            logs.set_up(loaded.settings.logging, paths, quiet=self._options.quiet)
+            self._driver.story.write()  # what was told before is written as it was to be
+            logs.set_up(loaded.settings.logging, paths, env=loaded.settings.env, quiet=self._options.quiet)
         except (JobyardError, OSError) as error:
             if isinstance(error, OSError) and not isinstance(error, JobyardError):
                 error = InvalidConfig(f"{error.filename}: {error.strerror}")
@@ -115,6 +121,7 @@ class Office:
             self._answer(token, error)
             return
         self.settings, self.paths, self._warnings = loaded.settings, paths, loaded.warnings
+        self.log_format = self.settings.logging.format
         log.info("reload: the config is in force")
         self._driver.take_in(Configured(rules(self.settings)))
         self._apply(specs, [token] if token else [])
@@ -176,6 +183,27 @@ class Office:
     def _answer(self, token: Token | None, reply: object) -> None:
         if token is not None:
             self._driver.answer_at_once(token, reply)
+
+    @property
+    def may_end(self) -> bool:
+        """Whether to end as soon as nothing is due; not while a catalogue is made, for which submits may wait."""
+        return self._options.until_idle and self.catalog is not None and self._rebuild is None
+
+    # -- the log -------------------------------------------------------------------------------------------------------
+
+    def use_log_format(self, name: str | None) -> str:
+        """Write the log in this format until the next reload; the one in force. None changes nothing.
+
+        Raises:
+            BadArguments: there is no such format.
+        """
+        if name is not None:
+            if name not in LOG_FORMATS:
+                raise BadArguments(f"there is no log format {name!r:.100}", hint=nearest_hint(name, LOG_FORMATS))
+            self._driver.story.write()  # what was told before is written as it was to be
+            logs.use_format(name, self.settings.env)
+            self.log_format = name
+        return self.log_format
 
     # -- development ---------------------------------------------------------------------------------------------------
 

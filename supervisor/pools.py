@@ -77,6 +77,7 @@ def rules(settings: Settings) -> Rules:
             finished_bytes=limits.finished_bytes,
             losses=limits.losses,
             kept_attempts=limits.kept_attempts,
+            parents=limits.parents,
         ),
     )
 

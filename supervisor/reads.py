@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 from ..protocol import codec
-from ..protocol.errors import BadArguments, JobNotFound
+from ..protocol.errors import BadArguments
 from ..protocol.job import AttemptInfo, JobInfo
 from ..protocol.messages import LIST_JOBS_MAX, Filter, Jobs, List, QueueStatus
-from ..protocol.states import STATES
+from ..protocol.states import STATES, UNFINISHED
 from . import output
 from .core.machine import Machine
 from .core.pools import queue_mode
 from .core.state import Job
+from .core.turn import no_such_job
 from .unwritten import Unwritten
 
 _REPLY_BYTES_MAX = codec.MESSAGE_BYTES_MAX // 2
+_REPLY_ELEMENTS_MAX = codec.ENVELOPE_ELEMENTS_MAX - 10_000
 _JOB_BYTES = 4096  # what a job takes in a reply beside its values, generously
+_JOB_ELEMENTS, _ATTEMPT_ELEMENTS, _PARENT_ELEMENTS = 100, 40, 3  # as the codec counts them
 
 
 def find(machine: Machine, job_id: int) -> Job:
@@ -29,9 +32,7 @@ def find(machine: Machine, job_id: int) -> Job:
     """
     job = machine.state.jobs.get(job_id)
     if job is None:
-        known = machine.state.last_id
-        why = "its records were pruned" if 0 < job_id <= known else f"the last id is {known}"
-        raise JobNotFound(f"there is no job {job_id}: {why}", details={"id": job_id})
+        raise no_such_job(machine.state, job_id)
     return job
 
 
@@ -49,10 +50,11 @@ def jobs(machine: Machine, ids: list[int], output_dir: str, unwritten: Unwritten
 def described(machine: Machine, found: list[Job], more: bool = False) -> Jobs:
     """As many of the jobs as one message holds; ``more`` if those are not all, or if it was given."""
     infos: list[JobInfo] = []
-    size = 0
+    size = elements = 0
     for job in found:
         size += job.held_bytes + _JOB_BYTES
-        if infos and size > _REPLY_BYTES_MAX:
+        elements += _JOB_ELEMENTS + _ATTEMPT_ELEMENTS * len(job.attempts) + _PARENT_ELEMENTS * len(job.parents)
+        if infos and (size > _REPLY_BYTES_MAX or elements > _REPLY_ELEMENTS_MAX):
             return Jobs(infos, more=True)
         infos.append(machine.info(job))
     return Jobs(infos, more=more)
@@ -76,17 +78,23 @@ def matching(machine: Machine, wanted: Filter, before: int | None = None) -> Ite
     Raises:
         BadArguments: a state that does not exist.
     """
-    unknown = set(wanted.states) - set(STATES)
-    if unknown:
-        raise BadArguments(f"there is no state {min(unknown)!r}", hint="states: " + ", ".join(STATES))
+    check_states(wanted.states, STATES)
     return _matching(machine, wanted, before)
+
+
+def check_states(given: Iterable[str], known: Collection[str]) -> None:
+    """Raises BadArguments for a state that is not one of those."""
+    unknown = set(given) - set(known)
+    if unknown:
+        raise BadArguments(f"there is no state {min(unknown)!r}", hint="states: " + ", ".join(sorted(known)))
 
 
 def _matching(machine: Machine, wanted: Filter, before: int | None) -> Iterator[Job]:
     """The loop stands still meanwhile, so the common conditions are looked at without a call for each job."""
     jobs, states, queue = machine.state.jobs, frozenset(wanted.states or STATES), wanted.queue
-    others = wanted.ref is not None or wanted.since is not None or bool(wanted.tags)
-    for job_id in sorted(jobs, reverse=True):
+    others = any(one is not None for one in (wanted.ref, wanted.since, wanted.error)) or bool(wanted.tags)
+    ids = jobs if wanted.after is None else machine.state.dependencies.children.get(wanted.after, {})
+    for job_id in sorted(ids, reverse=True):
         job = jobs[job_id]
         if (
             job.state in states
@@ -102,10 +110,17 @@ def _matches(job: Job, wanted: Filter) -> bool:
         return False
     if wanted.since is not None and job.created_at < wanted.since:
         return False
+    if wanted.error is not None and not _erred(job, wanted.error.lower()):
+        return False
     if not wanted.tags:
         return True
     tags = job.tags
     return tags is not None and wanted.tags.items() <= tags.items()
+
+
+def _erred(job: Job, text: str) -> bool:
+    error = job.attempts[-1].error if job.attempts else None
+    return error is not None and (text in error.type.lower() or text in error.message.lower())
 
 
 def queues(machine: Machine) -> list[QueueStatus]:
@@ -125,10 +140,11 @@ def queues(machine: Machine) -> list[QueueStatus]:
                 running=queue.counts["running"],
                 queued=queue.counts["queued"],
                 scheduled=queue.counts["scheduled"],
+                blocked=queue.counts["blocked"],
             )
         )
     return found
 
 
 def any_open(counts: dict[str, int]) -> bool:
-    return bool(counts["running"] or counts["queued"] or counts["scheduled"])
+    return any(counts[state] for state in UNFINISHED)

@@ -56,10 +56,17 @@ class Sites:
         if self.stopping:
             return
         for name, spec in specs.items():
-            site = self.pools.setdefault(name, Site(spec))
+            self.pools.setdefault(name, Site(spec)).spec = spec
+            self.recycle(name, now)
+
+    def recycle(self, name: str, now: float) -> bool:
+        """Start a fresh executor for one pool; False if there is no such pool. While stopping nothing is started."""
+        site = self.pools.get(name)
+        if site is not None and not self.stopping:
             self._abandon(site)
-            site.spec, site.restart_s = spec, RESTART_FIRST_S
+            site.restart_s = RESTART_FIRST_S
             self._start(site, now)
+        return site is not None
 
     def mind_deadlines(self, now: float) -> None:
         """Give up executors that do not come up; start those whose time for another try has come."""

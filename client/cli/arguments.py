@@ -19,6 +19,7 @@ from .convert import convert, json_value
 from .exits import UsageError
 
 _NAMED = re.compile(r"([^\W\d]\w*)?(:=|=)(.*)\Z", re.DOTALL)
+_CLASS = re.compile(r"(?:\w+\.)*[A-Z]\w*\Z")
 _IDENTIFIER = re.compile(r"[^\W\d]\w*\Z")
 
 
@@ -39,7 +40,15 @@ def target(catalog: CatalogReply, words: Sequence[str]) -> Target:
         entry = _find(catalog, f"{ref}.{rest[0]}")
         if entry is not None:
             return Target(ref, rest[0], entry, rest[1:])
+        if _CLASS.match(ref) and not _names_something(catalog, ref):  # to be refused by its whole name
+            return Target(ref, rest[0], None, rest[1:])
     return Target(ref, None, _find(catalog, ref), rest)
+
+
+def _names_something(catalog: CatalogReply, ref: str) -> bool:
+    wanted = f".{ref}.".casefold()
+    known = (name for entry in catalog.entries for name in (*entry.aliases, *_full_names(entry)))
+    return any(wanted in f".{name}.".casefold() for name in known)
 
 
 def _find(catalog: CatalogReply, name: str) -> CatalogEntry | None:

@@ -82,9 +82,9 @@ class Context:
         Raises:
             InvalidConfig: there is none.
         """
-        from ...conf import loader
+        from ...conf import find
 
-        return loader.find_config(self.args.config, self.cwd, self.environ)
+        return find.find_config(self.args.config, self.cwd, self.environ)
 
     @property
     def loaded(self) -> Loaded:

@@ -1,30 +1,47 @@
-"""The JSON that jobctl prints: keys of each document. Times are RFC 3339 in UTC, durations ``_s``, sizes ``_bytes``.
+"""The JSON that jobctl prints, from what the supervisor said. Its shape is in ``shapes.py``.
 
-All keys are always present; a new key may be added, none changes its meaning under the same schema number.
+Times are RFC 3339 in UTC, durations ``_s``, sizes ``_bytes``.
 """
 
 from __future__ import annotations
 
-import base64
 import dataclasses
 import math
+from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from ...protocol import messages
 from ...protocol.errors import ProtocolError
 from ...protocol.job import AttemptInfo, ErrorInfo, JobInfo, utc
+from ...protocol.states import CANCELLED_ATTEMPT, OK, SCHEDULED
 from ..lines import LogLine
+
+if TYPE_CHECKING:
+    from . import shapes, shapes_told
 
 JOBS = "jobctl.jobs/1"
 SUBMITTED = "jobctl.submitted/1"
 CANCELLED = "jobctl.cancelled/1"
 RETRIED = "jobctl.retried/1"
+CHANGED = "jobctl.changed/1"
+REMOVED = "jobctl.removed/1"
+PRUNED = "jobctl.pruned/1"
+WHY = "jobctl.why/1"
 LOGS = "jobctl.logs/1"
 STATUS = "jobctl.status/1"
 PING = "jobctl.ping/1"
 CATALOG = "jobctl.catalog/1"
+QUEUE_MODE = "jobctl.queue-mode/1"
 QUEUES = "jobctl.queues/1"
+POOLS = "jobctl.pools/1"
+RECYCLED = "jobctl.recycled/1"
+STATS = "jobctl.stats/1"
+METRICS = "jobctl.metrics/1"
+TOP = "jobctl.top/1"
+CHECKS = "jobctl.checks/1"
+PROCESS = "jobctl.process/1"
+JOURNAL = "jobctl.journal/1"
 CONFIG = "jobctl.config/1"
 CHECKED = "jobctl.config-check/1"
 INIT = "jobctl.init/1"
@@ -32,7 +49,11 @@ UP = "jobctl.up/1"
 DOWN = "jobctl.down/1"
 RELOADED = "jobctl.reloaded/1"
 EVENTS = "jobctl.events/1"
+LOG_FORMAT = "jobctl.log-format/1"
+RETRIES = "jobctl.retries/1"
+MADE_JOB = "jobctl.made-job/1"
 
+_NO_FAILURE = (None, OK, CANCELLED_ATTEMPT)  # outcomes
 _INT_BITS_MAX = 10_000  # Python refuses to write much longer ones in decimal
 
 
@@ -51,6 +72,8 @@ def plain(value: Any) -> Any:
     if isinstance(value, float):
         return value if math.isfinite(value) else str(value)
     if isinstance(value, bytes):
+        import base64
+
         return {"base64": base64.b64encode(value).decode()}
     if isinstance(value, dict):
         return {str(key): plain(item) for key, item in value.items()}
@@ -76,7 +99,7 @@ def result(info: JobInfo) -> Any:
         return None
 
 
-def job(info: JobInfo) -> dict[str, Any]:
+def job(info: JobInfo) -> shapes.Job:
     args, kwargs = arguments(info)
     policy, retry = info.policy, info.policy.retry
     return {
@@ -85,6 +108,7 @@ def job(info: JobInfo) -> dict[str, Any]:
         "ref": info.ref,
         "name": info.name,
         "state": info.state,
+        "status": info.status,
         "queue": info.queue,
         "pool": info.pool,
         "priority": info.priority,
@@ -120,23 +144,50 @@ def job(info: JobInfo) -> dict[str, Any]:
         "key": info.key,
         "tags": dict(info.tags),
         "parent": info.parent,
-        "progress": _progress(info),
+        "parents": [{"id": one.id, "state": one.state} for one in info.parents],
+        "on_parent_failure": info.on_parent_failure,
+        "children_count": info.children_count,
+        "progress": progress(info),
         "attempts": [_attempt(item) for item in info.attempts],
         "durable": info.durable,
         "warnings": list(info.warnings),
     }
 
 
-def _progress(info: JobInfo) -> dict[str, Any] | None:
+def retry(info: JobInfo) -> dict[str, Any]:
+    """A row of the retry table."""
+    return {
+        "id": info.id,
+        "ref": info.ref,
+        "name": info.name,
+        "queue": info.queue,
+        "status": info.status,
+        "state": info.state,
+        "attempt": info.attempt,
+        "max_attempts": info.max_attempts,
+        "next_run_at": time(info.run_at) if info.state == SCHEDULED else None,
+        "last_error": last_error(info),
+    }
+
+
+def last_error(info: JobInfo) -> str | None:
+    """The message of the last error that is remembered, or in a word how that attempt ended; None if none failed."""
+    failed = next((one for one in reversed(info.attempts) if one.outcome not in _NO_FAILURE), None)
+    if failed is None or failed.error is None:
+        return failed.outcome if failed else None
+    return failed.error.message or failed.error.type
+
+
+def progress(info: JobInfo) -> shapes_told.Progress | None:
     said = info.progress
     return None if said is None else {"done": said.done, "total": said.total, "text": said.text, "at": time(said.at)}
 
 
-def _error(error: ErrorInfo | None) -> dict[str, Any] | None:
+def _error(error: ErrorInfo | None) -> shapes.Error | None:
     return None if error is None else {"type": error.type, "message": error.message, "traceback": error.traceback}
 
 
-def _attempt(attempt: AttemptInfo) -> dict[str, Any]:
+def _attempt(attempt: AttemptInfo) -> shapes.Attempt:
     usage = attempt.usage
     return {
         "number": attempt.number,
@@ -175,19 +226,23 @@ def output(job_id: int, reply: messages.LogReply, lines: list[dict[str, Any]]) -
     }
 
 
+def why(found: messages.Explanation) -> dict[str, Any]:
+    return {**dataclasses.asdict(found), "text": str(found)}
+
+
 def log_line(line: LogLine) -> dict[str, Any]:
     return {"at": time(line.at), "stream": line.stream, "level": line.level, "text": line.text}
 
 
-def status(reply: messages.SupervisorStatus) -> dict[str, Any]:
-    body = dataclasses.asdict(reply)
-    body["started_at"] = time(reply.started_at)
-    return body
+def fields(body: Mapping[str, object]) -> dict[str, Any]:
+    """A body that holds lists of messages, with those as the dicts that their shape stands for."""
+    return {key: list(map(dataclasses.asdict, cast(Any, items))) for key, items in body.items()}
 
 
-def catalog(reply: messages.CatalogReply) -> dict[str, Any]:
-    return plain({"jobs": [dataclasses.asdict(entry) for entry in reply.entries], **_problems(reply)})  # type: ignore[no-any-return]
+def status(reply: messages.SupervisorStatus) -> shapes.Status:
+    return cast("shapes.Status", {**dataclasses.asdict(reply), "started_at": time(reply.started_at)})
 
 
-def _problems(reply: messages.CatalogReply) -> dict[str, Any]:
-    return {"problems": [dataclasses.asdict(problem) for problem in reply.problems]}
+def catalog(reply: messages.CatalogReply) -> shapes.Catalog:
+    body = {"jobs": reply.entries, "problems": reply.problems}
+    return cast("shapes.Catalog", plain(fields(body)))

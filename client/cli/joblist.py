@@ -14,7 +14,10 @@ def print_jobs(context: Context, infos: Sequence[JobInfo], *, more: bool = False
     out, form = context.out, context.args.output
     if form == "text":
         now = context.now()
-        out.table(views.JOB_COLUMNS, [views.job_row(info, now) for info in infos])
+        rows = [views.job_row(info, now) for info in infos]
+        if getattr(context.args, "coarse", False):
+            rows = [[row[0], info.status, *row[2:]] for row, info in zip(rows, infos, strict=True)]
+        out.table(views.JOB_COLUMNS, rows)
     else:
         print_as_data(context, infos, more=more)
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 
+from . import documents
 from .context import Context
 
 
@@ -12,4 +14,9 @@ def run(verb: str, context: Context) -> int:
     """Run ``verb`` on the state directory of the config; gives the program's exit code."""
     context.out.flush()
     command = [sys.executable, "-P", "-m", "jobyard.supervisor.journal", verb, str(context.paths.state_dir)]
-    return subprocess.run(command, check=False).returncode
+    if context.args.output != "json" or verb == "dump":  # a dump is lines of JSON in any case
+        return subprocess.run(command, check=False).returncode
+    ended = subprocess.run([*command, "--json"], stdout=subprocess.PIPE, check=False)
+    if ended.stdout:
+        context.out.document(documents.JOURNAL, json.loads(ended.stdout))
+    return ended.returncode

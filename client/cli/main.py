@@ -5,17 +5,18 @@ The one place where exceptions end: no traceback reaches a user, unless JOBYARD_
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Sequence
-from importlib import import_module
 from pathlib import Path
+from typing import NoReturn
 
 from ...protocol.errors import JobyardError
 from . import exits, verbs
 from .context import Connect, Context, connect_to_supervisor
 from .exits import Internal, UsageError
-from .parsing import add_common, parse, parser_for, split_verb
+from .parsing import load, parse, split_verb
 from .render import Output, standard_output
 
 _USAGE = """usage: jobctl VERB [options] ...
@@ -24,6 +25,17 @@ Run functions in the background, each in a process of its own. jobctl alone is j
 """
 _FOOTER = """
 jobctl VERB --help explains a verb; jobctl --version prints the version."""
+
+
+def program() -> NoReturn:
+    """``jobctl`` as a process of its own.
+
+    It ends without the interpreter's tidying up, and begins without looking for garbage every 700 objects: either would
+    take longer than a request.
+    """
+    gc.set_threshold(50_000)
+    code = main()
+    os._exit(code)
 
 
 def main(argv: Sequence[str] | None = None, connect: Connect = connect_to_supervisor) -> int:
@@ -65,6 +77,11 @@ def _guarded(argv: list[str], out: Output, connect: Connect) -> int:
 
 
 def _run(argv: list[str], out: Output, connect: Connect) -> int:
+    if argv[:1] == ["__complete"]:
+        from . import complete
+
+        complete.run(argv[1:], out, connect)
+        return exits.OK
     name, rest = split_verb(argv)
     if name is None and ("--help" in rest or "-h" in rest):
         out.block(f"{_USAGE}\n{verbs.overview()}\n{_FOOTER}")
@@ -74,11 +91,7 @@ def _run(argv: list[str], out: Output, connect: Connect) -> int:
 
         out.line(f"jobyard {__version__}")
         return exits.OK
-    name = name or verbs.DEFAULT
-    verb = import_module(f".commands.{verbs.VERBS[name].module}", __package__)
-    parser = parser_for(name)
-    verb.add(parser)
-    add_common(parser)
+    verb, parser = load(name or verbs.DEFAULT)
     try:
         args = parse(parser, rest)
     except SystemExit:  # --help was printed

@@ -6,10 +6,12 @@ Owns argparse and its wording; what the words then mean is each verb's business.
 from __future__ import annotations
 
 import argparse
+import os
 import re
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import NoReturn, TypeVar
+from importlib import import_module
+from typing import Any, NoReturn, TypeVar
 
 from ...protocol.errors import BadArguments
 from ...protocol.options import nearest
@@ -17,11 +19,15 @@ from . import verbs
 from .exits import UsageError
 
 T = TypeVar("T")
+_HELP_CHARS_MIN = 40
 _VALUED = frozenset({"--config", "--env", "--set", "--socket", "--color", "-o", "--output"})
 
 
 class Parser(argparse.ArgumentParser):
     """argparse that raises ``UsageError`` instead of leaving the process, and guesses what a mistyped option meant."""
+
+    def has_option(self, option: str) -> bool:
+        return option in self._option_string_actions
 
     def error(self, message: str) -> NoReturn:
         unknown = re.search(r"unrecognized arguments: (--[\w-]+)", message)
@@ -31,13 +37,39 @@ class Parser(argparse.ArgumentParser):
         raise UsageError(message, hint=f"{self.prog} ... {guess}" if guess else f"{self.prog} --help")
 
 
+class _Formatter(argparse.RawDescriptionHelpFormatter):
+    """As wide as the terminal. argparse makes one for every option, and brings in shutil to ask how wide that is."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, width=max(_HELP_CHARS_MIN, _terminal_chars() - 2))
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        """Paragraphs are wrapped; what is indented, such as examples, and the line above it stay as they are."""
+        import textwrap
+
+        paragraphs = [
+            paragraph if "\n " in paragraph else textwrap.fill(paragraph, width) for paragraph in text.split("\n\n")
+        ]
+        return super()._fill_text("\n\n".join(paragraphs), width, indent)
+
+
+def _terminal_chars() -> int:
+    given = os.environ.get("COLUMNS", "")
+    if given.isascii() and given.isdigit() and int(given):
+        return int(given)
+    try:
+        return os.get_terminal_size(1).columns or 80
+    except (OSError, ValueError):
+        return 80
+
+
 def split_verb(argv: Sequence[str]) -> tuple[str | None, list[str]]:
     """The verb (None if there is none) and all the other words.
 
     Raises:
         UsageError: no such verb.
     """
-    for index in _positionals(argv):
+    for index in positionals(argv):
         name = argv[index]
         rest = [*argv[:index], *argv[index + 1 :]]
         if name in verbs.NOUNS:
@@ -50,7 +82,7 @@ def split_verb(argv: Sequence[str]) -> tuple[str | None, list[str]]:
 
 def _noun_verb(noun: str, rest: list[str], start: int) -> tuple[str | None, list[str]]:
     known = [name for name in verbs.VERBS if name.startswith(f"{noun} ")]
-    for index in _positionals(rest):
+    for index in positionals(rest):
         if index >= start:
             name = f"{noun} {rest[index]}"
             if name not in verbs.VERBS:
@@ -66,7 +98,7 @@ def _no_such_verb(name: str, known: Sequence[str] | dict[str, verbs.Verb]) -> Us
     return UsageError(f"there is no verb {name!r}", hint=f"jobctl {guess}" if guess else "jobctl --help")
 
 
-def _positionals(argv: Sequence[str]) -> list[int]:
+def positionals(argv: Sequence[str]) -> list[int]:
     """Where the words are that are neither an option nor the value of one."""
     found: list[int] = []
     skip = False
@@ -82,19 +114,27 @@ def _positionals(argv: Sequence[str]) -> list[int]:
     return found
 
 
-def parser_for(name: str) -> Parser:
-    return Parser(
+def load(name: str) -> tuple[Any, Parser]:
+    """The module of a verb, which has ``add`` and ``run``, and the whole parser of its command line."""
+    verb = import_module(f".commands.{verbs.VERBS[name].module}", __package__)
+    parser = Parser(
         prog=f"jobctl {name}",
         description=verbs.VERBS[name].summary,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=_Formatter,
         allow_abbrev=False,
     )
+    verb.add(parser)
+    add_common(parser)
+    return verb, parser
 
 
 def add_common(parser: Parser) -> None:
     """The options of every verb, last because they matter least."""
     common = parser.add_argument_group("options of every verb")
-    common.add_argument("--config", metavar="FILE", help="the config file (default: the nearest jobyard.toml upward)")
+    if not parser.has_option("--config"):
+        common.add_argument(
+            "--config", metavar="FILE", help="the config file (default: the nearest jobyard.toml upward)"
+        )
     common.add_argument(
         "--env", metavar="NAME", help='the environment whose [env.NAME] sections apply (default: "local")'
     )
@@ -118,7 +158,7 @@ def add_output(parser: argparse.ArgumentParser) -> None:
 
 
 def add_ids(parser: argparse.ArgumentParser, *, required: bool = False) -> None:
-    parser.add_argument("ids", metavar="ID", nargs="+" if required else "*", help="42, 40-45, 40,42 or last")
+    parser.add_argument("ids", metavar="ID", nargs="+" if required else "*", help="42, 40-45, 40,42, last or last:3")
 
 
 def add_ids_or_filters(parser: argparse.ArgumentParser, everything: str) -> None:
@@ -135,8 +175,17 @@ def add_filters(parser: argparse.ArgumentParser, everything: str, title: str = "
     group.add_argument("--queue", metavar="QUEUE", help="of this queue")
     group.add_argument("--job", metavar="JOB", help="of this function or alias")
     group.add_argument("--tag", metavar="KEY=VALUE", action="append", default=[], help="with this tag; may be repeated")
+    group.add_argument("--after", metavar="ID", type=int, help="that wait or waited for this job")
     group.add_argument("--since", metavar="WHEN", help='created since then: "2h", or a time such as 2026-10-01T12:00')
+    group.add_argument(
+        "--error", metavar="TEXT", help="whose last attempt raised an error with this in type or message"
+    )
     group.add_argument("--all", action="store_true", help=everything)
+
+
+def add_yes(parser: argparse.ArgumentParser, deed: str) -> None:
+    """``--yes`` for verbs that do something to many jobs; ``deed`` as in "jobs are cancelled"."""
+    parser.add_argument("--yes", action="store_true", help=f"do not ask before {deed} by filters")
 
 
 def parse(parser: Parser, argv: Sequence[str]) -> argparse.Namespace:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import argparse
+from typing import TYPE_CHECKING
 
 from ...protocol import messages
 from . import documents, exits
 from .context import Context
+
+if TYPE_CHECKING:
+    from . import shapes
 
 
 def add(parser: argparse.ArgumentParser, about: str, examples: str) -> None:
@@ -18,7 +22,8 @@ def add(parser: argparse.ArgumentParser, about: str, examples: str) -> None:
 def run(args: argparse.Namespace, context: Context, mode: str) -> int:
     reply: messages.QueuesSet = context.request(messages.SetQueue(mode, args.queue))
     if args.output == "json":
-        context.out.document(documents.QUEUES, {"mode": mode, "queues": reply.queues})
+        body: shapes.QueueMode = {"mode": mode, "queues": reply.queues}
+        context.out.document(documents.QUEUE_MODE, body)
     else:
         for queue in reply.queues:
             context.out.line(f"{queue}: {mode}")

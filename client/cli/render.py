@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -17,33 +16,10 @@ from types import MappingProxyType
 from typing import Any, Literal, NamedTuple, TextIO
 
 from ...protocol.errors import JobyardError
+from ...protocol.text import clean as clean
 
-# C0 and C1 controls, DEL, line and paragraph separators, direction controls, invisible tags, lone surrogates.
-_HOSTILE = re.compile(
-    "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\U000e0000-\U000e007f\ud800-\udfff]"
-)
-_NAMED = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 _GAP = "  "
 _GIVING_CHARS_MIN = 20  # with less room the column that gives way would be a ribbon of letters
-
-
-def clean(text: str, keep: str = "") -> str:
-    """``text`` with every character that could move a cursor, change a direction or forge a line made visible.
-
-    Args:
-        text: anything.
-        keep: control characters to leave alone: "\\n\\t" for text of many lines.
-    """
-    return _HOSTILE.sub(lambda found: found[0] if found[0] in keep else _escape(found[0]), text)
-
-
-def _escape(char: str) -> str:
-    code = ord(char)
-    if char in _NAMED:
-        return _NAMED[char]
-    if code <= 0xFF:
-        return f"\\x{code:02x}"
-    return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"
 
 
 def clean_lines(text: str) -> str:
@@ -73,6 +49,18 @@ def duration(seconds: float | None) -> str:
     if hours < 24:
         return f"{hours}h {minutes:02d}m"
     return f"{hours // 24}d {hours % 24}h"
+
+
+def brief(seconds: float | None) -> str:
+    """A duration in a few characters, for tables that hold many: "5ms", "1.2s", "3m", "2.5h", "4d"."""
+    if seconds is None:
+        return "-"
+    if seconds < 1:
+        return f"{1000 * seconds:.0f}ms"
+    for limit, unit_s, unit in ((60, 1, "s"), (3600, 60, "m"), (86400, 3600, "h")):
+        if seconds < limit:
+            return f"{seconds / unit_s:.3g}{unit}"
+    return f"{seconds / 86400:.3g}d"
 
 
 def size(count: int | None) -> str:
@@ -156,11 +144,11 @@ class Output:
             self.stderr.write(clean_lines(text) + "\n")
             self.stderr.flush()
 
-    def document(self, schema: str, body: dict[str, Any]) -> None:
+    def document(self, schema: str, body: Mapping[str, object]) -> None:
         """The one JSON value that a command prints."""
         self.stdout.write(json.dumps({"schema": schema, **body}, allow_nan=False) + "\n")
 
-    def json_line(self, value: dict[str, Any]) -> None:
+    def json_line(self, value: Mapping[str, object]) -> None:
         self.stdout.write(json.dumps(value, allow_nan=False) + "\n")
 
     def table(self, columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:

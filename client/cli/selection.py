@@ -1,23 +1,27 @@
-"""Which jobs a command is about: ids (``42``, ``40-45``, ``40,42``, ``last``) and filters, as requests."""
+"""Which jobs a command is about: ids (``42``, ``40-45``, ``40,42``, ``last:3``) and filters, as requests."""
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 
 from ...protocol import messages, states
 from ...protocol.errors import BadArguments, JobNotFound
 from ...protocol.job import JobInfo
 from ...protocol.options import duration, nearest_hint
+from .confirm import confirm
 from .context import Context
 from .exits import UsageError
 from .parsing import key_values, wall_time
+from .render import counted
 
 IDS_MAX = 10_000
 _RANGE = re.compile(r"(\d{1,18})-(\d{1,18})\Z")
-_HINT = "write 42, 40-45, 40,42 or last"
+_LAST = re.compile(r"last(?::([1-9]\d{0,17}))?\Z", re.ASCII)
+_HINT = "write 42, 40-45, 40,42, last or last:3"
 
 
 def ids(context: Context, words: Sequence[str]) -> list[int]:
@@ -36,11 +40,8 @@ def ids(context: Context, words: Sequence[str]) -> list[int]:
 
 
 def _named(context: Context, word: str) -> list[int]:
-    if word == "last":
-        newest: messages.Jobs = context.request(messages.List(limit=1))
-        if not newest.jobs:
-            raise JobNotFound("there is no last job: none was submitted yet")
-        return [newest.jobs[0].id]
+    if last := _LAST.match(word):
+        return _newest(context, int(last[1] or 1))
     if re.fullmatch(r"\d{1,18}", word, re.ASCII):
         return [int(word)]
     found = _RANGE.match(word)
@@ -59,6 +60,17 @@ def _named(context: Context, word: str) -> list[int]:
     return inside
 
 
+def _newest(context: Context, count: int) -> list[int]:
+    """The ids of the last ``count`` jobs, or of all if there are fewer, in the order in which they were submitted."""
+    if count > IDS_MAX:
+        raise UsageError(f"last:{count} names more than {IDS_MAX:,} jobs", hint="use filters such as --since")
+    pages_of = pages(context, messages.Filter(), limit=min(count, messages.LIST_JOBS_MAX))
+    found = [info.id for info in itertools.islice(pages_of, count)]
+    if not found:
+        raise JobNotFound("there is no last job: none was submitted yet")
+    return found[::-1]
+
+
 def _range(context: Context, low: int, high: int) -> list[int]:
     inside: list[int] = []
     for info in pages(context, messages.Filter(), before=high + 1):
@@ -68,21 +80,25 @@ def _range(context: Context, low: int, high: int) -> list[int]:
     return inside[::-1]
 
 
-def pages(context: Context, chosen: messages.Filter, before: int | None = None) -> Iterator[JobInfo]:
-    """All jobs that match, newest first, asked for a page at a time."""
+def pages(
+    context: Context, chosen: messages.Filter, before: int | None = None, limit: int | None = None
+) -> Iterator[JobInfo]:
+    """All jobs that match, newest first, asked for a page at a time, of ``limit`` jobs or as many as one may have."""
     while True:
-        reply: messages.Jobs = context.request(messages.List(chosen, messages.LIST_JOBS_MAX, before))
+        reply: messages.Jobs = context.request(messages.List(chosen, limit or messages.LIST_JOBS_MAX, before))
         yield from reply.jobs
         if not reply.more or not reply.jobs:
             return
         before = reply.jobs[-1].id
 
 
-def infos(context: Context, args: argparse.Namespace, *, unfinished: bool = False) -> list[JobInfo]:
+def infos(
+    context: Context, args: argparse.Namespace, *, among: Collection[str] = frozenset(states.STATES)
+) -> list[JobInfo]:
     """The jobs that ids or filters name.
 
     Args:
-        unfinished: filters that say nothing of states mean those that are not finished.
+        among: filters that say nothing of states mean these.
 
     Raises:
         UsageError: neither ids nor filters, or both.
@@ -94,9 +110,25 @@ def infos(context: Context, args: argparse.Namespace, *, unfinished: bool = Fals
         return named(context, ids(context, args.ids))
     if chosen is None:
         raise UsageError("no job is named", hint=f"{_HINT}, or a filter such as --state failed")
-    if unfinished and not chosen.states:
-        chosen = replace(chosen, states=sorted(states.UNFINISHED))
+    if not chosen.states and len(among) < len(states.STATES):
+        chosen = replace(chosen, states=sorted(among))
     return list(pages(context, chosen))
+
+
+def chosen_ids(
+    context: Context,
+    args: argparse.Namespace,
+    *,
+    among: Collection[str] = frozenset(states.STATES),
+    deed: str | None = None,
+) -> list[int]:
+    """As ``infos``, but their ids; ``deed`` ("cancel") is asked about before it is done to what filters chose."""
+    if args.ids and filters(args, context.now()) is None:
+        return ids(context, args.ids)
+    found = [info.id for info in infos(context, args, among=among)]
+    if found and deed:
+        confirm(context, f"{deed} {counted(len(found), 'job')}")
+    return found
 
 
 def named(context: Context, wanted: Sequence[int]) -> list[JobInfo]:
@@ -114,14 +146,23 @@ def filters(args: argparse.Namespace, now: float) -> messages.Filter | None:
     Raises:
         UsageError: an unknown state, a malformed tag or time.
     """
-    names = [name.strip().lower() for word in args.state for name in word.split(",")]
-    for name in names:
-        if name not in states.STATES:
-            raise UsageError(f"there is no state {name!r}", hint=nearest_hint(name, states.STATES))
+    names = states_given(args.state, states.STATES)
     tags = key_values(args.tag, "--tag")
-    if not (names or args.queue or args.job or tags or args.since or args.all):
+    if args.error == "":
+        raise UsageError("--error '' is no text to look for", hint="--state failed for every job that failed")
+    if not (names or args.queue or args.job or tags or args.since or args.error or args.after or args.all):
         return None
-    return messages.Filter(names, args.queue, args.job, tags, since(args.since, now) if args.since else None)
+    created = since(args.since, now) if args.since else None
+    return messages.Filter(names, args.queue, args.job, tags, created, args.error, args.after)
+
+
+def states_given(words: Sequence[str], known: Sequence[str]) -> list[str]:
+    """The states in words such as "failed,cancelled"; raises UsageError for one that is not known."""
+    names = [name.strip().lower() for word in words for name in word.split(",")]
+    for name in names:
+        if name not in known:
+            raise UsageError(f"there is no state {name!r}", hint=nearest_hint(name, known))
+    return names
 
 
 def since(text: str, now: float) -> float:

@@ -9,7 +9,7 @@ from typing import Any
 from ...protocol import messages, options
 from ...protocol.codec import pack_arguments
 from ...protocol.ids import new_uid
-from . import arguments
+from . import arguments, selection
 from .context import Context
 from .exits import UsageError
 from .parsing import key_values, option_value, wall_time
@@ -47,6 +47,10 @@ def add(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--on-duplicate", metavar="WHAT", help="return, raise or replace, when the key is taken")
     group.add_argument("--tag", metavar="KEY=VALUE", action="append", default=[], help="a tag; may be repeated")
     group.add_argument("--expires", metavar="TIME", help="cancel it if it has not started by then")
+    group.add_argument("--after", metavar="ID", action="append", default=[], help="wait until this job has ended")
+    group.add_argument(
+        "--on-parent-failure", metavar="WHAT", help="then cancel it (the default), or run it all the same"
+    )
 
 
 def send(context: Context, args: argparse.Namespace) -> messages.Accepted:
@@ -56,6 +60,8 @@ def send(context: Context, args: argparse.Namespace) -> messages.Accepted:
         JobyardError: a bad option or argument, or what the supervisor answered.
     """
     chosen = job_options(args)
+    if args.after:
+        chosen["after"] = selection.ids(context, args.after)
     catalog: messages.CatalogReply = context.request(messages.Catalog())
     target = arguments.target(catalog, args.words)
     positional, named = arguments.read(target.words, target.entry, sys.stdin.buffer)
@@ -94,6 +100,7 @@ def job_options(args: argparse.Namespace) -> dict[str, Any]:
         "on_duplicate": args.on_duplicate,
         "tags": key_values(args.tag, "--tag") or None,
         "expires": args.expires,
+        "on_parent_failure": args.on_parent_failure,
     }
     return options.parse(options.ALL_OPTIONS, {name: value for name, value in given.items() if value is not None})
 

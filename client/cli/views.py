@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from ...protocol import messages, states
 from ...protocol.errors import ProtocolError
-from ...protocol.job import AttemptInfo, ErrorInfo, JobInfo, Policy
+from ...protocol.job import AttemptInfo, ErrorInfo, JobInfo, Parent, Policy
 from . import documents
 from .render import Column, counted, duration, indent, moment, plain_table, short_moment, size
 
 VALUE_CHARS_MAX = 2000  # of an argument or a result; --json has all of it
 NOTE_CHARS_MAX = 100
 REASON_CHARS_MAX = 500
+FAMILY_SHOWN = 5
 _STOPPED = (states.TIMEOUT, states.STALLED, states.CANCELLED_ATTEMPT)  # asked to, and killed if that did not help
 
 STATE_STYLES = {
@@ -58,6 +60,23 @@ def job_row(info: JobInfo, now: float) -> list[str]:
     ]
 
 
+RETRY_COLUMNS = (
+    Column("ID", right=True),
+    Column("JOB"),
+    Column("STATUS", styles={"running": "cyan", "completed": "green", "failed": "bold red"}),
+    Column("ATTEMPT", right=True),
+    Column("NEXT"),
+    Column("LAST ERROR"),
+)
+
+
+def retry_row(info: JobInfo, now: float) -> list[str]:
+    """Attempts as they are counted: those that were lost or put off are left out."""
+    due = f"in {duration(max(0.0, info.run_at - now))}" if info.state == states.SCHEDULED else "-"
+    said = (documents.last_error(info) or "").strip().partition("\n")[0]
+    return [str(info.id), info.ref, info.status, tries(info), due, _shorten(said, NOTE_CHARS_MAX)]
+
+
 def tries(info: JobInfo) -> str:
     """Which of its attempts a job is at; those that do not count (lost, put off) are left out."""
     return f"{info.spent + (info.state == states.RUNNING)}/{info.max_attempts}"
@@ -75,6 +94,8 @@ def note(info: JobInfo, now: float) -> str:
     if info.state == states.SCHEDULED:
         due = f"in {duration(max(0.0, info.run_at - now))}"
         return f"again {due}, after: {outcome(last, info.policy)}" if last else f"starts {due}"
+    if info.state == states.BLOCKED:
+        return f"waits for {_family([one for one in info.parents if one.state not in states.FINISHED])}"
     if info.state == states.FAILED:
         return outcome(last, info.policy) if last else info.reason or ""
     return info.reason or "" if info.state == states.CANCELLED else ""
@@ -123,8 +144,19 @@ def _error(error: ErrorInfo) -> str:
     return f"{kind}: {first}" if first else kind
 
 
-def job_details(info: JobInfo, now: float) -> str:
-    """Everything that is known about one job."""
+def _family(members: Sequence[Parent | JobInfo], count: int = 0) -> str:
+    """Jobs with their states, the first of them where there are many; ``count`` is how many there are in all."""
+    shown = [f"{one.id} ({one.state})" for one in members[:FAMILY_SHOWN]]
+    rest = max(count, len(members)) - len(shown)
+    return ", ".join(shown) + (f" and {rest} more" if rest else "")
+
+
+def _anyway(info: JobInfo) -> str:
+    return "; runs however they end" if info.parents and info.on_parent_failure == "run" else ""
+
+
+def job_details(info: JobInfo, now: float, children: Sequence[JobInfo] = ()) -> str:
+    """Everything that is known about one job; ``children`` are the first of those that wait or waited for it."""
     facts = [
         ("job", info.ref if info.name == info.ref else f"{info.ref}  ({info.name})"),
         ("arguments", call(info)),
@@ -143,6 +175,8 @@ def job_details(info: JobInfo, now: float) -> str:
         ("key", info.key or ""),
         ("tags", ", ".join(f"{key}={value}" for key, value in info.tags.items())),
         ("parent", str(info.parent) if info.parent else ""),
+        ("after", _family(info.parents) + _anyway(info)),
+        ("needed by", _family(children, info.children_count)),
         ("progress", progress(info)),
         ("note", note(info, now) if info.state != states.RUNNING or info.cancel_requested else ""),
         *(("warning", text) for text in info.warnings),
@@ -228,6 +262,7 @@ QUEUE_COLUMNS = (
     Column("RUNNING", right=True),
     Column("QUEUED", right=True),
     Column("SCHEDULED", right=True),
+    Column("BLOCKED", right=True),
 )
 POOL_COLUMNS = (
     Column("POOL"),
@@ -262,7 +297,8 @@ def status_head(reply: messages.SupervisorStatus, now: float) -> str:
 
 def queue_row(queue: messages.QueueStatus) -> list[str]:
     limit = "-" if queue.concurrency is None else str(queue.concurrency)
-    return [queue.name, queue.mode, queue.pool, limit, str(queue.running), str(queue.queued), str(queue.scheduled)]
+    counts = (queue.running, queue.queued, queue.scheduled, queue.blocked)
+    return [queue.name, queue.mode, queue.pool, limit, *map(str, counts)]
 
 
 def pool_row(pool: messages.PoolStatus) -> list[str]:

@@ -67,6 +67,7 @@ def order(job: Job) -> Order:
         grace_s=policy.grace_s,
         tags=job.tags,
         queue=job.queue,
+        parents={parent_id: ended for parent_id, ended in job.parents.items() if ended is not None},
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ...protocol.states import FINISHED, QUEUED, RUNNING, SCHEDULED, STATES
+from ...protocol.states import BLOCKED, FINISHED, QUEUED, RUNNING, SCHEDULED, STATES
 from .state import State
 
 
@@ -11,6 +11,7 @@ def check(state: State) -> None:
     _check_jobs(state)
     _check_counts(state)
     _check_indexes(state)
+    _check_dependencies(state)
 
 
 def _check_jobs(state: State) -> None:
@@ -20,7 +21,7 @@ def _check_jobs(state: State) -> None:
         assert (job.child is not None) == (job.state == RUNNING), f"{name}: a child while {job.state}"
         assert (job.finished_at is not None) == (job.state in FINISHED), f"{name}: finished_at while {job.state}"
         assert job.result is None or job.state == "succeeded", f"{name}: a result while {job.state}"
-        assert job.due_boot is None or job.state == SCHEDULED, f"{name}: due while {job.state}"
+        assert job.due_boot is None or job.state in (SCHEDULED, BLOCKED), f"{name}: due while {job.state}"
         assert job.spent <= job.policy.retry.max_attempts, f"{name}: spent {job.spent}"
         assert job.id <= state.last_id, f"{name}: over the last id {state.last_id}"
         last = job.attempts[-1] if job.attempts else None
@@ -58,3 +59,27 @@ def _check_indexes(state: State) -> None:
         top = queue.heap.top()
         queued = [(-job.priority, job.id) for job in state.jobs.values() if job.state == QUEUED and job.queue == name]
         assert top == min(queued, default=None), f"queue {name}: its heap begins with {top}"
+
+
+def _check_dependencies(state: State) -> None:
+    children: dict[int, set[int]] = {}
+    settled = set()
+    for job in state.jobs.values():
+        name = f"job {job.id}"
+        assert job.state != BLOCKED or job.parents, f"{name}: blocked by nothing"
+        for parent_id, ended in job.parents.items():
+            children.setdefault(parent_id, set()).add(job.id)
+            parent = state.jobs.get(parent_id)
+            open_parent = parent is not None and parent.state not in FINISHED
+            assert parent_id < job.id, f"{name}: waits for {parent_id}, which is younger"
+            assert ended in FINISHED or open_parent, f"{name}: waits for {parent_id}, which will not end"
+            assert ended is None or job.state != BLOCKED or not open_parent, f"{name}: {parent_id} has not {ended}"
+        failed = job.failed_parent
+        assert failed is None or job.on_parent_failure == "cancel", f"{name}: would run after {failed}"
+        if job.state == BLOCKED and (failed is not None or all(job.parents.values())):
+            settled.add(job.id)
+        assert job.attempt or failed is None or job.state in (BLOCKED, "cancelled"), (
+            f"{name}: {job.state} after {failed}"
+        )
+    assert {one: set(several) for one, several in state.dependencies.children.items()} == children
+    assert set(state.dependencies.settled) == settled

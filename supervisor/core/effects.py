@@ -39,6 +39,7 @@ class Order:
     grace_s: float = 10.0
     tags: dict[str, str] | None = None
     queue: str = "default"
+    parents: dict[int, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

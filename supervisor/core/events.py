@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from ...protocol.job import ErrorInfo, Policy, Progress, Usage
@@ -47,6 +47,8 @@ class Wanted:
     tags: dict[str, str] | None = None
     parent: int | None = None
     resent: bool = False
+    after: list[int] = field(default_factory=list)
+    on_parent_failure: str = "cancel"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,37 @@ class RetryAsked:
     token: Any
     id: int
     by: str
+
+
+@dataclass(frozen=True, slots=True)
+class SetAsked:
+    """``limited`` tells a ``timeout_s`` of None from none given; None elsewhere is not given."""
+
+    token: Any
+    ids: list[int]
+    by: str
+    priority: int | None = None
+    queue: str | None = None
+    delay_s: float | None = None
+    at: float | None = None
+    limited: bool = False
+    timeout_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveAsked:
+    token: Any
+    ids: list[int]
+
+
+@dataclass(frozen=True, slots=True)
+class PruneAsked:
+    """Without ``older_s`` and ``states``: what is over the limits."""
+
+    token: Any
+    older_s: float | None = None
+    states: list[str] = field(default_factory=list)
+    dry_run: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,6 +259,9 @@ Event = (
     | SubmitAsked
     | CancelAsked
     | RetryAsked
+    | SetAsked
+    | RemoveAsked
+    | PruneAsked
     | QueueSetAsked
     | StopAsked
     | ZygoteUp

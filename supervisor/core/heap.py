@@ -33,6 +33,17 @@ class PriorityHeap:
             heapq.heappop(items)
         return None
 
+    def count_before(self, priority: int, job_id: int, limit: int) -> int:
+        """How many that stand come before this one, counted up to ``limit``."""
+        place = (-priority, job_id)
+        found: set[tuple[int, int]] = set()
+        for entry in self._items:
+            if entry < place and self._stands(entry[1], -entry[0]):
+                found.add(entry)
+                if len(found) >= limit:
+                    break
+        return len(found)
+
     def tidy(self) -> None:
         """Drop what no longer stands, wherever it is: behind a first entry that stays, it would pile up."""
         self._items = list({entry for entry in self._items if self._stands(entry[1], -entry[0])})

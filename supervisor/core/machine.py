@@ -9,24 +9,24 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import assert_never
 
-from ...protocol.errors import DuplicateJob, JobNotFound, WrongState
+from ...protocol.errors import DuplicateJob, WrongState
 from ...protocol.job import JobInfo, Progress
+from ...protocol.messages import CHANGE_JOBS_MAX, QueuesSet, Stopping
 from ...protocol.messages import Cancelled as CancelledReply
-from ...protocol.messages import QueuesSet, Stopping
 from ...protocol.messages import Requeued as RequeuedReply
-from ...protocol.notices import PRUNED, QUEUE_KINDS
-from ...protocol.states import FINISHED, QUEUED, RUNNING, SCHEDULED
-from . import attempts, submit
+from ...protocol.notices import QUEUE_KINDS
+from ...protocol.states import FINISHED, RUNNING, SCHEDULED, WAITING
+from . import attempts, submit, unblock, upkeep
 from . import events as e
 from .effects import Effects, Stopped
 from .pools import Pools, queue_mode
-from .records import Began, Cancelled, CancelRequested, Promoted, Pruned, QueueSet, Requeued
+from .records import Began, Cancelled, CancelRequested, Promoted, QueueSet, Requeued
 from .rules import QueueRule, Rules
 from .state import Job, State
-from .timers import EXPIRE, HOLD, PROMOTE, PRUNE, Timers
-from .turn import Turn, describe
+from .timers import EXPIRE, HOLD, MORE, PROMOTE, Timers
+from .turn import Turn, describe, due_at, no_such_job
 
-PRUNE_BATCH = 500
+UNBLOCK_BATCH = 500
 TIMERS_PER_JOB, TIMERS_SLACK = 4, 10_000
 
 
@@ -61,11 +61,13 @@ class Machine:
         for event in events:
             self._decide(turn, event)
         self._due(turn)
+        self._unblock(turn)
         if self.stopping is None:
             self.pools.dispatch(turn)
         else:
             self._stop(turn)
-        self._prune(turn)
+        if upkeep.prune_over_limits(turn):
+            self._go_on(turn)
         return turn.effects
 
     def wake_at(self) -> float | None:
@@ -75,7 +77,7 @@ class Machine:
     def info(self, job: Job) -> JobInfo:
         """A job as clients see it."""
         rule = self.rules.queues.get(job.queue)
-        info = describe(job, rule.pool if rule else "")
+        info = describe(self.state, job, rule.pool if rule else "")
         progress = self.progress.get(job.id)
         if progress is not None:
             object.__setattr__(info, "progress", progress)
@@ -93,6 +95,13 @@ class Machine:
                 self._cancel(turn, event)
             case e.RetryAsked():
                 self._retry(turn, event)
+            case e.SetAsked():
+                for job in upkeep.decide_set(turn, event):
+                    self._arm(job, turn.now)
+            case e.RemoveAsked():
+                upkeep.decide_remove(turn, event)
+            case e.PruneAsked():
+                upkeep.decide_prune(turn, event, CHANGE_JOBS_MAX)
             case e.QueueSetAsked():
                 self._set_queues(turn, event)
             case e.StopAsked():
@@ -126,7 +135,7 @@ class Machine:
     def _cancel(self, turn: Turn, event: e.CancelAsked) -> None:
         unknown = [job_id for job_id in event.ids if job_id not in self.state.jobs]
         if unknown:
-            turn.reply(event.token, JobNotFound(f"there is no job {unknown[0]}", details={"id": unknown[0]}))
+            turn.reply(event.token, no_such_job(self.state, unknown[0]))
             return
         waiting, finished = [], []
         for job in (self.state.jobs[job_id] for job_id in dict.fromkeys(event.ids)):
@@ -151,7 +160,7 @@ class Machine:
     def _retry(self, turn: Turn, event: e.RetryAsked) -> None:
         job = self.state.jobs.get(event.id)
         if job is None:
-            turn.reply(event.token, JobNotFound(f"there is no job {event.id}", details={"id": event.id}))
+            turn.reply(event.token, no_such_job(self.state, event.id))
         elif job.state not in FINISHED:
             turn.reply(event.token, WrongState(f"job {job.id} is {job.state}; only a finished job can be retried"))
         elif job.key is not None and job.key in self.state.keys:
@@ -199,8 +208,8 @@ class Machine:
 
     def _arm(self, job: Job, now: e.Now) -> None:
         if job.state == SCHEDULED:
-            self.timers.add(_due_at(job, now), PROMOTE, job.id)
-        if job.expires_at is not None and job.state in (SCHEDULED, QUEUED) and job.attempt == 0:
+            self.timers.add(due_at(job, now), PROMOTE, job.id)
+        if job.expires_at is not None and job.state in WAITING and job.attempt == 0:
             self.timers.add(now.boot + (job.expires_at - now.wall), EXPIRE, job.id)
 
     def _rearm(self, now: e.Now) -> None:
@@ -214,7 +223,8 @@ class Machine:
     def _due(self, turn: Turn) -> None:
         if len(self.timers) > TIMERS_PER_JOB * self.state.unfinished_count + TIMERS_SLACK:
             self._rearm(turn.now)  # most of them belong to jobs that are over
-        promoted, expired = [], []
+        promoted: dict[int, None] = {}  # a job whose time was changed may have several deadlines
+        expired: dict[int, None] = {}
         for kind, subject in self.timers.due(turn.now.boot):
             if kind == HOLD:
                 self.pools.release(str(subject))
@@ -222,22 +232,28 @@ class Machine:
             job = self.state.jobs.get(int(subject))
             if job is None:
                 continue
-            if kind == PROMOTE and job.state == SCHEDULED and _due_at(job, turn.now) <= turn.now.boot:
-                promoted.append(job.id)
-            elif (
-                kind == EXPIRE and job.state in (SCHEDULED, QUEUED) and job.attempt == 0 and job.expires_at is not None
-            ):
-                expired.append(job.id)
+            if kind == PROMOTE and job.state == SCHEDULED and due_at(job, turn.now) <= turn.now.boot:
+                promoted[job.id] = None
+            elif kind == EXPIRE and job.state in WAITING and job.attempt == 0 and job.expires_at is not None:
+                expired[job.id] = None
         if expired:
-            gone = set(expired)
-            promoted = [job_id for job_id in promoted if job_id not in gone]
-            turn.record(Cancelled(expired, turn.now.wall, "jobyard", "expired before it could start"))
+            turn.record(Cancelled(list(expired), turn.now.wall, "jobyard", "expired before it could start"))
             for job_id in expired:
                 turn.notify(self.state.jobs[job_id], "cancelled")
-        if promoted:
-            turn.record(Promoted(promoted))
+        if due := [job_id for job_id in promoted if job_id not in expired]:
+            turn.record(Promoted(due))
 
-    # -- stopping, pruning ---------------------------------------------------------------------------------------------
+    def _unblock(self, turn: Turn) -> None:
+        for job in unblock.decide_unblock(turn, UNBLOCK_BATCH):
+            self._arm(job, turn.now)
+        if self.state.dependencies.settled:
+            self._go_on(turn)
+
+    def _go_on(self, turn: Turn) -> None:
+        """There is more to do than one step may: take the next one at once."""
+        self.timers.add(turn.now.boot, MORE, 0)
+
+    # -- stopping ------------------------------------------------------------------------------------------------------
 
     def _stop_asked(self, turn: Turn, event: e.StopAsked) -> None:
         self.stopping = "now" if event.mode == "now" or self.stopping == "now" else "wait"
@@ -253,25 +269,3 @@ class Machine:
         if not self._stopped and all(zygote in self.pools.unfenced for zygote, _ in self.state.children):
             self._stopped = True
             turn.durable(Stopped())
-
-    def _prune(self, turn: Turn) -> None:
-        limits, state = self.rules.limits, self.state
-        if len(state.finished) <= limits.finished_jobs and state.finished_bytes <= limits.finished_bytes:
-            return
-        ids: list[int] = []
-        count, size = len(state.finished), state.finished_bytes
-        for job_id in state.finished:
-            if (count <= limits.finished_jobs and size <= limits.finished_bytes) or len(ids) >= PRUNE_BATCH:
-                break
-            ids.append(job_id)
-            count -= 1
-            size -= state.jobs[job_id].held_bytes
-        turn.record(Pruned(ids))
-        turn.announce(PRUNED, ids=ids)
-        if len(ids) == PRUNE_BATCH:  # there may be more
-            self.timers.add(turn.now.boot, PRUNE, 0)
-
-
-def _due_at(job: Job, now: e.Now) -> float:
-    """Boot time at which a scheduled job is due: its own where it has one of this boot, else by the wall clock."""
-    return job.due_boot if job.due_boot is not None else now.boot + (job.run_at - now.wall)

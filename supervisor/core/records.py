@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from ...protocol.job import AttemptInfo, ErrorInfo, Policy, RetryPolicy, Usage
+from ...protocol.states import QUEUED
 
-JOURNAL_VERSION = 1
+JOURNAL_VERSION = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,10 @@ class ZygoteEnded:
 
 @dataclass(frozen=True, slots=True)
 class NewJob:
-    """One job inside ``Submitted``. ``due_boot`` is None for a time given by the wall clock, and for none."""
+    """One job inside ``Submitted``. ``due_boot`` is None for a time given by the wall clock, and for none.
+
+    ``after`` are the ids of earlier jobs; a job that has some begins as blocked, however those ended.
+    """
 
     id: int
     uid: str
@@ -69,11 +73,13 @@ class NewJob:
     tags: dict[str, str] | None = None
     parent: int | None = None
     scheduled: bool = False
+    after: list[int] | None = None
+    on_parent_failure: str = "cancel"
 
 
 @dataclass(frozen=True, slots=True)
 class Submitted:
-    """Jobs exist. Replay: add them, scheduled or queued."""
+    """Jobs exist. Replay: add them, blocked, scheduled or queued."""
 
     TAG: ClassVar[int] = 4
     jobs: list[NewJob]
@@ -81,10 +87,12 @@ class Submitted:
 
 @dataclass(frozen=True, slots=True)
 class Promoted:
-    """Their time came. Replay: scheduled -> queued."""
+    """Their time came, or their parents have ended. Replay: -> ``state``; they may run since ``run_at``, if given."""
 
     TAG: ClassVar[int] = 5
     ids: list[int]
+    state: str = QUEUED
+    run_at: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +159,8 @@ class Cancelled:
 
 @dataclass(frozen=True, slots=True)
 class Requeued:
-    """Somebody put a finished job back. Replay: -> queued, with all its attempts before it again."""
+    """Somebody put a finished job back. Replay: -> queued, with all its attempts before it again; -> blocked if one of
+    its parents has not ended."""
 
     TAG: ClassVar[int] = 10
     id: int
@@ -184,6 +193,27 @@ class IdsReserved:
     upto: int
 
 
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """Somebody changed jobs that wait. Replay: take over what is given; other jobs were left out.
+
+    ``state`` is what the new time makes of a job that is not blocked, None if the time stays; ``limited`` tells a
+    ``timeout_s`` of None from none given.
+    """
+
+    TAG: ClassVar[int] = 14
+    ids: list[int]
+    at: float
+    by: str
+    priority: int | None = None
+    queue: str | None = None
+    state: str | None = None
+    run_at: float = 0.0
+    due_boot: float | None = None
+    limited: bool = False
+    timeout_s: float | None = None
+
+
 Record = (
     Began
     | ZygoteStarted
@@ -198,6 +228,7 @@ Record = (
     | Pruned
     | QueueSet
     | IdsReserved
+    | Changed
 )
 RECORDS: tuple[type[Any], ...] = (
     Began,
@@ -213,6 +244,7 @@ RECORDS: tuple[type[Any], ...] = (
     Pruned,
     QueueSet,
     IdsReserved,
+    Changed,
 )
 _BY_TAG: dict[int, type[Any]] = {cls.TAG: cls for cls in RECORDS}
 _PARTS: tuple[type[Any], ...] = (NewJob, AttemptInfo, Policy, RetryPolicy, ErrorInfo, Usage)

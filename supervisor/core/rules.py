@@ -32,6 +32,7 @@ class Limits:
     finished_bytes: int = 64 << 20
     losses: int = 3
     kept_attempts: int = 20
+    parents: int = 1_000
 
 
 @dataclass(frozen=True, slots=True)

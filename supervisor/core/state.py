@@ -7,25 +7,35 @@ from, so that nothing else needs to remember it; ``check.py`` proves that the tw
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 from ...protocol.ids import uid_time
 from ...protocol.job import AttemptInfo, Policy
-from ...protocol.states import FINISHED, QUEUED, RUNNING, SCHEDULED, STATES
+from ...protocol.states import BLOCKED, FINISHED, QUEUED, RUNNING, SCHEDULED, STATES, WAITING
 from . import records as r
+from .dependencies import Dependencies
 from .heap import PriorityHeap
+from .snapshot import job_to_wire
 from .transitions import NEW, IllegalRecord, check_transition
 
 _CHUNK_JOBS = 500
 _HEAP_SLACK = 1000  # entries of a heap that may stand for jobs that have left it
+PARENT_BYTES = 200  # what a parent takes, in the job and in the index
+_NO_PARENTS: dict[int, str | None] = {}  # one for the many jobs that have none
 
 
 class Job:
     """One job. Only ``State`` assigns its attributes.
 
     ``attempt`` numbers the last attempt; ``spent`` counts those that used up one of ``policy.retry.max_attempts``, and
-    ``losses`` those that were lost. ``child`` is (zygote, kid, pid, pid_started) while running.
+    ``losses`` those that were lost. ``child`` is (zygote, kid, pid, pid_started) while running. ``run_at`` is over
+    ``created_at`` if it was given a time; then it is since when it may run.
+
+    ``parents`` says of each job of ``after`` how it ended, None while it has not; ``failed_parent`` is the one because
+    of which this job will not run.
     """
 
     __slots__ = (
@@ -36,12 +46,15 @@ class Job:
         "created_at",
         "due_boot",
         "expires_at",
+        "failed_parent",
         "finished_at",
         "id",
         "key",
         "losses",
         "name",
+        "on_parent_failure",
         "parent",
+        "parents",
         "payload",
         "policy",
         "priority",
@@ -61,6 +74,9 @@ class Job:
         self.payload, self.queue, self.priority, self.policy = new.payload, new.queue, new.priority, policy
         self.created_at, self.run_at, self.due_boot = new.created_at, new.run_at, new.due_boot
         self.expires_at, self.key, self.tags, self.parent = new.expires_at, new.key, new.tags, new.parent
+        self.parents: dict[int, str | None] = dict.fromkeys(new.after) if new.after else _NO_PARENTS
+        self.on_parent_failure = new.on_parent_failure
+        self.failed_parent: int | None = None
         self.state = NEW
         self.attempt = self.spent = self.losses = 0
         self.attempts: tuple[AttemptInfo, ...] = ()
@@ -73,7 +89,8 @@ class Job:
     @property
     def held_bytes(self) -> int:
         """Memory for its values, as the limits count it."""
-        return len(self.payload) + (len(self.result) if self.result else 0) + sum(map(_error_bytes, self.attempts))
+        values = len(self.payload) + (len(self.result) if self.result else 0)
+        return values + sum(map(_error_bytes, self.attempts)) + PARENT_BYTES * len(self.parents)
 
 
 class Queue:
@@ -94,6 +111,7 @@ class State:
         finished: ids in the order in which they finished, as the keys of a dict.
         children: (zygote uuid, kid) -> id of the running job.
         pool_running: how many jobs run in each pool.
+        dependencies: which jobs wait for which.
         last_id: highest id given out, or that may have been.
         pruned_until: no uid made after this moment has ever been pruned.
         wall: the latest wall-clock time at which a supervisor, a job or an attempt began, or an attempt ended.
@@ -115,6 +133,7 @@ class State:
         self.finished: dict[int, None] = {}
         self.children: dict[tuple[str, int], int] = {}
         self.pool_running: dict[str, int] = {}
+        self.dependencies = Dependencies()
         self.counts = dict.fromkeys(STATES, 0)
         self.unfinished_bytes = 0
         self.finished_bytes = 0
@@ -125,7 +144,7 @@ class State:
     def queue(self, name: str) -> Queue:
         found = self.queues.get(name)
         if found is None:
-            found = self.queues[name] = Queue(self._stands)
+            found = self.queues[name] = Queue(partial(self._stands, name))
         return found
 
     @property
@@ -135,9 +154,9 @@ class State:
     def running_in(self, zygote: str) -> list[Job]:
         return [self.jobs[job_id] for (uuid, _), job_id in self.children.items() if uuid == zygote]
 
-    def _stands(self, job_id: int, priority: int) -> bool:
+    def _stands(self, queue: str, job_id: int, priority: int) -> bool:
         job = self.jobs.get(job_id)
-        return job is not None and job.state == QUEUED and job.priority == priority
+        return job is not None and job.state == QUEUED and job.priority == priority and job.queue == queue
 
     # -- changing ------------------------------------------------------------------------------------------------------
 
@@ -170,9 +189,11 @@ class State:
         for new in record.jobs:
             if new.id in self.jobs or new.uid in self.uids:
                 raise IllegalRecord(f"job {new.id} ({new.uid}) submitted twice")
+            if new.after and not self.jobs.keys() >= set(new.after):
+                raise IllegalRecord(f"job {new.id} waits for jobs that are not there: {new.after}")
         for new in record.jobs:
             job = Job(new, self._policies.setdefault(new.policy, new.policy))
-            self._add(job, r.Submitted, SCHEDULED if new.scheduled else QUEUED)
+            self._add(job, r.Submitted, BLOCKED if new.after else SCHEDULED if new.scheduled else QUEUED)
             self.wall = max(self.wall, new.created_at)
 
     def _add(self, job: Job, record: type, state: str) -> None:
@@ -183,11 +204,15 @@ class State:
             self.keys[job.key] = job.id
         self.unfinished_bytes += job.held_bytes
         self._move(job, record, state)
+        if job.parents:
+            self.dependencies.submitted(job, self.jobs)
 
     def _promoted(self, record: r.Promoted) -> None:
         for job in self._all(record.ids):
-            self._move(job, r.Promoted, QUEUED)
-            job.due_boot = None
+            self._move(job, r.Promoted, record.state)
+            job.run_at = record.run_at or job.run_at
+            if record.state == QUEUED:
+                job.due_boot = None
 
     def _started(self, record: r.Started) -> None:
         job = self._one(record.id)
@@ -221,6 +246,7 @@ class State:
         self.wall = max(self.wall, record.at)
         if record.state in FINISHED:
             self._finish(job, record.at)
+            self.dependencies.finished(job, self.jobs)
 
     def _cancel_requested(self, record: r.CancelRequested) -> None:
         job = self._one(record.id)
@@ -233,15 +259,18 @@ class State:
             self._move(job, r.Cancelled, "cancelled")
             job.reason = record.reason
             self._finish(job, record.at)
+            self.dependencies.finished(job, self.jobs)
 
     def _requeued(self, record: r.Requeued) -> None:
         job = self._one(record.id)
-        self._move(job, r.Requeued, QUEUED)
+        if job.id not in self.finished:
+            raise IllegalRecord(f"job {job.id}: requeued while {job.state}")
+        self._move(job, r.Requeued, BLOCKED if self.dependencies.requeued(job, self.jobs) else QUEUED)
         del self.finished[job.id]
         self.finished_bytes -= job.held_bytes
         job.spent = job.losses = 0
         job.cancel = job.reason = job.result = job.finished_at = job.expires_at = None
-        job.run_at = record.at
+        job.run_at = record.at if job.state == QUEUED else job.created_at
         self.unfinished_bytes += job.held_bytes
         if job.key is not None and job.key not in self.keys:
             self.keys[job.key] = job.id
@@ -251,10 +280,41 @@ class State:
             if job.id not in self.finished:
                 raise IllegalRecord(f"job {job.id}: pruned while {job.state}")
             del self.jobs[job.id], self.uids[job.uid], self.finished[job.id]
+            self.dependencies.remove(job)
             self.finished_bytes -= job.held_bytes
             self.counts[job.state] -= 1
             self.queue(job.queue).counts[job.state] -= 1
             self.pruned_until = max(self.pruned_until, uid_time(job.uid))
+
+    def _changed(self, record: r.Changed) -> None:
+        jobs = self._all(record.ids)
+        for job in jobs:
+            if job.state not in WAITING:
+                raise IllegalRecord(f"job {job.id}: changed while {job.state}")
+        for job in jobs:
+            self._change_place(job, record)
+            if record.limited:
+                policy = dataclasses.replace(job.policy, timeout_s=record.timeout_s)
+                job.policy = self._policies.setdefault(policy, policy)
+            if record.state is not None:
+                self._change_time(job, record, record.state)
+
+    def _change_place(self, job: Job, record: r.Changed) -> None:
+        if record.queue is not None:
+            self.queue(job.queue).counts[job.state] -= 1
+            job.queue = record.queue
+            self.queue(job.queue).counts[job.state] += 1
+        if record.priority is not None:
+            job.priority = record.priority
+        if job.state == QUEUED:
+            self._enqueue(job)
+
+    def _change_time(self, job: Job, record: r.Changed, state: str) -> None:
+        job.run_at, job.due_boot = record.run_at, record.due_boot
+        if job.state == BLOCKED:
+            job.run_at = job.run_at if state == SCHEDULED else job.created_at
+        elif job.state != state:
+            self._move(job, r.Changed, state)
 
     def _queue_set(self, record: r.QueueSet) -> None:
         self.queue(record.queue).mode = record.mode
@@ -269,13 +329,19 @@ class State:
         if job.state != NEW:
             self.counts[job.state] -= 1
             queue.counts[job.state] -= 1
-        job.state = after
+        left, job.state = job.state, after
         self.counts[after] += 1
         queue.counts[after] += 1
         if after == QUEUED:
-            queue.heap.push(job.id, job.priority)
-            if len(queue.heap) > 2 * queue.counts[QUEUED] + _HEAP_SLACK:
-                queue.heap.tidy()
+            self._enqueue(job)
+        if BLOCKED in (left, after):
+            self.dependencies.settle(job)
+
+    def _enqueue(self, job: Job) -> None:
+        queue = self.queue(job.queue)
+        queue.heap.push(job.id, job.priority)
+        if len(queue.heap) > 2 * queue.counts[QUEUED] + _HEAP_SLACK:
+            queue.heap.tidy()
 
     def _bind(self, job: Job, child: tuple[str, int, int, int]) -> None:
         job.child = child
@@ -326,7 +392,7 @@ class State:
         unfinished = sorted(self.jobs.keys() - self.finished.keys())
         ordered = [self.jobs[job_id] for job_id in unfinished] + [self.jobs[job_id] for job_id in self.finished]
         for start in range(0, len(ordered), _CHUNK_JOBS):
-            yield ["jobs", [_job_to_wire(job) for job in ordered[start : start + _CHUNK_JOBS]]]
+            yield ["jobs", [job_to_wire(job) for job in ordered[start : start + _CHUNK_JOBS]]]
 
     def load(self, chunk: Any) -> None:
         """Take in one chunk of ``dump``.
@@ -336,7 +402,7 @@ class State:
         """
         kind, *rest = chunk
         if kind == "head":
-            if rest[0] != r.JOURNAL_VERSION:
+            if not 0 < rest[0] <= r.JOURNAL_VERSION:
                 raise r.BadRecord(f"a snapshot of version {rest[0]}; this version reads {r.JOURNAL_VERSION}")
             _, self.generation, self.boot_id, self.wall, self.last_id, self.reserved_id, self.pruned_until = rest
         elif kind == "zygotes":
@@ -355,8 +421,11 @@ class State:
         new = r.new_job(wire[0])
         job = Job(new, self._policies.setdefault(new.policy, new.policy))
         (state, job.attempt, job.spent, job.losses, attempts, child, cancel, job.reason, job.result, finished_at) = (
-            wire[1:]
+            wire[1:11]
         )
+        if job.parents:
+            job.parents = dict(zip(job.parents, wire[11], strict=True))
+            job.failed_parent = wire[12]
         job.attempts = tuple(r.attempt_from_wire(item) for item in attempts)
         job.cancel = None if cancel is None else r.CancelRequested(*cancel[1:])
         self.jobs[job.id] = job
@@ -374,6 +443,9 @@ class State:
             self._finish(job, finished_at)
         elif job.key is not None:
             self.keys[job.key] = max(job.id, self.keys.get(job.key, 0))
+        self.dependencies.add(job)
+        if state == BLOCKED:
+            self.dependencies.settle(job)
 
 
 _APPLY: dict[type, Callable[[State, Any], None]] = {
@@ -390,47 +462,22 @@ _APPLY: dict[type, Callable[[State, Any], None]] = {
     r.Pruned: State._pruned,
     r.QueueSet: State._queue_set,
     r.IdsReserved: State._ids_reserved,
+    r.Changed: State._changed,
 }
 
 
 def _ended_info(info: AttemptInfo, record: r.Ended) -> AttemptInfo:
-    return AttemptInfo(
-        info.number,
-        info.started_at,
-        record.at,
-        record.outcome,
-        record.exit_code,
-        record.signal,
-        record.reason,
-        record.error,
-        record.usage,
-        info.wait_s,
-        info.pid,
-        info.host,
-        info.pool,
-        info.log,
+    return dataclasses.replace(
+        info,
+        ended_at=record.at,
+        outcome=record.outcome,
+        exit_code=record.exit_code,
+        signal=record.signal,
+        reason=record.reason,
+        error=record.error,
+        usage=record.usage,
     )
 
 
 def _error_bytes(info: AttemptInfo) -> int:
     return len(info.error.message) + len(info.error.traceback) if info.error else 0
-
-
-def _job_to_wire(job: Job) -> list[Any]:
-    new = r.NewJob(
-        job.id, job.uid, job.ref, job.name, job.payload, job.queue, job.priority, job.policy, job.created_at,
-        job.run_at, job.due_boot, job.expires_at, job.key, job.tags, job.parent, job.state == SCHEDULED,
-    )  # fmt: skip
-    return [
-        r.fields_to_wire(new),
-        job.state,
-        job.attempt,
-        job.spent,
-        job.losses,
-        [r.fields_to_wire(info) for info in job.attempts],
-        None if job.child is None else list(job.child),
-        None if job.cancel is None else r.to_wire(job.cancel),
-        job.reason,
-        job.result,
-        job.finished_at,
-    ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ...protocol.errors import DuplicateJob, JobyardError, OutcomeUnknown, QueueDraining, QueueFull
+from ...protocol.errors import DuplicateJob, JobyardError, OutcomeUnknown, QueueDraining, QueueFull, TooLarge
 from ...protocol.ids import uid_time
 from ...protocol.messages import Accepted
 from ...protocol.messages import Submitted as SubmittedReply
@@ -12,8 +12,8 @@ from .effects import Reply
 from .events import SubmitAsked, Wanted
 from .pools import queue_mode
 from .records import Cancelled, CancelRequested, IdsReserved, NewJob, Submitted
-from .state import Job
-from .turn import Turn
+from .state import PARENT_BYTES, Job
+from .turn import Turn, no_such_job
 
 ID_BLOCK = 1000
 
@@ -98,6 +98,14 @@ def _refuse(turn: Turn, want: Wanted) -> None:
     rule = turn.rules.queues.get(want.queue)
     if rule is not None and queue_mode(turn.state.queue(want.queue), rule) == "draining":
         raise QueueDraining(f"queue {want.queue} is draining: it takes no new jobs", hint=f"jobctl resume {want.queue}")
+    if len(want.after) > turn.rules.limits.parents:
+        raise TooLarge(
+            f"after names {len(want.after):,} jobs; the limit is {turn.rules.limits.parents:,}",
+            hint="let some job in between wait for them, or raise [limits] parents",
+        )
+    for parent_id in want.after:
+        if parent_id not in turn.state.jobs:
+            raise no_such_job(turn.state, parent_id, "after: ")
 
 
 def _check_limits(turn: Turn, plan: Plan) -> None:
@@ -107,7 +115,8 @@ def _check_limits(turn: Turn, plan: Plan) -> None:
             f"{state.unfinished_count:,} jobs are unfinished; the limit is {limits.unfinished_jobs:,}",
             hint="wait for some to finish, or raise [limits] unfinished_jobs",
         )
-    if state.unfinished_bytes + sum(len(new.payload) for new in plan.new) > limits.unfinished_bytes:
+    size = sum(len(new.payload) + PARENT_BYTES * len(new.after or ()) for new in plan.new)
+    if state.unfinished_bytes + size > limits.unfinished_bytes:
         raise QueueFull(
             f"unfinished jobs hold {state.unfinished_bytes:,} bytes; the limit is {limits.unfinished_bytes:,}",
             hint="wait for some to finish, or raise [limits] unfinished_bytes",
@@ -135,6 +144,8 @@ def _new_job(turn: Turn, want: Wanted, job_id: int) -> NewJob:
         tags=want.tags or None,
         parent=want.parent,
         scheduled=scheduled,
+        after=want.after or None,
+        on_parent_failure=want.on_parent_failure,
     )
 
 

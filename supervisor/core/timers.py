@@ -5,11 +5,12 @@ from __future__ import annotations
 
 import heapq
 
-PROMOTE, EXPIRE, HOLD, PRUNE = "promote", "expire", "hold", "prune"
+PROMOTE, EXPIRE, HOLD, MORE = "promote", "expire", "hold", "more"
 
 
 class Timers:
-    """``HOLD`` deadlines belong to pools and carry the pool's name in place of an id; ``PRUNE`` to no job."""
+    """``HOLD`` deadlines belong to pools and carry the pool's name in place of an id; ``MORE`` says
+    that a step left something for the next one, and belongs to no job."""
 
     __slots__ = ("_items",)
 

@@ -4,7 +4,7 @@ diagram in the documentation is made from it."""
 from __future__ import annotations
 
 from ...protocol.states import BLOCKED, CANCELLED, FAILED, QUEUED, RUNNING, SCHEDULED, SUCCEEDED
-from .records import Cancelled, Ended, Promoted, Requeued, Started, Submitted
+from .records import Cancelled, Changed, Ended, Promoted, Requeued, Started, Submitted
 
 NEW = "new"  # not yet a job
 
@@ -17,9 +17,11 @@ TRANSITIONS: dict[tuple[str, type], frozenset[str]] = {
     (SCHEDULED, Cancelled): frozenset({CANCELLED}),
     (BLOCKED, Cancelled): frozenset({CANCELLED}),
     (QUEUED, Cancelled): frozenset({CANCELLED}),
-    (SUCCEEDED, Requeued): frozenset({QUEUED}),
-    (FAILED, Requeued): frozenset({QUEUED}),
-    (CANCELLED, Requeued): frozenset({QUEUED}),
+    (SCHEDULED, Changed): frozenset({QUEUED}),
+    (QUEUED, Changed): frozenset({SCHEDULED}),
+    (SUCCEEDED, Requeued): frozenset({QUEUED, BLOCKED}),
+    (FAILED, Requeued): frozenset({QUEUED, BLOCKED}),
+    (CANCELLED, Requeued): frozenset({QUEUED, BLOCKED}),
 }
 
 

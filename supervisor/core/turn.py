@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ...protocol.job import JobInfo
+from ...protocol.errors import JobNotFound
+from ...protocol.job import JobInfo, Parent
 from ...protocol.states import FINISHED, SCHEDULED
 from .effects import Durable, Effects, Kill, Notify, Prepare, Reply
 from .events import Now
@@ -68,7 +69,18 @@ class Turn:
         self.effects.kills.append(effect)
 
 
-def describe(job: Job, pool: str) -> JobInfo:
+def due_at(job: Job, now: Now) -> float:
+    """Boot time at which a job is due: its own where it has one of this boot, else by the wall clock."""
+    return job.due_boot if job.due_boot is not None else now.boot + (job.run_at - now.wall)
+
+
+def no_such_job(state: State, job_id: int, what: str = "") -> JobNotFound:
+    """Says whether it never was or is gone; ``what`` asked for it."""
+    why = "its records were pruned" if 0 < job_id <= state.last_id else f"the last id is {state.last_id}"
+    return JobNotFound(f"{what}there is no job {job_id}: {why}", details={"id": job_id})
+
+
+def describe(state: State, job: Job, pool: str) -> JobInfo:
     """A job as clients see it."""
     return JobInfo(
         id=job.id,
@@ -96,4 +108,7 @@ def describe(job: Job, pool: str) -> JobInfo:
         tags=job.tags or {},
         parent=job.parent,
         result_payload=job.result,
+        parents=[Parent(one, ended or state.jobs[one].state) for one, ended in job.parents.items()],
+        on_parent_failure=job.on_parent_failure,
+        children_count=len(state.dependencies.children.get(job.id, ())),
     )

@@ -40,6 +40,7 @@ def send_go(sock: Socket, order: Order, output: str | None) -> None:
         tags=order.tags,
         queue=order.queue,
         output=output,
+        parents=list(order.parents.items()),
     )
     data, fds = channel.packet(channel.encode(go))
     try:

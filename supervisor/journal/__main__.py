@@ -7,8 +7,10 @@ Needs no supervisor and no config, so that it also works where neither can be st
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from ...protocol.errors import JobyardError
@@ -23,19 +25,25 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("verb", choices=("check", "repair", "dump"))
     parser.add_argument("directory", type=Path, help="the state directory")
+    parser.add_argument("--json", action="store_true", help="tell what check and repair found as JSON")
     options = parser.parse_args(arguments)
     journal = options.directory / "journal"
     try:
         if options.verb == "dump":
             return _dump(journal)
+        tell = _tell_json if options.json else _tell
         if options.verb == "check":
-            return _tell(fsck.check(journal))
+            return tell(fsck.check(journal))
         with DirectoryLock(options.directory):
-            return _repair(journal)
+            return _repair(journal, tell)
     except JobyardError as error:
-        print(f"error: {error}", file=sys.stderr)
+        return _fail(error, options.json)
     except OSError as error:
-        print(f"error: {error.filename or journal}: {error.strerror or error}", file=sys.stderr)
+        return _fail(JobyardError(f"{error.filename or journal}: {error.strerror or error}"), options.json)
+
+
+def _fail(error: JobyardError, as_json: bool) -> int:
+    print(json.dumps({"error": error.to_wire()}) if as_json else f"error: {error}", file=sys.stderr)
     return fsck.Verdict.UNREADABLE
 
 
@@ -49,14 +57,28 @@ def _dump(journal: Path) -> int:
     return fsck.Verdict.OK
 
 
-def _repair(journal: Path) -> int:
+def _repair(journal: Path, tell: Callable[[fsck.Report], int]) -> int:
     found = fsck.repair(journal)
-    if not found.changed:
-        return _tell(found)
+    if not found.changed or tell is _tell_json:
+        code = tell(found)
+        return fsck.check(journal).verdict if found.changed else code
     for problem in found.problems:
         print(problem)
     print(f"repaired: {', '.join(found.changed)}; the files as they were are in {found.aside}")
     return fsck.check(journal).verdict
+
+
+def _tell_json(report: fsck.Report) -> int:
+    found = {
+        "verdict": report.verdict.name.lower(),
+        "segments": report.segments,
+        "records": report.records,
+        "problems": report.problems,
+        "changed": report.changed,
+        "aside": None if report.aside is None else str(report.aside),
+    }
+    print(json.dumps(found))
+    return report.verdict
 
 
 def _tell(report: fsck.Report) -> int:

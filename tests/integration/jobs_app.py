@@ -126,6 +126,17 @@ def call_itself(a, b):
         return client.submit("jobs:add", a, b).result(timeout=20)
 
 
+def parents():
+    """How the jobs it waited for ended, and what the good ones returned."""
+    from jobyard import Client
+
+    with Client() as client:
+        return {
+            parent: (state, client.get(parent).result(timeout=20) if state == "succeeded" else None)
+            for parent, state in current_job().parents.items()
+        }
+
+
 # -- those that are not well-behaved -----------------------------------------------------------------------------------
 
 

@@ -150,6 +150,7 @@ class World:
             self.story.append(f"{self.now.boot:.2f}    {str(record)[:160]}")
             if isinstance(record, r.Started):
                 self._check_order(record)
+                self._check_parents(record.id)
             if isinstance(record, r.Requeued):
                 self.finals.pop(record.id, None)
                 self.runs[record.id] = self.uncounted[record.id] = 0
@@ -172,6 +173,12 @@ class World:
         ]
         assert not ahead, f"job {job.id} started before {ahead}"
         assert job.queue != "off" or self.machine.state.queue("off").mode in ("open", "draining")
+
+    def _check_parents(self, job_id: int) -> None:
+        """What the job waited for had ended; when it was let go, that is: somebody may have retried a parent since."""
+        job = self.machine.state.jobs[job_id]
+        assert None not in job.parents.values(), f"job {job_id} started before its parents ended: {job.parents}"
+        assert job.failed_parent is None, f"job {job_id} started though {job.failed_parent} had failed"
 
     def sync(self) -> None:
         self.disk.synced = self.disk.base + len(self.disk.groups)
@@ -308,9 +315,18 @@ class World:
             expires_s=rng.choice([None, None, None, 20.0]),
             key=rng.choice([None, None, None, "a", "b"]),
             on_duplicate=rng.choice(["return", "raise", "replace"]),
+            after=self._some_jobs() if rng.random() < 0.3 else [],
+            on_parent_failure=rng.choice(["cancel", "run"]),
         )
         self.sent[uid] = want
         return want
+
+    def _some_jobs(self) -> list[int]:
+        """Jobs in memory, the newest most likely, so that there are chains; now and then one that is not there."""
+        jobs = list(self.machine.state.jobs)
+        if not jobs or self.rng.random() < 0.05:
+            return [10**9]
+        return self.rng.sample(jobs[-6:], min(len(jobs[-6:]), self.rng.choice([1, 1, 2, 4])))
 
     def _send(self, wanted: list[e.Wanted]) -> None:
         uids = [want.uid for want in wanted]
@@ -324,9 +340,9 @@ class World:
                 return
             for accepted in reply.jobs:
                 if not accepted.existing:
-                    assert self.disk.replay().uids.get(accepted.uid) == accepted.id or durability != "fsync", (
-                        "acknowledged before it was stored"
-                    )
+                    stored = self.disk.replay().uids.get(accepted.uid) == accepted.id
+                    ended = accepted.id in self.finals  # and may be pruned by now
+                    assert stored or ended or durability != "fsync", "acknowledged before it was stored"
                     if durability == "fsync":
                         self.acked[accepted.uid] = accepted.id
 
@@ -334,9 +350,9 @@ class World:
         self.tell(e.SubmitAsked(answered, wanted, durability))
 
     def meddle(self) -> None:
-        """Cancel, retry or pause something."""
+        """Cancel, retry, change, remove or pause something."""
         jobs = list(self.machine.state.jobs)
-        choice = self.rng.randrange(4)
+        choice = self.rng.randrange(7)
         if choice == 0 and jobs:
             ids = self.rng.sample(jobs, min(len(jobs), self.rng.choice([1, 1, 3])))
             self.tell(e.CancelAsked(_ignore, ids, "somebody", "because", self.rng.choice([None, 0.0, 5.0])))
@@ -345,8 +361,28 @@ class World:
         elif choice == 2:
             name = self.rng.choice(list(RULES.queues))
             self.tell(e.QueueSetAsked(_ignore, [name], self.rng.choice(["open", "open", "paused", "draining"])))
+        elif choice == 3 and jobs:
+            self.tell(self._change(self.rng.sample(jobs, min(len(jobs), 4))))
+        elif choice == 4 and jobs:
+            self.tell(e.RemoveAsked(_ignore, self.rng.sample(jobs, min(len(jobs), 2))))
+        elif choice == 5:
+            states = self.rng.choice([[], ["cancelled"], ["failed", "succeeded"]])
+            self.tell(e.PruneAsked(_ignore, self.rng.choice([None, 5.0, 60.0]), states, self.rng.random() < 0.3))
         else:
             self.tell(e.ClockStepped())
+
+    def _change(self, ids: list[int]) -> e.SetAsked:
+        rng = self.rng
+        return e.SetAsked(
+            _ignore,
+            ids,
+            "somebody",
+            priority=rng.choice([None, -10, 0, 10]),
+            queue=rng.choice([None, None, *RULES.queues]),
+            delay_s=rng.choice([None, 0.0, 2.0, 30.0]),
+            limited=rng.random() < 0.3,
+            timeout_s=rng.choice([None, 5.0]),
+        )
 
     # -- everything ----------------------------------------------------------------------------------------------------
 
@@ -360,6 +396,7 @@ class World:
         self.now = e.Now(self.now.boot + seconds, self.now.wall + seconds)
         self.tell(e.Tick())
         for job in self.machine.state.jobs.values():
+            assert job.id not in self.machine.state.dependencies.settled, f"job {job.id} need not be blocked"
             assert job.state != "scheduled" or job.due_boot is None or job.due_boot > self.now.boot, (
                 f"job {job.id} overslept"
             )
@@ -431,7 +468,7 @@ class World:
 
 
 def _ignore(reply: Any) -> None:
-    assert isinstance(reply, JobyardError | m.Cancelled | m.Requeued | m.QueuesSet)
+    assert isinstance(reply, JobyardError | m.Cancelled | m.Requeued | m.QueuesSet | m.Changed | m.Removed | m.Pruned)
 
 
 def _zygote_of(event: Any) -> str:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import argparse
 
-from ....protocol import messages
+from ....protocol import messages, states
 from ....protocol.errors import WrongState
 from ....protocol.options import duration
 from .. import documents, exits, selection
-from ..confirm import confirm
+from ..bulk import listed
 from ..context import FOREVER, Context
 from ..joblist import print_ids
-from ..parsing import add_ids_or_filters, add_output, option_value
-from ..render import counted
+from ..parsing import add_ids_or_filters, add_output, add_yes, option_value
 
 _EXAMPLES = """A running job is first asked to stop, then killed with everything that it has started.
 The command returns when the wish is stored; with --wait when the jobs are gone.
@@ -28,25 +27,20 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--grace", metavar="TIME", help="time between asking and killing (default: the job's own)")
     parser.add_argument("--reason", metavar="TEXT", help="kept with the job")
     parser.add_argument("--wait", action="store_true", help="return when the jobs are gone")
-    parser.add_argument("--yes", action="store_true", help="do not ask before jobs chosen by filters are cancelled")
+    add_yes(parser, "cancelling jobs chosen")
     add_output(parser)
     parser.epilog = _EXAMPLES
 
 
 def run(args: argparse.Namespace, context: Context) -> int:
     grace_s = None if args.grace is None else option_value(duration, args.grace, "--grace")
-    if args.ids:
-        ids = selection.ids(context, args.ids)
-    else:
-        ids = [info.id for info in selection.infos(context, args, unfinished=True)]
-        if ids:
-            confirm(context, f"cancel {counted(len(ids), 'job')}")
+    ids = selection.chosen_ids(context, args, among=states.UNFINISHED, deed="cancel")
     done = _cancel(context, ids, grace_s, args.reason)
     if args.wait and done.cancelled:
         context.request(messages.Wait(done.cancelled), timeout=FOREVER)
     if args.ids and not done.cancelled:
         raise WrongState(
-            f"nothing to cancel: job {_listed(done.finished)} had finished before", hint=f"jobctl show {ids[0]}"
+            f"nothing to cancel: job {listed(done.finished)} had finished before", hint=f"jobctl show {ids[0]}"
         )
     _print(context, done)
     return exits.OK
@@ -68,15 +62,10 @@ def _print(context: Context, done: messages.Cancelled) -> None:
         out.document(documents.CANCELLED, {"cancelled": done.cancelled, "finished": done.finished})
     elif form == "text":
         if done.cancelled:
-            out.line(f"cancelled {_listed(done.cancelled)}")
+            out.line(f"cancelled {listed(done.cancelled)}")
         if done.finished and done.cancelled:
-            out.say(f"finished before: {_listed(done.finished)}")
+            out.say(f"finished before: {listed(done.finished)}")
         if not done.cancelled and not done.finished:
             out.say("no unfinished jobs")
     else:
         print_ids(context, done.cancelled)
-
-
-def _listed(ids: list[int]) -> str:
-    shown = ", ".join(map(str, ids[:10]))
-    return shown if len(ids) <= 10 else f"{shown} and {len(ids) - 10} more"

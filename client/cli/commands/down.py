@@ -40,12 +40,14 @@ def run(args: argparse.Namespace, context: Context) -> int:
     except SupervisorUnavailable as error:
         _stop_guard(context.paths.state_dir, args.now, deadline, error)
         return _gone(context, None)
-    with Process(status.pid) as supervisor:
+    owner = guarded(Path(status.state_dir))
+    with Process(status.pid) as supervisor, Process(owner.guard if owner and owner.guard else status.pid) as guard:
         running = _ask(context, "now" if args.now else "wait")
         if running and not args.now:
             context.out.say(f"waiting for {counted(running, 'running job')}")
         _await_end(supervisor, deadline)
-    _stop_guard(Path(status.state_dir), args.now, deadline, None)
+        _stop_guard(Path(status.state_dir), args.now, deadline, None)
+        _await_end(guard, deadline)  # one that has let go of its lock still has a moment to live
     return _gone(context, status.pid)
 
 

@@ -18,7 +18,8 @@ after it. events_truncated says that events are lost for good.
 
 kinds:
   {", ".join(KINDS[:7])},
-  {", ".join(KINDS[7:])}
+  {", ".join(KINDS[7:13])},
+  {", ".join(KINDS[13:])}
 
 examples:
   jobctl events

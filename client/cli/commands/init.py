@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+from importlib import resources
 from pathlib import Path
 
 from .. import documents, exits
@@ -14,6 +15,8 @@ _EXAMPLES = """Nothing that exists is overwritten.
 
 examples:
   jobctl init
+  jobctl init --config                  # the config alone, with every key and its default
+  jobctl init --config conf/jobyard.toml
   jobctl init myproject"""
 
 _CONFIG = """\
@@ -75,10 +78,19 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "directory", metavar="DIR", nargs="?", default=".", help="where (default: here); made if it is not there"
     )
+    parser.add_argument(
+        "--config",
+        metavar="FILE",
+        nargs="?",
+        const="jobyard.toml",
+        help="write nothing but a config with every key, its default and what it is for (default: jobyard.toml)",
+    )
     parser.epilog = _EXAMPLES
 
 
 def run(args: argparse.Namespace, context: Context) -> int:
+    if args.config is not None:
+        return _publish(context.cwd / args.directory / args.config, context)
     directory = context.cwd / args.directory
     config, jobs = directory / "jobyard.toml", directory / "jobs.py"
     if os.path.lexists(config):
@@ -98,6 +110,24 @@ def run(args: argparse.Namespace, context: Context) -> int:
     if str(jobs) not in written:
         context.out.say(f"{jobs} was there already and is as it was")
     context.out.say(_NEXT.format(cd="" if args.directory == "." else f"cd {args.directory} && ", name="Ann"))
+    return exits.OK
+
+
+def _publish(config: Path, context: Context) -> int:
+    """Write all of default.toml, with an ``allow`` line, since a config that allows nothing is refused."""
+    text = resources.files("jobyard.conf").joinpath("default.toml").read_text("utf-8")
+    text = text.replace("allow = []\n", 'allow = ["jobs:*"]\n', 1)
+    try:
+        config.parent.mkdir(parents=True, exist_ok=True)
+        written = _write(config, text)
+    except OSError as error:
+        raise UsageError(f"cannot write {str(config)!r}: {error.strerror}", hint="name another file") from None
+    if not written:
+        raise UsageError(f"{config} exists already; nothing was written", hint="name another file")
+    if context.args.output == "json":
+        context.out.document(documents.INIT, {"written": [str(config)]})
+    else:
+        context.out.line(f"wrote {config}")
     return exits.OK
 
 

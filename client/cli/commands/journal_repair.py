@@ -8,6 +8,7 @@ from .. import journal
 from ..context import Context
 
 _EXAMPLES = """Keeps everything that is intact and puts the files as they were aside. No supervisor may be running.
+
 Exit codes: 0 the journal can be opened, 3 it cannot be read or is in use.
 
 examples:

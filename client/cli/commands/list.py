@@ -24,6 +24,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.usage = f"{parser.prog} [options]"
     add_filters(parser, "every job, however many")
     parser.add_argument("--limit", metavar="N", type=int, default=LIMIT, help=f"at most this many (default: {LIMIT})")
+    parser.add_argument("--coarse", action="store_true", help="say pending, running, completed or failed")
     add_output(parser)
     parser.epilog = _EXAMPLES
 

@@ -4,30 +4,37 @@ from __future__ import annotations
 
 import argparse
 
-from ....protocol import messages
+from ....protocol import messages, states
 from ....protocol.errors import JobyardError
 from .. import documents, exits, selection
 from ..context import Context
 from ..joblist import print_ids
-from ..parsing import add_ids, add_output
+from ..parsing import add_ids_or_filters, add_output, add_yes
 
-_EXAMPLES = """examples:
+_AGAIN = (states.FAILED, states.CANCELLED)
+_EXAMPLES = """Filters that say nothing of states mean jobs that failed or were cancelled.
+
+examples:
   jobctl retry 42
-  jobctl list --state failed -o id | xargs -r jobctl retry"""
+  jobctl retry --state failed --since 1h
+  jobctl retry --job app.mail:send --error ConnectionRefused --yes"""
 
 
 def add(parser: argparse.ArgumentParser) -> None:
-    parser.usage = f"{parser.prog} [options] ID ..."
-    add_ids(parser, required=True)
+    add_ids_or_filters(parser, "every job that failed or was cancelled")
+    add_yes(parser, "retrying jobs chosen")
     add_output(parser)
     parser.epilog = _EXAMPLES
 
 
 def run(args: argparse.Namespace, context: Context) -> int:
     out = context.out
+    ids = selection.chosen_ids(context, args, among=_AGAIN, deed="retry")
+    if not ids:
+        out.say("no such jobs")
     done: list[int] = []
     try:
-        for job_id in selection.ids(context, args.ids):
+        for job_id in ids:
             reply: messages.Requeued = context.request(messages.RetryJob(job_id))
             done.append(reply.id)
             if args.output == "text":

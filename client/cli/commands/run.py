@@ -13,6 +13,7 @@ from ..context import Context
 _EXAMPLES = """The job's standard output goes to stdout, its errors and log lines to stderr. Control
 characters are made visible unless --raw is given. What the function returns is in jobctl show,
 and in what --json prints. Ctrl-C leaves the job running.
+
 Exit codes: 0 it succeeded, 1 it failed, 124 it ran into its timeout.
 
 examples:

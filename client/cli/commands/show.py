@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 
+from ....protocol import messages
+from ....protocol.job import JobInfo
 from .. import exits, selection, views
 from ..context import Context
 from ..joblist import print_as_data
@@ -27,5 +29,14 @@ def run(args: argparse.Namespace, context: Context) -> int:
         print_as_data(context, infos)
         return exits.OK
     now = context.now()
-    context.out.block("\n\n".join(views.job_details(info, now) for info in infos) if infos else "no jobs")
+    details = [views.job_details(info, now, _children(context, info)) for info in infos]
+    context.out.block("\n\n".join(details) if infos else "no jobs")
     return exits.OK
+
+
+def _children(context: Context, info: JobInfo) -> list[JobInfo]:
+    """Some of the jobs that wait or waited for this one, oldest first."""
+    if not info.children_count:
+        return []
+    reply: messages.Jobs = context.request(messages.List(messages.Filter(after=info.id), views.FAMILY_SHOWN))
+    return reply.jobs[::-1]

@@ -14,7 +14,7 @@ from typing import Any
 
 from ....conf.paths import secure_directory, unusable
 from ....protocol.errors import SupervisorUnavailable, WaitTimeout, from_wire
-from ....protocol.options import duration
+from ....protocol.options import LOG_FORMATS, duration
 from ... import guard_lock
 from .. import documents, exits, guard
 from ..context import Context
@@ -31,6 +31,7 @@ examples:
   jobctl up
   jobctl up -d
   jobctl up --dev
+  jobctl up --log-format json
   jobctl up --env production --set pools.default.concurrency=8"""
 
 
@@ -38,6 +39,8 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.usage = f"{parser.prog} [options]"
     parser.add_argument("-d", "--detach", action="store_true", help="run in the background; return when it is ready")
     parser.add_argument("--dev", action="store_true", help="load a pool's code again when a source file has changed")
+    parser.add_argument("--log-format", choices=LOG_FORMATS, help="what the lines of its log look like")
+    parser.add_argument("--until-idle", action="store_true", help="end when nothing is due, as jobctl process does")
     parser.add_argument(
         "--timeout",
         metavar="TIME",
@@ -56,19 +59,27 @@ def run(args: argparse.Namespace, context: Context) -> int:
     timeout_s = option_value(duration, args.timeout, "--timeout")
     state_dir = context.paths.state_dir
     secure_directory(state_dir)
-    command = _supervisor(args, context)
+    command = supervisor_command(context)
+    if args.dev:
+        command.append("--dev")
+    if args.until_idle:
+        command.append("--until-idle")
+    if args.log_format:
+        command += ["--set", f"logging.format={args.log_format}"]
     if args.detach:
         return _detached(context, command, state_dir, timeout_s)
     return _foreground(context, command, state_dir)
 
 
-def _supervisor(args: argparse.Namespace, context: Context) -> list[str]:
+def supervisor_command(context: Context) -> list[str]:
+    """The command line of a supervisor for this config, ``--env`` and ``--set`` included."""
+    args = context.args
     command = [sys.executable, "-P", "-m", "jobyard.supervisor", "--config", str(context.loaded.settings.file)]
     if args.env:
         command += ["--env", args.env]
     for override in args.set:
         command += ["--set", override]
-    return [*command, "--dev"] if args.dev else command
+    return command
 
 
 def _foreground(context: Context, command: list[str], state_dir: Path) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from ....protocol import messages
+from ....protocol import messages, states
 from ....protocol.errors import OutcomeUnknown, SupervisorUnavailable, WaitTimeout
 from ....protocol.options import duration_or_none
 from .. import exits, render, selection
@@ -31,11 +31,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, context: Context) -> int:
     limit = option_value(duration_or_none, args.timeout, "--timeout")
-    ids = (
-        selection.ids(context, args.ids)
-        if args.ids
-        else [info.id for info in selection.infos(context, args, unfinished=True)]
-    )
+    ids = selection.chosen_ids(context, args, among=states.UNFINISHED)
     if not ids:
         context.out.say("no unfinished jobs")
         return exits.OK
@@ -47,7 +43,8 @@ def run(args: argparse.Namespace, context: Context) -> int:
     except WaitTimeout:
         named = f"job {ids[0]} is" if len(ids) == 1 else f"of {len(ids)} jobs some are"
         raise WaitTimeout(
-            f"{named} not finished after {render.duration(limit)}", hint="jobctl list --state running,queued,scheduled"
+            f"{named} not finished after {render.duration(limit)}",
+            hint="jobctl list --state running,queued,scheduled,blocked",
         ) from None
     except (SupervisorUnavailable, OutcomeUnknown) as error:
         raise exits.Stopped(

@@ -11,7 +11,7 @@ import _socket
 import os
 from array import array
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import msgpack
@@ -223,7 +223,8 @@ class Done(NamedTuple):
 
 
 class Go(NamedTuple):
-    """Run this. ``output`` is the file that stdout and stderr go to where there is no log writer."""
+    """Run this. ``output`` is the file that stdout and stderr go to where there is no log writer; ``parents`` are pairs
+    of id and state."""
 
     job_id: int
     attempt: int
@@ -236,6 +237,7 @@ class Go(NamedTuple):
     tags: dict[str, str] | None
     queue: str
     output: str | None
+    parents: Sequence[tuple[int, str]] = ()
 
 
 class Stop(NamedTuple):

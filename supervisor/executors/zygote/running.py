@@ -55,6 +55,11 @@ class RunningJob:
         return dict(self._go.tags or {})
 
     @property
+    def parents(self) -> dict[int, str]:
+        """How the jobs of ``after`` ended, by id. What one returned: ``Client().get(id).result()``."""
+        return dict(self._go.parents)
+
+    @property
     def meta(self) -> dict[str, str]:
         """Further facts: ``uid``, ``queue`` and ``ref``."""
         return {"uid": self._go.uid, "queue": self._go.queue, "ref": self._go.ref}

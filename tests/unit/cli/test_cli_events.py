@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from conftest import NOON, Ended, FakeSupervisor
 from jobyard.protocol.errors import SupervisorUnavailable
 from jobyard.protocol.job import Progress
 from jobyard.protocol.notices import KINDS, EventFilter, Events, EventsReply, Notice
 
-Run = Callable[..., Ended]
+Run = Callable[..., Any]
+NOON = 1_790_856_000.0  # as in conftest.py
 
 
 def notice(seq: int = 812, kind: str = "started", job_id: int | None = 42, **rest: Any) -> Notice:
@@ -21,7 +21,7 @@ def notice(seq: int = 812, kind: str = "started", job_id: int | None = 42, **res
 
 
 @pytest.fixture
-def following(supervisor: FakeSupervisor) -> list[Any]:
+def following(supervisor: Any) -> list[Any]:
     """Notices (or an error at last) that a follower gets; what it was asked for is put at the front."""
     coming: list[Any] = []
 
@@ -128,7 +128,7 @@ def test_mistakes_are_told_with_the_value_itself(jobctl: Run, words: list[str], 
     assert said in ended.err
 
 
-def test_json_is_what_is_kept_in_one_value_without_waiting(jobctl: Run, supervisor: FakeSupervisor) -> None:
+def test_json_is_what_is_kept_in_one_value_without_waiting(jobctl: Run, supervisor: Any) -> None:
     pages = {
         None: EventsReply(3, 812, [notice(812)], "/e", 8, more=True),
         812: EventsReply(3, 813, [notice(813)], "/e", 8),
@@ -144,7 +144,7 @@ def test_json_is_what_is_kept_in_one_value_without_waiting(jobctl: Run, supervis
 
 
 def test_supervisor_that_goes_away_is_a_stop_and_one_that_is_not_there_is_none(
-    jobctl: Run, supervisor: FakeSupervisor, following: list[Any]
+    jobctl: Run, supervisor: Any, following: list[Any]
 ) -> None:
     following += [notice(), SupervisorUnavailable("no supervisor answers")]
     ended = jobctl("events")

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import importlib
 import re
 
 import pytest
@@ -34,7 +33,11 @@ def test_the_verb_is_the_first_word_that_is_no_option_and_no_value_of_one(
     [
         (["sumbit"], "there is no verb 'sumbit'", "jobctl submit"),
         (["zzzz"], "there is no verb 'zzzz'", "jobctl --help"),
-        (["config"], "'config' alone does nothing", "jobctl config check or jobctl config show"),
+        (
+            ["config"],
+            "'config' alone does nothing",
+            "jobctl config check or jobctl config show or jobctl config schema",
+        ),
         (["config", "chekc"], "there is no verb 'config chekc'", "jobctl config check"),
     ],
 )
@@ -118,7 +121,4 @@ def test_what_is_no_point_in_time_is_refused_with_its_text(text: str) -> None:
 
 
 def _parser(name: str) -> parsing.Parser:
-    parser = parsing.parser_for(name)
-    importlib.import_module(f"jobyard.client.cli.commands.{verbs.VERBS[name].module}").add(parser)
-    parsing.add_common(parser)
-    return parser
+    return parsing.load(name)[1]

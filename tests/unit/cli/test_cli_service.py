@@ -28,7 +28,7 @@ STATUS = messages.SupervisorStatus(
     refused=4,
     queues=[
         messages.QueueStatus("default", "open", "default", None, 1, 2, 0),
-        messages.QueueStatus("mail", "paused", "default", 2, 0, 0, 5),
+        messages.QueueStatus("mail", "paused", "default", 2, 0, 0, 5, 3),
     ],
     pools=[messages.PoolStatus("default", "failed", 4, 1, 0, problem="preload: No module named 'x'")],
     journal_bytes=2048,
@@ -48,9 +48,9 @@ def test_status_tells_what_runs_and_what_is_wrong(jobctl: Run, supervisor: Any) 
         "jobs        2 queued, 1 running\n"
         "refused     4 requests\n"
         "\n"
-        "QUEUE    MODE    POOL     LIMIT  RUNNING  QUEUED  SCHEDULED\n"
-        "default  open    default      -        1       2          0\n"
-        "mail     paused  default      2        0       0          5\n"
+        "QUEUE    MODE    POOL     LIMIT  RUNNING  QUEUED  SCHEDULED  BLOCKED\n"
+        "default  open    default      -        1       2          0        0\n"
+        "mail     paused  default      2        0       0          5        3\n"
         "\n"
         "POOL     STATE   SLOTS  RUNNING  READY  PID  PROBLEM\n"
         "default  failed      4        1      0    -  preload: No module named 'x'\n"
@@ -134,7 +134,7 @@ def test_catalog_can_be_narrowed_by_name_or_alias(jobctl: Run, supervisor: Any) 
 def test_queues_are_set_by_name_or_all_at_once(jobctl: Run, supervisor: Any, verb: str, mode: str) -> None:
     supervisor.answers[messages.SetQueue] = lambda request: messages.QueuesSet([request.queue or "default"])
     assert jobctl(verb, "mail").out == f"mail: {mode}\n"
-    assert jobctl(verb, "--json").json == {"schema": "jobctl.queues/1", "mode": mode, "queues": ["default"]}
+    assert jobctl(verb, "--json").json == {"schema": "jobctl.queue-mode/1", "mode": mode, "queues": ["default"]}
     assert supervisor.requests == [messages.SetQueue(mode, "mail"), messages.SetQueue(mode, None)]
 
 

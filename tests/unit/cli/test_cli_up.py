@@ -185,7 +185,7 @@ def in_place(
 
     def run(program: str, *argv: str) -> tuple[int, str, str]:
         monkeypatch.chdir(project.directory)
-        monkeypatch.setattr(up, "_supervisor", lambda args, context: [sys.executable, "-c", program])
+        monkeypatch.setattr(up, "supervisor_command", lambda context: [sys.executable, "-c", program])
         monkeypatch.setattr(up, "_leave", remember)
         code = main(["up", *argv])
         captured = capfd.readouterr()

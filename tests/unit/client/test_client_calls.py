@@ -309,7 +309,7 @@ def test_outside_a_job_there_is_no_current_job() -> None:
 def test_base_job_speaks_for_the_job_that_runs(running: Running) -> None:
     class Email(BaseJob): ...
 
-    Email().log("sent", "warning")
+    Email().log("sent", "WARNING")
     Email().progress(1, 2, "half")
     assert Email().job is running
     assert running.said == [("sent", "warning"), (1, 2, "half")]

@@ -17,7 +17,8 @@ FINISHED = ("succeeded", "failed", "cancelled")
 
 
 class MachineAgainstModel(RuleBasedStateMachine):
-    """The model holds per job: its state, attempts spent and allowed, and whether a cancel was asked."""
+    """The model holds per job: its state, attempts spent and allowed, whether a cancel was asked, and how each of its
+    parents ended (None while it has not)."""
 
     jobs = Bundle("jobs")
 
@@ -26,6 +27,7 @@ class MachineAgainstModel(RuleBasedStateMachine):
         self.bench = Bench()
         self.model: dict[int, dict[str, Any]] = {}
         self.paused: set[str] = {"off"}
+        self.told: set[int] = set()  # jobs of whose end their children know
 
     @rule(
         target=jobs,
@@ -33,17 +35,47 @@ class MachineAgainstModel(RuleBasedStateMachine):
         priority=st.sampled_from([-10, 0, 10]),
         delay=st.sampled_from([0.0, 0.0, 10.0]),
         attempts=st.integers(1, 3),
+        after=st.lists(jobs, max_size=3, unique=True),
+        on_parent_failure=st.sampled_from(["cancel", "run"]),
     )
-    def submit(self, queue: str, priority: int, delay: float, attempts: int) -> int:
+    def submit(
+        self, queue: str, priority: int, delay: float, attempts: int, after: list[int], on_parent_failure: str
+    ) -> int:
         policy = Policy(retry=RetryPolicy(max_attempts=attempts, delays_s=(5.0,)))
-        job = self.bench.submit(queue=queue, priority=priority, delay_s=delay, policy=policy)
+        job = self.bench.submit(
+            queue=queue, priority=priority, delay_s=delay, policy=policy, after=after,
+            on_parent_failure=on_parent_failure,
+        )  # fmt: skip
         due = self.bench.t + delay if delay else None
+        state = "blocked" if after else "scheduled" if delay else "queued"
         self.model[job.id] = {
-            "state": "scheduled" if delay else "queued", "queue": queue, "priority": priority, "due": due, "spent": 0,
-            "max": attempts, "cancel": False,
+            "state": state, "queue": queue, "priority": priority, "due": due, "spent": 0, "max": attempts,
+            "cancel": False, "on_parent_failure": on_parent_failure, "parents": dict.fromkeys(after), "doomed": False,
         }  # fmt: skip
+        for parent in after:
+            if self.model[parent]["state"] in FINISHED:
+                self._parent_ended(self.model[job.id], parent)
         self._dispatch()
         return job.id
+
+    @rule(
+        job=jobs,
+        priority=st.sampled_from([None, -10, 10]),
+        queue=st.sampled_from([None, "default", "mail", "off"]),
+        delay=st.sampled_from([None, 0.0, 10.0]),
+    )
+    def change(self, job: int, priority: int | None, queue: str | None, delay: float | None) -> None:
+        reply = self.bench.ask(e.SetAsked(None, [job], "me", priority, queue, delay))
+        model = self.model[job]
+        waits = model["state"] in ("queued", "scheduled", "blocked")
+        assert isinstance(reply, WrongState) == (not waits)
+        if waits:
+            model.update(priority=priority or model["priority"], queue=queue or model["queue"])
+            if delay is not None:
+                model["due"] = self.bench.t + delay if delay else None
+                if model["state"] != "blocked":
+                    model["state"] = "scheduled" if delay else "queued"
+        self._dispatch()
 
     @rule(job=jobs)
     def cancel(self, job: int) -> None:
@@ -62,7 +94,14 @@ class MachineAgainstModel(RuleBasedStateMachine):
         model = self.model[job]
         assert isinstance(reply, WrongState) == (model["state"] not in FINISHED)
         if model["state"] in FINISHED:
-            model.update(state="queued", spent=0, cancel=False)
+            for parent in model["parents"]:
+                state = self.model[parent]["state"]
+                model["parents"][parent] = state if state in FINISHED else None
+            blocked = None in model["parents"].values()
+            model.update(state="blocked" if blocked else "queued", spent=0, cancel=False, doomed=False, due=None)
+            for child in self._children(job):
+                if child["state"] == "blocked":
+                    child["parents"][job] = None
         self._dispatch()
 
     @rule(job=jobs, kind=st.sampled_from(["ok", "error", "give_up", "crash", "retry_later"]))
@@ -115,6 +154,7 @@ class MachineAgainstModel(RuleBasedStateMachine):
             self.model[job]["state"] = "cancelled" if self.model[job]["cancel"] else "queued"
         self.bench.step()
         self.zygote = "z" + uuid
+        self._dispatch()
 
     @rule()
     def replay(self) -> None:
@@ -134,8 +174,37 @@ class MachineAgainstModel(RuleBasedStateMachine):
                 job: model["state"] for job, model in self.model.items()
             }
 
+    def _children(self, job: int) -> list[dict[str, Any]]:
+        return [model for model in self.model.values() if job in model["parents"]]
+
+    def _parent_ended(self, child: dict[str, Any], parent: int) -> None:
+        state = self.model[parent]["state"]
+        if child["state"] == "blocked" or child["parents"][parent] is None:
+            child["parents"][parent] = state
+        if child["state"] == "blocked" and state != "succeeded" and child["on_parent_failure"] == "cancel":
+            child["doomed"] = True
+
+    def _unblock(self) -> None:
+        """Tell children of ends until nothing more follows."""
+        while True:
+            for model in self.model.values():
+                if model["state"] == "blocked" and model["doomed"]:
+                    model["state"] = "cancelled"
+            ended = {job for job, model in self.model.items() if model["state"] in FINISHED}
+            for job in ended - self.told:
+                for child in self._children(job):
+                    self._parent_ended(child, job)
+            if self.told == ended:
+                break
+            self.told = ended
+        for model in self.model.values():
+            if model["state"] == "blocked" and None not in model["parents"].values():
+                late = model["due"] is not None and model["due"] > self.bench.t
+                model["state"] = "scheduled" if late else "queued"
+
     def _dispatch(self) -> None:
         """What the machine must have started by now: the model learns which children are left from the machine."""
+        self._unblock()
         bench = self.bench
         started = [job.id for job in bench.state.jobs.values() if job.state == "running"]
         for job_id in started:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import msgpack
 import pytest
 from bench import Bench
@@ -13,6 +15,22 @@ from jobyard.supervisor.core import records as r
 from jobyard.supervisor.core.check import check
 from jobyard.supervisor.core.state import State
 from jobyard.supervisor.core.transitions import TRANSITIONS, IllegalRecord, mermaid
+
+GOLDEN = Path(__file__).parents[2] / "golden"
+STATES_OF_VERSION = {
+    1: {1: "running", 2: "running", 3: "scheduled", 5: "queued"},
+    2: {
+        1: "running",
+        2: "running",
+        3: "queued",
+        5: "queued",
+        6: "blocked",
+        7: "blocked",
+        8: "blocked",
+        9: "blocked",
+        10: "queued",
+    },
+}
 
 
 def busy_bench() -> Bench:
@@ -29,6 +47,11 @@ def busy_bench() -> Bench:
     bench.submit(delay_s=9.0)
     bench.ask(e.CancelAsked(None, [bench.submit().id], "me"))
     bench.ask(e.QueueSetAsked(None, ["mail"], "paused"))
+    first = bench.submit(queue="off")
+    bench.submit(after=[first.id, 3], delay_s=9.0)
+    bench.submit(after=[1, first.id], on_parent_failure="run", at=bench.now.wall + 100)
+    bench.ask(e.SetAsked(None, [first.id, 3], "me", 7, "mail", 0.0, None, True, 9.0))
+    bench.submit(after=[first.id, bench.submit(delay_s=9.0, after=[1]).id])
     bench.step(e.SubmitAsked("weak", [bench.want()], "memory"))
     bench.step(e.ZygoteUp("default", "z9", 3, 3, "boot"), e.ZygoteGone("default", "z9"))
     bench.machine.state.apply(prune := r.Pruned([next(iter(bench.state.finished))]))
@@ -68,6 +91,28 @@ def test_snapshot_and_tail_give_an_equal_state() -> None:
         assert list(second.dump()) == list(bench.state.dump())
 
 
+@pytest.mark.parametrize("version", [1, 2])
+def test_records_and_snapshots_of_every_version_are_read(version: int) -> None:
+    golden = GOLDEN / f"records-v{version}"
+    replayed, loaded = State(), State()
+    for wire in msgpack.unpackb((golden / "records.msgpack").read_bytes()):
+        replayed.apply(r.from_wire(wire))
+    for chunk in msgpack.unpackb((golden / "snapshot.msgpack").read_bytes()):
+        loaded.load(chunk)
+    for state in (replayed, loaded):
+        check(state)
+    assert list(replayed.dump()) == list(loaded.dump())
+    assert {job_id: job.state for job_id, job in loaded.jobs.items()} == STATES_OF_VERSION[version]
+
+
+def test_this_version_writes_its_golden_records_to_the_byte() -> None:
+    bench = busy_bench()
+    golden = GOLDEN / f"records-v{r.JOURNAL_VERSION}"
+    records = msgpack.packb([r.to_wire(record) for record in bench.records])
+    assert records == (golden / "records.msgpack").read_bytes()
+    assert msgpack.packb(list(bench.state.dump())) == (golden / "snapshot.msgpack").read_bytes()
+
+
 @given(st.recursive(st.none() | st.integers() | st.text() | st.binary() | st.floats(), lambda inner: st.lists(inner)))
 def test_garbage_is_refused_as_a_bad_record(wire: object) -> None:
     try:
@@ -90,6 +135,15 @@ def test_garbage_is_refused_as_a_bad_record(wire: object) -> None:
         r.Requeued(2, 0.0, "me"),
         r.CancelRequested(1, 0.0, "me"),
         r.Began(1, "boot", 0.0),
+        r.Changed([2, 1], 0.0, "me", 5),
+        r.Promoted([2], "scheduled"),
+        r.Submitted([r.NewJob(9, "9" * 32, "f", "f", b"", "default", 0, Policy(), 0.0, 0.0, after=[8])]),
+        r.Submitted(
+            [
+                r.NewJob(8, "8" * 32, "f", "f", b"", "default", 0, Policy(), 0.0, 0.0),
+                r.NewJob(9, "9" * 32, "f", "f", b"", "default", 0, Policy(), 0.0, 0.0, after=[8]),
+            ]
+        ),
     ],
 )
 def test_record_that_does_not_fit_is_refused_and_changes_nothing(record: r.Record) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from jobyard.supervisor.core.records import JOURNAL_VERSION
 from jobyard.supervisor.journal import frames
 from jobyard.supervisor.journal.errors import JournalDamaged, JournalTooNew
 from jobyard.supervisor.journal.segment import header
@@ -293,21 +294,24 @@ def test_an_unreadable_snapshot_does_no_harm_while_its_segments_are_there() -> N
 def test_a_newer_version_is_refused_with_a_clear_line(name: str) -> None:
     files, _ = WHOLE["three"]
     head, *rest = [
-        frames.encode(frame.kind, frame.number, frame.salt, bytes(frame.payload), version=2)
+        frames.encode(frame.kind, frame.number, frame.salt, bytes(frame.payload), version=JOURNAL_VERSION + 1)
         for frame in frames.find(memoryview(files[name]), 0)
     ]
     for content in (b"".join([head, *rest]), frames_of(files[name])[0] + b"".join(rest)):
-        with pytest.raises(JournalTooNew, match="newer jobyard: journal version 2, this one reads up to 1"):
+        with pytest.raises(
+            JournalTooNew,
+            match=f"newer jobyard: journal version {JOURNAL_VERSION + 1}, this one reads up to {JOURNAL_VERSION}",
+        ):
             contents(opened(disk_with(changed(files, name, content))))
 
 
 def test_a_newer_snapshot_is_refused_with_a_clear_line() -> None:
     files, _ = WHOLE["compacted"]
     content = b"".join(
-        frames.encode(frame.kind, frame.number, frame.salt, bytes(frame.payload), version=3)
+        frames.encode(frame.kind, frame.number, frame.salt, bytes(frame.payload), version=JOURNAL_VERSION + 1)
         for frame in frames.find(memoryview(files["0000000001.snapshot"]), 0)
     )
-    with pytest.raises(JournalTooNew, match="journal version 3"):
+    with pytest.raises(JournalTooNew, match=f"journal version {JOURNAL_VERSION + 1}"):
         opened(disk_with(changed(files, "0000000001.snapshot", content)))
 
 

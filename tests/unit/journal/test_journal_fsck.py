@@ -5,6 +5,7 @@ import random
 from pathlib import Path
 
 import pytest
+from jobyard.supervisor.core.records import JOURNAL_VERSION
 from jobyard.supervisor.journal import frames, fsck
 from jobyard.supervisor.journal.disk import Disk
 from jobyard.supervisor.journal.errors import JournalDamaged
@@ -85,14 +86,14 @@ def test_what_is_no_journal_is_unreadable(tmp_path: Path) -> None:
 
 def test_a_journal_of_a_newer_version_is_unreadable_and_not_repaired() -> None:
     newer = b"".join(
-        frames.encode(frame.kind, frame.number, frame.salt, bytes(frame.payload), version=2)
+        frames.encode(frame.kind, frame.number, frame.salt, bytes(frame.payload), version=JOURNAL_VERSION + 1)
         for frame in frames.find(memoryview(THREE[SECOND]), 0)
     )
     disk = disk_with({**THREE, SECOND: newer})
     before = snapshot_of(disk)
     for report in (fsck.check(HOME, disk), fsck.repair(HOME, disk)):
         assert report.verdict is Verdict.UNREADABLE
-        assert "version 2" in report.problems[0]
+        assert f"version {JOURNAL_VERSION + 1}" in report.problems[0]
     assert snapshot_of(disk) == before
 
 
@@ -221,11 +222,11 @@ def test_repair_stops_at_a_group_of_a_newer_version() -> None:
     parts = frames_of(THREE[LAST])
     last = frames.decode(memoryview(parts[3]), 0)
     assert last
-    newer = frames.encode(last.kind, last.number, last.salt, bytes(last.payload), version=2)
+    newer = frames.encode(last.kind, last.number, last.salt, bytes(last.payload), version=JOURNAL_VERSION + 1)
     disk = disk_with({**broken(THREE, SECOND, 1), LAST: b"".join([*parts[:3], newer])})
     report = fsck.repair(HOME, disk)
     assert report.verdict is Verdict.UNREADABLE
-    assert "version 2" in " ".join(report.problems)
+    assert f"version {JOURNAL_VERSION + 1}" in " ".join(report.problems)
     assert bytes(disk.names[HOME / LAST].data) == b"".join([*parts[:3], newer])
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from jobyard.protocol.errors import BadArguments
-from jobyard.protocol.job import Policy
+from jobyard.protocol.job import AttemptInfo, ErrorInfo, Policy
 from jobyard.protocol.messages import Filter, List
 from jobyard.supervisor import reads
 from jobyard.supervisor.core import records as r
@@ -48,6 +48,14 @@ def test_every_condition_holds_and_the_newest_comes_first(machine: Machine, want
     assert [job.id for job in reads.listed(machine, List(wanted)).jobs] == ids
 
 
+def test_error_is_looked_for_in_type_and_message_of_the_last_attempt_in_any_case(machine: Machine) -> None:
+    job = machine.state.jobs[2]
+    raised = AttemptInfo(2, 0.0, error=ErrorInfo("builtins.ConnectionError", "No route to Host"))
+    job.attempts = (AttemptInfo(1, 0.0, error=ErrorInfo("builtins.KeyError", "7")), raised)
+    found = {text: len(reads.listed(machine, List(Filter(error=text))).jobs) for text in ("connection", "HOST", "key")}
+    assert found == {"connection": 1, "HOST": 1, "key": 0}
+
+
 def test_pages_follow_each_other_without_a_gap(machine: Machine) -> None:
     first = reads.listed(machine, List(limit=4))
     second = reads.listed(machine, List(limit=5, before=first.jobs[-1].id))
@@ -58,3 +66,18 @@ def test_pages_follow_each_other_without_a_gap(machine: Machine) -> None:
 def test_unknown_state_is_named(machine: Machine) -> None:
     with pytest.raises(BadArguments, match="'done'"):
         reads.listed(machine, List(Filter(states=["done"])))
+
+
+def test_reply_holds_no_more_than_a_message_may(monkeypatch: pytest.MonkeyPatch, machine: Machine) -> None:
+    monkeypatch.setattr(reads, "_REPLY_ELEMENTS_MAX", 350)
+    reply = reads.listed(machine, List(limit=9))
+    assert ([info.id for info in reply.jobs], reply.more) == ([9, 8, 7], True)
+
+
+def test_filter_for_what_comes_after_a_job_takes_its_children(machine: Machine) -> None:
+    for number in (10, 11):
+        new = r.NewJob(number, f"{number:032x}", "app:f", "f", b"", "default", 0, Policy(), 0.0, 0.0, after=[2, 9])
+        machine.state.apply(r.Submitted([new]))
+    assert [job.id for job in reads.matching(machine, Filter(after=9))] == [11, 10]
+    assert [job.id for job in reads.matching(machine, Filter(after=9), before=11)] == [10]
+    assert list(reads.matching(machine, Filter(after=3))) == []

@@ -133,6 +133,16 @@ def test_reload_after_the_end_has_begun_starts_nothing(house: House) -> None:
     assert len(house.made) == 1
 
 
+def test_recycling_starts_a_fresh_one_for_this_pool_alone(house: House) -> None:
+    house.sites.configure({"default": spec(), "mail": spec("mail")}, 0.0)
+    for executor in house.made:
+        house.up(executor)
+    assert house.sites.recycle("mail", 1.0)
+    assert [executor.pool for executor in house.made] == ["default", "mail", "mail"]
+    assert house.made[1].done == []  # the machine retires it when the fresh one is up
+    assert not house.sites.recycle("nope", 1.0)
+
+
 def test_executor_that_is_not_fenced_is_kept_until_it_is_released(house: House) -> None:
     house.sites.configure({"default": spec()}, 0.0)
     first = house.made[0]

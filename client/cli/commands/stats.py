@@ -1,0 +1,76 @@
+"""``jobctl stats``."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, cast
+
+from ....protocol import messages
+from ...stats import Figures, Times, summarise
+from .. import documents, exits, selection
+from ..context import Context
+from ..parsing import add_filters
+from ..render import Column, brief, size
+
+if TYPE_CHECKING:
+    from .. import shapes
+
+_EXAMPLES = """Times are p50/p95/max: half of the attempts took no longer than the first, 95 in 100 no longer
+than the second. WAIT is from being due to starting, RUN from start to end. OK is the part of the
+jobs that succeeded; cancelled ones do not count. PEAK is the most memory that an attempt held.
+What the supervisor has in memory is counted: jobs that it has forgotten are not.
+
+examples:
+  jobctl stats
+  jobctl stats --since 1h --queue mail
+  jobctl stats --job app.reports:build --json"""
+_COLUMNS = (
+    Column("JOBS", right=True),
+    Column("OK", right=True),
+    Column("WAIT", right=True),
+    Column("RUN", right=True),
+    Column("CPU", right=True),
+    Column("PEAK", right=True),
+)
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    parser.usage = f"{parser.prog} [options]"
+    add_filters(parser, "every job, as without filters")
+    parser.epilog = _EXAMPLES
+
+
+def run(args: argparse.Namespace, context: Context) -> int:
+    chosen = selection.filters(args, context.now()) or messages.Filter()
+    found = summarise(selection.pages(context, chosen))
+    out = context.out
+    if args.output == "json":
+        out.document(documents.STATS, cast("shapes.Stats", dataclasses.asdict(found)))
+    elif not found.total.jobs:
+        out.say("no jobs")
+    else:
+        out.table((*_COLUMNS, Column("FUNCTION")), _rows([*found.jobs, found.total]))
+        out.line()
+        out.table((*_COLUMNS, Column("QUEUE")), _rows(found.queues))
+    return exits.OK
+
+
+def _rows(figures: Sequence[Figures]) -> list[list[str]]:
+    return [
+        [
+            f"{one.jobs:,}",
+            "-" if one.success_rate is None else f"{100 * one.success_rate:.4g}%",
+            _spread(one.wait),
+            _spread(one.run),
+            brief(one.cpu_s),
+            size(one.peak_rss_bytes),
+            one.name or "(all)",
+        ]
+        for one in figures
+    ]
+
+
+def _spread(times: Times) -> str:
+    return "/".join(brief(seconds) for seconds in (times.p50_s, times.p95_s, times.max_s)) if times.count else "-"

@@ -1,0 +1,67 @@
+"""Where the config is, and whether it can move anything that clients look for.
+
+Owns the order in which places are searched. Reads no settings: that is ``loader.py``'s, and takes much longer.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import ClassVar
+
+from ..protocol.errors import InvalidConfig
+from .settings import expand_home
+
+CONFIG_NAME = "jobyard.toml"
+SYSTEM_CONFIG = Path("/etc/jobyard") / CONFIG_NAME
+DROP_INS = "jobyard.d"
+VARIABLES = "JOBYARD__"
+
+
+class NoConfig(InvalidConfig):
+    """No config was found; ``details["tried"]`` lists every place."""
+
+    code: ClassVar[str] = "no_config"
+
+
+def find_config(explicit: str | None, cwd: Path, environ: Mapping[str, str]) -> Path:
+    """The real path of the config: ``explicit``, ``JOBYARD_CONFIG``, the nearest one upward, the user's, the system's.
+
+    Raises:
+        NoConfig: there is none anywhere.
+        InvalidConfig: the one asked for does not exist.
+    """
+    for name, given in (("--config", explicit), ("JOBYARD_CONFIG", environ.get("JOBYARD_CONFIG"))):
+        if given:
+            path = cwd / expand_home(given, environ)
+            if not os.path.exists(path):
+                problem = f"{name} {given}: there is no such file"
+                raise InvalidConfig(problem, hint="give the path of a jobyard.toml", details={"problems": [problem]})
+            return Path(os.path.realpath(path))
+    places = [directory / CONFIG_NAME for directory in (cwd, *cwd.parents)]
+    home = environ.get("XDG_CONFIG_HOME") or expand_home("~/.config", environ)
+    places += [Path(home, "jobyard", CONFIG_NAME), SYSTEM_CONFIG]
+    for path in places:
+        if os.path.lexists(path):
+            return Path(os.path.realpath(path))
+    raise NoConfig(
+        f"no {CONFIG_NAME} in {cwd} or above, nor {places[-2]} or {places[-1]}",
+        hint="jobctl init",
+        details={"tried": [str(path) for path in places]},
+    )
+
+
+def leaves_places(file: Path, environ: Mapping[str, str]) -> bool:
+    """Whether this config certainly says nothing of where sockets and state are, so that they are at their defaults.
+
+    Only ``[supervisor]`` moves them: a file without that word, and without escapes that could hide it, cannot.
+    """
+    overlaid = environ.get("JOBYARD_ENV") or any(name.upper().startswith(VARIABLES) for name in environ)
+    if overlaid or os.path.lexists(file.parent / DROP_INS):
+        return False
+    try:
+        text = file.read_bytes()
+    except OSError:
+        return False
+    return b"supervisor" not in text and b"\\" not in text

@@ -1,0 +1,33 @@
+"""Text from a job, a config or a user, made safe to be shown to people: on a terminal and in a log.
+
+Owns which characters are hostile. Where lines end and what is cut is the caller's business.
+"""
+
+from __future__ import annotations
+
+import re
+
+# C0 and C1 controls, DEL, line and paragraph separators, direction controls, invisible tags, lone surrogates.
+HOSTILE = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\U000e0000-\U000e007f\ud800-\udfff]"
+)
+_NAMED = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
+
+
+def clean(text: str, keep: str = "") -> str:
+    """``text`` with every character that could move a cursor, change a direction or forge a line made visible.
+
+    Args:
+        text: anything.
+        keep: control characters to leave alone: "\\n\\t" for text of many lines.
+    """
+    return HOSTILE.sub(lambda found: found[0] if found[0] in keep else _escape(found[0]), text)
+
+
+def _escape(char: str) -> str:
+    code = ord(char)
+    if char in _NAMED:
+        return _NAMED[char]
+    if code <= 0xFF:
+        return f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"
