@@ -46,6 +46,14 @@ def text(value: object) -> str:
     return value
 
 
+def socket_path(value: object) -> str:
+    """A path, which may be written as ZeroMQ writes it, ``ipc:///path``."""
+    path = text(value).removeprefix("ipc://")
+    if "://" in path or not path:
+        _refuse(value, "the path of a socket", hint="give a path, or ipc:///path")
+    return path
+
+
 def flag(value: object) -> bool:
     if not isinstance(value, bool):
         _refuse(value, "true or false")

@@ -97,7 +97,7 @@ TOP: dict[str, Node] = {
     "supervisor": {
         "runtime_dir": kinds.text,
         "state_dir": kinds.text,
-        "socket": kinds.text,
+        "socket": kinds.socket_path,
         "transport": kinds.one_of("auto", "ipc", later="tcp"),
         "clients": kinds.none_of("clients is not in this version: only the supervisor's own user may connect"),
     },

@@ -135,6 +135,7 @@ def test_all_problems_are_told_at_once_in_the_order_of_the_file(problems: Any) -
         ("[logging]\nlevel = 'inof'", "2:1: error: logging.level: 'inof' is not one of"),
         ("[limits]\nargument_bytes = '1 elephant'", "2:1: error: limits.argument_bytes: '1 elephant' is not a size"),
         ("[limits]\nlosses = true", "2:1: error: limits.losses: true is not a whole number from 1 to 1,000"),
+        ('[supervisor]\nsocket = "tcp://x:1"', "2:1: error: supervisor.socket: 'tcp://x:1' is not the path"),
         ("[pools.default]\nconcurrency = 0", "2:1: error: pools.default.concurrency: 0 is not a whole number"),
         ("[pools.default]\npreload = 'a'", "2:1: error: pools.default.preload: 'a' is not a list"),
         ("env = 'production'", "1:1: error: env is a section"),
@@ -152,6 +153,11 @@ def test_all_problems_are_told_at_once_in_the_order_of_the_file(problems: Any) -
 def test_mistake_is_told_with_its_place(problems: Any, text: str, expected: str) -> None:
     found = problems(text)
     assert any(line.startswith(f"jobyard.toml:{expected}") for line in found), found
+
+
+def test_a_socket_may_be_written_as_zeromq_writes_it(read: Any) -> None:
+    loaded = read('[supervisor]\nsocket = "ipc:///run/jobs"')
+    assert loaded.settings.supervisor.socket == "/run/jobs"
 
 
 @pytest.mark.parametrize(
