@@ -19,7 +19,8 @@ from ...protocol.errors import JobyardError
 from ...protocol.text import clean as clean
 
 _GAP = "  "
-_GIVING_CHARS_MIN = 20  # with less room the column that gives way would be a ribbon of letters
+_FOLDED_CHARS_MIN = 20  # with less room the last column would be a ribbon of letters
+_CUT_CHARS_MIN = 12
 
 
 def clean_lines(text: str) -> str:
@@ -88,11 +89,13 @@ def short_moment(at: float, now: float) -> str:
 
 
 class Column(NamedTuple):
-    """``styles`` gives the rich style of a cell by its text, for terminals."""
+    """``styles`` gives the rich style of a cell by its text; ``cuts``: with it each row keeps
+    to one line, and a terminal that is narrow cuts the beginning of this cell and the end of the last one."""
 
     title: str
     right: bool = False
     styles: Mapping[str, str] = MappingProxyType({})
+    cuts: bool = False
 
 
 class Output:
@@ -158,23 +161,29 @@ class Output:
             self.stdout.write(plain_table(columns, cleaned))
 
     def _rich_table(self, columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> bool:
-        """False, and nothing is written, where it would cut cells or fold the last column into a ribbon."""
+        """False, and nothing is written, where there is no room even for cells that are cut."""
         from rich.console import Console  # slow to import, so only when a table is drawn
         from rich.table import Table
         from rich.text import Text
 
         console = Console(file=self.stdout, force_terminal=self.color, no_color=not self.color, highlight=False)
-        *fixed, giving = _widths(columns, rows)
-        if sum(width + len(_GAP) for width in fixed) + min(giving, _GIVING_CHARS_MIN) > console.width:
+        needed = _widths(columns, rows)
+        widths = _fit(columns, needed, console.width - len(_GAP) * (len(columns) - 1))
+        if widths is None:
             return False
         table = Table(box=None, pad_edge=False, header_style="bold" if self.color else None)
-        for column in columns:  # only the last one gives way when the terminal is narrow
+        folds = not any(column.cuts for column in columns)
+        for column, width in zip(columns, widths, strict=True):
             side: Literal["left", "right"] = "right" if column.right else "left"
-            table.add_column(column.title, justify=side, no_wrap=column is not columns[-1], overflow="fold")
+            last = column is columns[-1]
+            overflow: Literal["fold", "ellipsis"] = "fold" if folds else "ellipsis"
+            table.add_column(column.title, justify=side, width=width, no_wrap=not (last and folds), overflow=overflow)
         for row in rows:
-            table.add_row(
-                *(Text(cell, style=column.styles.get(cell, "")) for column, cell in zip(columns, row, strict=True))
-            )
+            cells = [
+                Text(_tail(cell, width) if column.cuts else cell, style=column.styles.get(cell, ""))
+                for column, width, cell in zip(columns, widths, row, strict=True)
+            ]
+            table.add_row(*cells)
         console.print(table)
         return True
 
@@ -220,6 +229,22 @@ def plain_table(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> str
 
 def _widths(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> list[int]:
     return [max([len(column.title), *(len(row[at]) for row in rows)]) for at, column in enumerate(columns)]
+
+
+def _fit(columns: Sequence[Column], needed: Sequence[int], room: int) -> list[int] | None:
+    """Widths that fit, or None: the last column folds, or shares what room there is with the one that may be cut."""
+    *widths, last = needed
+    cut = next((at for at, column in enumerate(columns[:-1]) if column.cuts), None)
+    if cut is not None:
+        both = room - sum(widths) + widths[cut]
+        widths[cut] = min(widths[cut], max(_CUT_CHARS_MIN, both // 2, both - last))
+    least = _FOLDED_CHARS_MIN if cut is None else _CUT_CHARS_MIN
+    left = room - sum(widths)
+    return [*widths, min(last, left)] if left >= min(last, least) else None
+
+
+def _tail(text: str, width: int) -> str:
+    return text if len(text) <= width else "…" + text[len(text) - width + 1 :]
 
 
 def standard_output(form: str, no_color: bool) -> Output:

@@ -29,7 +29,7 @@ STATE_STYLES = {
 JOB_COLUMNS = (
     Column("ID", right=True),
     Column("STATE", styles=STATE_STYLES),
-    Column("JOB"),
+    Column("JOB", cuts=True),
     Column("QUEUE"),
     Column("TRY", right=True),
     Column("CREATED"),
@@ -55,14 +55,14 @@ def job_row(info: JobInfo, now: float) -> list[str]:
         info.queue,
         tries(info),
         short_moment(info.created_at, now),
-        took(info.started_at, info.finished_at, now),
+        _took(info, now),
         _shorten(note(info, now), NOTE_CHARS_MAX),
     ]
 
 
 RETRY_COLUMNS = (
     Column("ID", right=True),
-    Column("JOB"),
+    Column("JOB", cuts=True),
     Column("STATUS", styles={"running": "cyan", "completed": "green", "failed": "bold red"}),
     Column("ATTEMPT", right=True),
     Column("NEXT"),
@@ -84,6 +84,12 @@ def tries(info: JobInfo) -> str:
 
 def took(started_at: float | None, ended_at: float | None, now: float) -> str:
     return "-" if started_at is None else duration(max(0.0, (ended_at or now) - started_at))
+
+
+def _took(info: JobInfo, now: float) -> str:
+    """All its attempts and the pauses between them, or "-" where none runs and another may follow."""
+    over_or_running = info.finished_at or info.state == states.RUNNING
+    return took(info.started_at, info.finished_at, now) if over_or_running else "-"
 
 
 def note(info: JobInfo, now: float) -> str:
@@ -165,7 +171,7 @@ def job_details(info: JobInfo, now: float, children: Sequence[JobInfo] = ()) -> 
         ("due", moment(info.run_at) if info.state == states.SCHEDULED else ""),
         ("started", moment(info.started_at) if info.started_at else ""),
         ("finished", moment(info.finished_at) if info.finished_at else ""),
-        ("took", took(info.started_at, info.finished_at, now) if info.started_at else ""),
+        ("took", _took(info, now).removeprefix("-")),
         ("expires", moment(info.expires_at) if info.expires_at else ""),
         (
             "attempts",

@@ -144,6 +144,25 @@ def test_a_narrow_terminal_folds_the_last_column_but_never_to_a_ribbon_nor_cuts_
     assert "".join(LONG_NOTE.split()) in "".join(printed.split())
 
 
+@pytest.mark.parametrize(
+    "width, line",
+    [
+        ("100", "42  app.jobs:SendWelcomeEmail.handle  " + LONG_NOTE),
+        ("50", "42  …ndWelcomeEmail.handle  the result has 5,000,…"),
+        ("34", "42  …eEmail.handle  the result ha…"),
+        ("20", "42  app.jobs:SendWelcomeEmail.handle  " + LONG_NOTE),
+    ],
+)
+def test_a_narrow_terminal_cuts_the_beginning_of_a_column_that_allows_it(
+    monkeypatch: pytest.MonkeyPatch, width: str, line: str
+) -> None:
+    monkeypatch.setenv("COLUMNS", width)
+    stream = Terminal()
+    columns = (Column("ID", right=True), Column("JOB", cuts=True), Column("NOTE"))
+    Output(stream, io.StringIO(), no_color=True).table(columns, [["42", "app.jobs:SendWelcomeEmail.handle", LONG_NOTE]])
+    assert stream.getvalue().splitlines()[1].rstrip() == line.rstrip()
+
+
 def test_rich_markup_in_a_cell_is_text() -> None:
     stream = Terminal()
     Output(stream, io.StringIO(), no_color=True).table((Column("NOTE"),), [["[red]x[/red] [link=http://e]y"]])
