@@ -81,10 +81,15 @@ def _tell_json(report: fsck.Report) -> int:
     return report.verdict
 
 
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
 def _tell(report: fsck.Report) -> int:
     for problem in report.problems:
         print(problem)
-    print(f"{report.verdict.name.lower().replace('_', ' ')}: {report.segments} segments, {report.records} records")
+    verdict = report.verdict.name.lower().replace("_", " ")
+    print(f"{verdict}: {_counted(report.segments, 'segment')}, {_counted(report.records, 'record')}")
     return report.verdict
 
 

@@ -59,6 +59,9 @@ def run(args: argparse.Namespace, context: Context) -> int:
     if args.follow and len(infos) > (1 if args.raw else FOLLOWED_MAX):
         hint = "follow one with --raw" if args.raw else f"follow at most {FOLLOWED_MAX} at a time"
         raise UsageError(f"{len(infos)} jobs are named", hint=hint)
+    for info in infos:
+        if not info.attempt:
+            context.out.say(f"job {info.id} has not been started: jobctl why {info.id}")
     try:
         _show(args, context, _targets(args, context, choice, infos))
     except (SupervisorUnavailable, OutcomeUnknown) as error:

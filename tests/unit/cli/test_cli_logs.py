@@ -105,6 +105,12 @@ def test_lines_are_chosen(jobctl: Run, logs: Logs, options: list[str], shown: li
         assert jobctl("logs", "42", *options, *follow).out.splitlines() == shown
 
 
+def test_of_a_job_that_was_never_started_it_says_so(jobctl: Run, logs: Logs) -> None:
+    logs.add(b"", state="queued", attempt=0)
+    ended = jobctl("logs", "42")
+    assert (ended.code, ended.out, ended.err) == (0, "", "job 42 has not been started: jobctl why 42\n")
+
+
 def test_lines_of_several_jobs_say_whose_they_are(jobctl: Run, logs: Logs) -> None:
     logs.add(b"one\n", job_id=7)
     logs.add(b"two\nthree\n", job_id=42)
