@@ -1,16 +1,19 @@
-"""Text from a job, a config or a user, made safe to be shown to people: on a terminal and in a log.
+"""Values from a job, a config or a user, made safe to be shown: on a terminal, in a log, as JSON.
 
-Owns which characters are hostile. Where lines end and what is cut is the caller's business.
+Owns which characters are hostile and which numbers JSON has no word for. Where lines end and what is cut is the
+caller's business.
 """
 
 from __future__ import annotations
 
+import math
 import re
 
 # C0 and C1 controls, DEL, line and paragraph separators, direction controls, invisible tags, lone surrogates.
 HOSTILE = re.compile(
     "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\U000e0000-\U000e007f\ud800-\udfff]"
 )
+_INT_BITS_MAX = 10_000  # Python refuses to write much longer ones in decimal
 _NAMED = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 
@@ -31,3 +34,10 @@ def _escape(char: str) -> str:
     if code <= 0xFF:
         return f"\\x{code:02x}"
     return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"
+
+
+def json_number(value: float) -> float | str:
+    """The number, or text for one that cannot be written as a number of JSON."""
+    if isinstance(value, int):
+        return value if value.bit_length() <= _INT_BITS_MAX else hex(value)
+    return value if math.isfinite(value) else str(value)

@@ -5,7 +5,6 @@ Only for the log: nothing is decided by what is in a payload.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -14,10 +13,10 @@ from ..protocol import refs
 from ..protocol.codec import unpack_arguments
 from ..protocol.errors import JobyardError
 from ..protocol.messages import Parameter
+from ..protocol.text import json_number
 from .pools import alias_refs
 
 HIDDEN = "***"
-_INT_BITS_MAX = 10_000  # Python refuses to write much longer ones in decimal
 
 
 def hidden_names(settings: Settings, ref: str) -> frozenset[str]:
@@ -66,10 +65,8 @@ def _hides(hidden: frozenset[str], parameters: Sequence[Parameter] | None) -> Ca
 def _plain(value: Any, hidden: frozenset[str]) -> Any:
     if value is None or isinstance(value, bool | str):
         return value
-    if isinstance(value, int):
-        return value if value.bit_length() <= _INT_BITS_MAX else hex(value)
-    if isinstance(value, float):
-        return value if math.isfinite(value) else str(value)
+    if isinstance(value, int | float):
+        return json_number(value)
     if isinstance(value, Mapping):
         return _mapping(value, hidden)
     if isinstance(value, list | tuple | set):

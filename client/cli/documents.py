@@ -6,7 +6,6 @@ Times are RFC 3339 in UTC, durations ``_s``, sizes ``_bytes``.
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, cast
@@ -15,6 +14,7 @@ from ...protocol import messages
 from ...protocol.errors import ProtocolError
 from ...protocol.job import AttemptInfo, ErrorInfo, JobInfo, utc
 from ...protocol.states import CANCELLED_ATTEMPT, OK, SCHEDULED
+from ...protocol.text import json_number
 from ..lines import LogLine
 
 if TYPE_CHECKING:
@@ -54,7 +54,6 @@ RETRIES = "jobctl.retries/1"
 MADE_JOB = "jobctl.made-job/1"
 
 _NO_FAILURE = (None, OK, CANCELLED_ATTEMPT)  # outcomes
-_INT_BITS_MAX = 10_000  # Python refuses to write much longer ones in decimal
 
 
 def time(at: float | None) -> str | None:
@@ -67,10 +66,8 @@ def plain(value: Any) -> Any:
     """A job's value as JSON can carry it: text for what JSON has no word for, ``{"base64": ...}`` for bytes."""
     if value is None or isinstance(value, bool | str):
         return value
-    if isinstance(value, int):
-        return value if value.bit_length() <= _INT_BITS_MAX else hex(value)
-    if isinstance(value, float):
-        return value if math.isfinite(value) else str(value)
+    if isinstance(value, int | float):
+        return json_number(value)
     if isinstance(value, bytes):
         import base64
 
