@@ -10,16 +10,20 @@ STAMP := .venv/ready-$(shell { cat pyproject.toml; pwd; } | cksum | tr ' ' '-')
 MYPY := $(BIN)/mypy --strict --config-file "$(CHECKOUT)/pyproject.toml" --cache-dir "$(CHECKOUT)/.mypy_cache" --no-error-summary
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input
 
-.PHONY: help demo test lint types clean
+.PHONY: help demo docs test lint types clean
 
 help:
 	@echo "make demo   run the example: invoices, mails, a kill -9 in the middle, and a table of what happened"
+	@echo "make docs   build the documentation, to be read from site/index.html"
 	@echo "make test   lint, types and all tests"
 	@echo "make lint   lint and types only"
 	@echo "make clean  remove everything that was made here"
 
 demo: $(STAMP)
 	@$(BIN)/python examples/orders/demo.py $(ARGS)
+
+docs: $(STAMP)
+	@$(BIN)/sphinx-build -W --keep-going -q -b html docs site && echo "see site/index.html"
 
 test: lint
 	@$(BIN)/pytest -n 2 -q $(ARGS)
@@ -35,7 +39,7 @@ types: $(STAMP)
 	export MYPYPATH="$$work/site" && cd "$$work" && $(MYPY) -p jobyard && cd "$(CHECKOUT)/examples/orders" && $(MYPY) .
 
 clean:
-	rm -rf .venv build dist .tox .mypy_cache .pytest_cache .ruff_cache .hypothesis demo-output *.egg-info
+	rm -rf .venv build dist .tox .mypy_cache .pytest_cache .ruff_cache .hypothesis demo-output site *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(STAMP):
@@ -44,7 +48,7 @@ $(STAMP):
 	@echo "setting up .venv"
 	@[ -x $(BIN)/python ] || $(PYTHON) -m venv .venv || \
 	{ echo "error: $(PYTHON) cannot make a virtual environment (on Debian and Ubuntu: apt install python3-venv)" >&2; exit 1; }
-	@$(PIP) install --editable '.[examples,lint,test]' >.venv/setup.log 2>&1 || { $(call complain,.venv/setup.log); }
+	@$(PIP) install --editable '.[docs,examples,lint,test]' >.venv/setup.log 2>&1 || { $(call complain,.venv/setup.log); }
 	@rm -f .venv/ready-* && touch $@
 
 # pip's own errors, without the lines that only say where it looked.

@@ -10,6 +10,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from jobyard.client.aio import AsyncClient
+    from jobyard.client.aio_handle import AsyncJob
     from jobyard.client.context import BaseJob, current_job
     from jobyard.client.handle import Job, as_completed, wait
     from jobyard.client.helpers import Rejected, queue_background_job, run_background_job
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
         CancelRequested,
         DuplicateJob,
         GiveUp,
+        HistoryUnavailable,
         InvalidConfig,
         JobCancelled,
         JobCrashed,
@@ -55,6 +58,7 @@ _ERRORS = (
     "CancelRequested",
     "DuplicateJob",
     "GiveUp",
+    "HistoryUnavailable",
     "InvalidConfig",
     "JobCancelled",
     "JobCrashed",
@@ -85,6 +89,8 @@ _ERRORS = (
 )
 
 _HOME = {
+    "AsyncClient": "client.aio",
+    "AsyncJob": "client.aio_handle",
     "Client": "client.sync",
     "Job": "client.handle",
     "as_completed": "client.handle",
@@ -103,12 +109,15 @@ _HOME = {
 __version__ = "0.1.0"
 
 __all__ = [
+    "AsyncClient",
+    "AsyncJob",
     "BadArguments",
     "BaseJob",
     "CancelRequested",
     "Client",
     "DuplicateJob",
     "GiveUp",
+    "HistoryUnavailable",
     "InvalidConfig",
     "Job",
     "JobCancelled",

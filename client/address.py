@@ -65,8 +65,10 @@ class Target:
 
                 return f"it belongs to user {user_name(found.st_uid)} and answers nobody else", be_user(found.st_uid)
             with sockets.socket(sockets.AF_UNIX) as probe:
-                probe.settimeout(1.0)
+                probe.setblocking(False)
                 probe.connect(self.path)
+        except BlockingIOError:
+            pass  # its queue of those who want to connect is full
         except ConnectionRefusedError:
             return "nobody listens (left behind by a supervisor that was killed)", "jobctl up"
         except PermissionError:

@@ -11,7 +11,7 @@ from ..protocol.current import CURRENT
 from ..protocol.errors import NoCurrentJob
 
 if TYPE_CHECKING:
-    from ..supervisor.executors.zygote.running import RunningJob
+    from ..protocol.running import RunningJob
 
 T = TypeVar("T")
 _RAISE = object()

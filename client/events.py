@@ -1,7 +1,8 @@
 """Following the status stream, without any I/O: where a follower is, what it has missed, and when it is done.
 
-Owns gap detection. Published messages and answers come in, notices and the next request go out; what connects, waits
-and sends is ``stream.py`` beside it, or whatever else an event loop needs. A notice is given once, and in order.
+Owns gap detection, and what happens when the stream is lost. Published messages and answers come in, notices and the
+next request go out; what connects, waits and sends is ``stream.py`` for a thread and ``aio_stream.py`` for an event
+loop. A notice is given once, and in order.
 
 ``behind`` says when to ask: at the beginning, after a gap, and after so many published messages that some may have been
 lost behind the last. Nothing is asked while nothing happens.
@@ -9,13 +10,18 @@ lost behind the last. Nothing is asked while nothing happens.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Literal
+import math
+import os
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
 
 from ..protocol import notices as n
 from ..protocol import topics
-from ..protocol.errors import BadArguments
+from ..protocol.errors import BadArguments, SupervisorUnavailable
 from ..protocol.notices import EventFilter, Events, EventsReply, Notice
+from .session import RECONNECT_FIRST_S, RECONNECT_MAX_S
+from .steps import Pause
 
 Since = int | tuple[int, int] | Literal["oldest"] | None
 _SINCE_HINT = 'give notice.position, the number of an event, "oldest", or nothing for what comes from now on'
@@ -89,6 +95,101 @@ class Follower:
     def _note(self, notice: Notice) -> None:
         if self.wanted.job_id is not None and notice.job_id == self.wanted.job_id:
             self._finished = notice.kind in (n.SUCCEEDED, n.FAILED, n.CANCELLED)
+
+
+@dataclass(frozen=True, slots=True)
+class Subscribe:
+    """Connect to the notice socket at ``path``, anew, and subscribe to ``topics`` in this order."""
+
+    path: str
+    topics: list[bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Receive:
+    """The reply is the next published message, or None: the connection is lost, or nothing has come at ``until``."""
+
+    until: float = math.inf
+
+
+Step = Events | Pause | Subscribe | Receive
+Following = Generator[Step | list[Notice], Any, None]
+
+
+def follow(follower: Follower, first: EventsReply, timeout: float, clock: Callable[[], float]) -> Following:
+    """The notices, as they come, until the follower's job is finished.
+
+    Args:
+        first: the reply to the follower's first request.
+        timeout: seconds for a supervisor that is away to come back.
+        clock: monotonic time.
+
+    Raises:
+        SupervisorUnavailable: requests are answered, but the notice socket cannot be reached.
+        QueueFull: the supervisor has no room for one more topic.
+    """
+    yield follower.answered(first)
+    reply, patience = first, None
+    while not follower.ended:
+        topic = topics.for_filter(follower.wanted)
+        hello = topics.HELLO + os.urandom(8).hex().encode() + b"/" + topic
+        yield Subscribe(reply.socket, [topic, hello])  # in this order: the answer to hello says both are in effect
+        if (yield from _greeted(hello, clock() + timeout)):
+            patience = None
+            follower.lost()  # what was published before the subscription
+            if (yield from _listen(follower)):
+                return
+        else:
+            patience = patience or _Patience(reply.socket, clock() + timeout)
+            yield Pause(patience.pause_s(clock()))
+        follower.lost()
+        reply = yield follower.request()
+        yield follower.answered(reply)
+
+
+def _greeted(hello: bytes, until: float) -> Generator[Receive, list[bytes] | None, bool]:
+    """Whether the supervisor has taken the subscription; False if the connection is lost, or at ``until``."""
+    while (frames := (yield Receive(until))) is not None:
+        if frames[0] == hello:
+            topics.unpack(frames).notices()
+            return True
+    return False
+
+
+def _listen(follower: Follower) -> Generator[Step | list[Notice], Any, bool]:
+    """Until the follower is done (True), or the connection is lost."""
+    yield from _catch_up(follower)
+    while not follower.ended:
+        frames = yield Receive()
+        if frames is None:
+            return False
+        yield follower.published(frames)
+        yield from _catch_up(follower)
+    return True
+
+
+def _catch_up(follower: Follower) -> Following:
+    while follower.behind:
+        yield follower.answered((yield follower.request()))
+
+
+class _Patience:
+    """With a notice socket that cannot be reached while requests are answered."""
+
+    def __init__(self, path: str, until: float) -> None:
+        self._path = path
+        self._until = until
+        self._pause_s = RECONNECT_FIRST_S
+
+    def pause_s(self, now: float) -> float:
+        """How long to wait before the next attempt; raises SupervisorUnavailable if there is to be none."""
+        if now >= self._until:
+            raise SupervisorUnavailable(
+                f"the supervisor answers, but its status stream at {self._path} cannot be reached",
+                hint="jobctl down, then jobctl up: somebody has removed the socket",
+            )
+        pause_s, self._pause_s = self._pause_s, min(2 * self._pause_s, RECONNECT_MAX_S)
+        return pause_s
 
 
 def _position(since: Since) -> tuple[int | None, int | None]:

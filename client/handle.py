@@ -26,20 +26,20 @@ if TYPE_CHECKING:
     from .sync import Client
 
 R_co = TypeVar("R_co", covariant=True)
+J = TypeVar("J", bound="Handle[Any]")
 When = Literal["ALL_COMPLETED", "FIRST_COMPLETED", "FIRST_EXCEPTION"]
 WAIT_IDS_MAX = 100  # in one parked request: each time one ends, this many ids are sent again
 
 
-class Job(Generic[R_co]):
-    """A job that was submitted.
+class Handle(Generic[R_co]):
+    """The ids of a job that was submitted.
 
     Attributes:
         uid: made by the client that submitted it.
         existing: it was there before: the supervisor had this submit already, or an unfinished job with the same key.
     """
 
-    def __init__(self, client: Client, job_id: int, uid: str, *, existing: bool = False) -> None:
-        self._client = client
+    def __init__(self, job_id: int, uid: str, *, existing: bool = False) -> None:
         self._id = job_id
         self.uid = uid
         self.existing = existing
@@ -49,13 +49,21 @@ class Job(Generic[R_co]):
         return self._id
 
     def __repr__(self) -> str:
-        return f"<Job {self.id}>"
+        return f"<{type(self).__name__} {self.id}>"
 
     def __eq__(self, other: object) -> bool:
-        return self.id == other.id if isinstance(other, Job) else NotImplemented
+        return self.id == other.id if isinstance(other, Handle) else NotImplemented
 
     def __hash__(self) -> int:
         return hash(self.id)
+
+
+class Job(Handle[R_co]):
+    """A job that was submitted, through the client that it was submitted by."""
+
+    def __init__(self, client: Client, job_id: int, uid: str, *, existing: bool = False) -> None:
+        super().__init__(job_id, uid, existing=existing)
+        self._client = client
 
     def info(self) -> JobInfo:
         """All that is known of it now.
@@ -142,7 +150,7 @@ class Job(Generic[R_co]):
     def _end(self, timeout: float | None) -> JobInfo:
         info = self._ended(timeout)
         if info is None:
-            raise WaitTimeout(f"job {self.id} has not ended within {timeout} s; it goes on", details={"id": self.id})
+            raise not_ended(self.id, timeout)
         return info
 
     def _ended(self, timeout: float | None) -> JobInfo | None:
@@ -153,15 +161,17 @@ class Job(Generic[R_co]):
         try:
             reply = self._client.request(Wait([self.id]), limit)
         except WaitTimeout:
+            if limit == math.inf:  # it can never end, as a client for tests knows
+                raise
             return None
         return reply.jobs[0] if reply.jobs else self.info()  # pruned in between: let info() say so
 
 
-class WaitResult(NamedTuple):
+class WaitResult(NamedTuple, Generic[J]):
     """The jobs that have ended, and the others."""
 
-    done: set[Job[Any]]
-    not_done: set[Job[Any]]
+    done: set[J]
+    not_done: set[J]
 
 
 def as_completed(jobs: Iterable[Job[R_co]], timeout: float | None = None) -> Iterator[Job[R_co]]:
@@ -186,32 +196,34 @@ def _one_by_one(
             for info in infos:
                 yield waiting.pop(info.id)
     except WaitTimeout:
-        raise WaitTimeout(f"{len(waiting)} of {count} jobs have not ended within {timeout} s; they go on") from None
+        raise some_not_ended(len(waiting), count, timeout) from None
 
 
-def wait(jobs: Iterable[Job[Any]], timeout: float | None = None, return_when: When = "ALL_COMPLETED") -> WaitResult:
+def wait(
+    jobs: Iterable[Job[R_co]], timeout: float | None = None, return_when: When = "ALL_COMPLETED"
+) -> WaitResult[Job[R_co]]:
     """Wait for jobs, at most ``timeout`` seconds.
 
     Args:
         return_when: "ALL_COMPLETED", "FIRST_COMPLETED", or "FIRST_EXCEPTION" (the first that did not succeed, else
         all).
     """
-    if return_when not in ("ALL_COMPLETED", "FIRST_COMPLETED", "FIRST_EXCEPTION"):
-        raise BadArguments(
-            f"return_when={return_when!r}", hint='"ALL_COMPLETED", "FIRST_COMPLETED" or "FIRST_EXCEPTION"'
-        )
+    check_when(return_when)
     waiting = {job.id: job for job in jobs}
-    done: set[Job[Any]] = set()
+    done: set[Job[R_co]] = set()
     if not waiting:
         return WaitResult(done, set())
-    deadline = time.monotonic() + seconds(timeout)
-    ended = _ends(_client_of(waiting.values()), list(waiting), deadline, one=return_when != "ALL_COMPLETED")
-    with contextlib.closing(ended), contextlib.suppress(WaitTimeout):
-        for infos in ended:
-            done.update(waiting.pop(info.id) for info in infos)
-            failed = any(info.state != SUCCEEDED for info in infos)
-            if return_when == "FIRST_COMPLETED" or (failed and return_when == "FIRST_EXCEPTION"):
-                break
+    client, deadline = _client_of(waiting.values()), time.monotonic() + seconds(timeout)
+    ended = _ends(client, list(waiting), deadline, one=return_when != "ALL_COMPLETED")
+    try:
+        with contextlib.closing(ended):
+            for infos in ended:
+                done.update(waiting.pop(info.id) for info in infos)
+                if any(is_enough(info, return_when) for info in infos):
+                    break
+    except WaitTimeout:
+        if return_when == "ALL_COMPLETED":  # a request for many is not answered before all have ended: some may have
+            done.update(waiting.pop(info.id) for info in client.infos(list(waiting)) if info.finished)
     return WaitResult(done, set(waiting.values()))
 
 
@@ -246,6 +258,27 @@ def _ends(client: Client, ids: list[int], deadline: float, *, one: bool = True) 
         finally:
             for request_id in groups:
                 link.forget(request_id)
+
+
+def check_when(return_when: str) -> None:
+    """Raises BadArguments."""
+    if return_when not in ("ALL_COMPLETED", "FIRST_COMPLETED", "FIRST_EXCEPTION"):
+        raise BadArguments(
+            f"return_when={return_when!r}", hint='"ALL_COMPLETED", "FIRST_COMPLETED" or "FIRST_EXCEPTION"'
+        )
+
+
+def is_enough(info: JobInfo, return_when: When) -> bool:
+    """Whether a job that ended so ends the wait of which it is part."""
+    return return_when == "FIRST_COMPLETED" or (return_when == "FIRST_EXCEPTION" and info.state != SUCCEEDED)
+
+
+def not_ended(job_id: int, timeout: float | None) -> WaitTimeout:
+    return WaitTimeout(f"job {job_id} has not ended within {timeout} s; it goes on", details={"id": job_id})
+
+
+def some_not_ended(left: int, count: int, timeout: float | None) -> WaitTimeout:
+    return WaitTimeout(f"{left} of {count} jobs have not ended within {timeout} s; they go on")
 
 
 def seconds(timeout: float | None) -> float:

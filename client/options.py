@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
     from ..protocol.job import Retry
-    from .handle import Job
+    from .handle import Handle
 
 Duration: TypeAlias = "float | str | timedelta"
 
@@ -43,7 +43,7 @@ class JobOptions(PolicyOptions, total=False):
     on_duplicate: Literal["return", "raise", "replace"] | None
     tags: Mapping[str, str] | None
     durability: Literal["fsync", "written", "memory"] | None
-    after: Sequence[Job[Any] | int] | Job[Any] | int | None
+    after: Sequence[Handle[Any] | int] | Handle[Any] | int | None
     on_parent_failure: Literal["cancel", "run"] | None
 
 

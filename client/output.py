@@ -2,7 +2,7 @@
 
 Owns the choice between two ways. Where this process may read the files, the supervisor is only asked how much there is,
 and the bytes never pass through it; otherwise it sends them. Either way the caller sees the same replies, so that
-``sync.py`` and an asynchronous client are shells around this.
+both clients are shells around this.
 """
 
 from __future__ import annotations

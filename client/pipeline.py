@@ -1,13 +1,18 @@
-"""Many submits in flight at once over one connection. Owns handles without an id yet, and refusals."""
+"""Many submits in flight at once over one connection. Owns handles without an id yet, and refusals.
+
+What does not wait is shared with ``aio_pipeline.py``.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from ..protocol.errors import JobyardError, OutcomeUnknown, ProtocolError
+from ..protocol.errors import JobyardError, OutcomeUnknown
 from ..protocol.messages import Accepted, Submission, Submit, Submitted
-from .handle import Job
+from .exchange import wrong_count
+from .handle import Handle, Job
 from .submission import chunks
 from .submitter import Submitter
 
@@ -18,21 +23,10 @@ if TYPE_CHECKING:
 IN_FLIGHT_MAX = 256  # requests; beyond, a submit first waits for an answer
 
 
-class PendingJob(Job[Any]):
-    """A job whose submit is under way: what needs its id waits for the answer, or raises the refusal."""
+class Pending(Handle[Any]):
+    """A handle whose submit is under way."""
 
-    def __init__(self, client: Client, pipeline: Pipeline, uid: str) -> None:
-        super().__init__(client, 0, uid)
-        self._pipeline = pipeline
-        self._refusal: JobyardError | None = None
-
-    @property
-    def id(self) -> int:
-        while not self._id and self._refusal is None:
-            self._pipeline.settle_one()
-        if self._refusal is not None:
-            raise self._refusal
-        return self._id
+    _refusal: JobyardError | None = None
 
     def __repr__(self) -> str:
         return f"<Job {self._id or ('refused' if self._refusal else 'under way')}>"
@@ -44,6 +38,47 @@ class PendingJob(Job[Any]):
         self._refusal = error
 
 
+class PendingJob(Pending, Job[Any]):
+    """A job whose submit is under way: what needs its id waits for the answer, or raises the refusal."""
+
+    def __init__(self, client: Client, pipeline: Pipeline, uid: str) -> None:
+        super().__init__(client, 0, uid)
+        self._pipeline = pipeline
+
+    @property
+    def id(self) -> int:
+        while not self._id and self._refusal is None:
+            self._pipeline.settle_one()
+        if self._refusal is not None:
+            raise self._refusal
+        return self._id
+
+
+class Refusals(list[JobyardError]):
+    """Of the submits of a pipeline."""
+
+    def settle(self, jobs: Sequence[Pending], outcome: Submitted | JobyardError) -> None:
+        """Give the handles of one request what was answered."""
+        if isinstance(outcome, Submitted) and len(outcome.jobs) != len(jobs):
+            outcome = wrong_count(len(jobs), len(outcome.jobs))
+        if isinstance(outcome, JobyardError):
+            self.append(outcome)
+            for job in jobs:
+                job.refuse(outcome)
+            return
+        for job, accepted in zip(jobs, outcome.jobs, strict=True):
+            job.accept(accepted)
+
+    def tell(self) -> None:
+        """Raises an ExceptionGroup of them, if there are any."""
+        if self:
+            raise ExceptionGroup(f"{len(self)} submits of the pipeline were refused", self)
+
+
+def not_answered() -> OutcomeUnknown:
+    return OutcomeUnknown("the pipeline was left before this submit was answered")
+
+
 class Pipeline(Submitter):
     """Made by ``Client.pipeline()``; to be used by one thread, in a ``with`` block."""
 
@@ -53,7 +88,7 @@ class Pipeline(Submitter):
         self._borrowed = client.borrow()
         self._link: Link | None = None
         self._in_flight: dict[str, list[PendingJob]] = {}
-        self._refusals: list[JobyardError] = []
+        self._refusals = Refusals()
 
     def __enter__(self) -> Pipeline:
         self._link = self._borrowed.__enter__()
@@ -67,27 +102,20 @@ class Pipeline(Submitter):
                 self.settle_one()
         finally:
             self._abandon()
-        if error is None and self._refusals:
-            raise ExceptionGroup(f"{len(self._refusals)} submits of the pipeline were refused", self._refusals)
+        if error is None:
+            self._refusals.tell()
 
     def settle_one(self) -> None:
         """Wait for the answer to any request that is in flight."""
         assert self._link is not None
         request_id, outcome = self._link.next()
-        jobs = self._in_flight.pop(request_id)
-        if isinstance(outcome, Submitted) and len(outcome.jobs) != len(jobs):
-            outcome = wrong_count(len(jobs), len(outcome.jobs))
-        if isinstance(outcome, JobyardError):
-            self._refuse(jobs, outcome)
-            return
-        for job, accepted in zip(jobs, outcome.jobs, strict=True):
-            job.accept(accepted)
+        self._refusals.settle(self._in_flight.pop(request_id), outcome)
 
-    def _accept(self, submissions: list[Submission]) -> list[Job[Any]]:
+    def _accept(self, wanted: list[Submission]) -> list[Job[Any]]:
         if self._link is None:
             raise RuntimeError("a pipeline submits only inside its with block")
         jobs: list[Job[Any]] = []
-        for chunk in chunks(submissions):
+        for chunk in chunks(wanted):
             while len(self._in_flight) >= IN_FLIGHT_MAX:
                 self.settle_one()
             pending = [PendingJob(self._client, self, one.uid) for one in chunk]
@@ -95,22 +123,12 @@ class Pipeline(Submitter):
             jobs += pending
         return jobs
 
-    def _refuse(self, jobs: list[PendingJob], error: JobyardError) -> None:
-        self._refusals.append(error)
-        for job in jobs:
-            job.refuse(error)
-
     def _abandon(self) -> None:
         """Give the link back; what was not answered is given up (only when the block was interrupted)."""
         assert self._link is not None
         for request_id, jobs in self._in_flight.items():
             self._link.forget(request_id)
             for job in jobs:
-                job.refuse(OutcomeUnknown("the pipeline was left before this submit was answered"))
+                job.refuse(not_answered())
         self._link = None
         self._borrowed.__exit__(None, None, None)
-
-
-def wrong_count(asked: int, answered: int) -> ProtocolError:
-    """The supervisor answered a submit with another number of jobs."""
-    return ProtocolError(f"the supervisor answered a submit of {asked} jobs with {answered}")

@@ -15,6 +15,7 @@ answer, so the session remembers it: asking the same again takes it up instead o
 from __future__ import annotations
 
 import dataclasses
+import heapq
 import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -36,9 +37,13 @@ _READS = (
     Events,
     messages.Counters,
     messages.Why,
+    messages.Stats,
 )
 _NOT_TWICE = (messages.RetryJob, messages.Stop, messages.Remove)
+RECONNECT_FIRST_S = 0.01  # before the second attempt to connect; doubled with each
+RECONNECT_MAX_S = 0.5
 GIVEN_UP_MAX = 100  # more are forgotten, oldest first
+_STALE_MAX = 100  # deadlines of requests that have ended, kept until they come up
 
 
 class Completion(NamedTuple):
@@ -57,6 +62,10 @@ class _Pending:
     reach_by: float
     sent: bool
 
+    @property
+    def deadline(self) -> float:
+        return min(self.until, self.reach_by)
+
 
 class Session:
     """Requests that are under way, over one connection after another. Not thread-safe.
@@ -72,6 +81,7 @@ class Session:
         self._online = False
         self._pending: dict[str, _Pending] = {}
         self._given_up: dict[str, Request] = {}
+        self._deadlines: list[tuple[float, str]] = []  # a heap; some are stale
         self._count = 0
 
     @property
@@ -89,13 +99,13 @@ class Session:
         """
         parked_id = self._take_up(request)
         if parked_id is not None:
-            self._pending[parked_id] = _Pending(request, now + timeout, math.inf, sent=True)
+            self._begin(parked_id, _Pending(request, now + timeout, math.inf, sent=True))
             return parked_id, None
         self._count += 1
         request_id = str(self._count)
         frame = messages.pack_request(request_id, request)
         reach_by = math.inf if self._online else now + self._patience_s
-        self._pending[request_id] = _Pending(request, now + timeout, reach_by, sent=self._online)
+        self._begin(request_id, _Pending(request, now + timeout, reach_by, sent=self._online))
         return request_id, frame if self._online else None
 
     def not_sent(self, request_id: str) -> None:
@@ -105,7 +115,7 @@ class Session:
     def forget(self, request_id: str) -> None:
         """Nobody waits for this request any more."""
         entry = self._pending.pop(request_id, None)
-        if entry is None or not self._online or not _is_parked(entry.request):
+        if entry is None or not self._online or not is_parked(entry.request):
             return
         self._given_up[request_id] = entry.request
         if len(self._given_up) > GIVEN_UP_MAX:
@@ -134,6 +144,7 @@ class Session:
             request = _resent(entry.request) if entry.sent else entry.request
             frames.append(messages.pack_request(request_id, request))
             entry.sent, entry.reach_by = True, math.inf
+        self._order_deadlines()
         return frames
 
     def disconnected(self, now: float) -> list[Completion]:
@@ -148,28 +159,45 @@ class Session:
         ]
         for entry in self._pending.values():
             entry.reach_by = now + self._patience_s
+        self._order_deadlines()
         return completions
 
     def expire(self, now: float) -> list[Completion]:
         """End every request whose time is over at ``now``; infinity ends them all."""
-        if not self._pending:
-            return []
-        overdue = [
-            (request_id, entry)
-            for request_id, entry in self._pending.items()
-            if now >= min(entry.until, entry.reach_by)
-        ]
-        for request_id, _ in overdue:
+        overdue = list(self._pending) if now == math.inf else []
+        while self.next_deadline() <= now < math.inf:
+            overdue.append(heapq.heappop(self._deadlines)[1])
+        completions = []
+        for request_id in dict.fromkeys(overdue):
+            entry = self._pending[request_id]
             self.forget(request_id)
-        return [Completion(request_id, self._overdue(entry)) for request_id, entry in overdue]
+            completions.append(Completion(request_id, self._overdue(entry)))
+        return completions
 
     def next_deadline(self) -> float:
         """When ``expire`` will have something to do; infinity if never."""
-        return min((min(entry.until, entry.reach_by) for entry in self._pending.values()), default=math.inf)
+        while self._deadlines:
+            at, request_id = self._deadlines[0]
+            entry = self._pending.get(request_id)
+            if entry is not None and entry.deadline == at:
+                return at
+            heapq.heappop(self._deadlines)
+        return math.inf
+
+    def _begin(self, request_id: str, entry: _Pending) -> None:
+        self._pending[request_id] = entry
+        if len(self._deadlines) > 2 * len(self._pending) + _STALE_MAX:
+            self._order_deadlines()
+        elif entry.deadline < math.inf:
+            heapq.heappush(self._deadlines, (entry.deadline, request_id))
+
+    def _order_deadlines(self) -> None:
+        self._deadlines = [(entry.deadline, request_id) for request_id, entry in self._pending.items()]
+        heapq.heapify(self._deadlines)
 
     def _take_up(self, request: Request) -> str | None:
         """The id under which the same request is parked already."""
-        if not _is_parked(request):
+        if not is_parked(request):
             return None
         found = next((request_id for request_id, parked in self._given_up.items() if parked == request), None)
         if found is not None:
@@ -181,7 +209,7 @@ class Session:
             return _unknown(entry.request)
         if not self._online:
             return self._unreachable()
-        if _is_parked(entry.request):
+        if is_parked(entry.request):
             return WaitTimeout("the time given for waiting is over; the job goes on")
         return SupervisorUnavailable(
             f"the supervisor is there but did not answer {entry.request.VERB!r} in time",
@@ -194,7 +222,8 @@ class Session:
         return request_ids
 
 
-def _is_parked(request: Request) -> bool:
+def is_parked(request: Request) -> bool:
+    """Whether the supervisor answers only when something has happened."""
     return isinstance(request, messages.Wait) or (isinstance(request, messages.Logs) and request.follow)
 
 

@@ -1,7 +1,7 @@
 """Figures of many jobs: how long they waited and ran, what they used, how many ended well.
 
-Pure: facts of jobs in, figures out. Where the facts come from (a supervisor's memory, a history) is the caller's
-business; whatever has the four attributes of ``Facts`` can be counted.
+Pure: either what the supervisor has counted by the hour is put together (``questions``, ``combined``), or facts of jobs
+are counted here (``summarise``), for what is not kept by the hour. Sends nothing.
 """
 
 from __future__ import annotations
@@ -11,7 +11,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from ..protocol.history import Stats as StatsAsked
+from ..protocol.history import StatsReply, StatsRow, Times
 from ..protocol.job import AttemptInfo
+from ..protocol.messages import Filter
 from ..protocol.states import FAILED, SUCCEEDED
 
 
@@ -29,23 +32,13 @@ class Facts(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Times:
-    """How ``count`` times are spread, in seconds; None if there are none. Percentiles are times that did occur."""
-
-    count: int = 0
-    p50_s: float | None = None
-    p95_s: float | None = None
-    max_s: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Figures:
     """Figures of a set of jobs.
 
     Attributes:
         name: of the function or queue; "" for all.
         states: how many jobs are in each state.
-        attempts: how many were started, as far as they are remembered.
+        attempts: how many of theirs were started, as far as they are remembered; of the kept figures, have ended.
         success_rate: succeeded out of succeeded and failed; None before either.
         wait: from being due to starting, per attempt. run: from start to end, per attempt that ended.
         peak_rss_bytes: the most that any attempt held.
@@ -69,6 +62,37 @@ class Stats:
     total: Figures
     jobs: list[Figures]
     queues: list[Figures]
+
+
+def questions(chosen: Filter) -> list[StatsAsked]:
+    """What to ask for the kept figures: three requests; none if they do not tell such jobs apart."""
+    others = chosen.states or chosen.tags or chosen.until is not None or chosen.after is not None
+    alias = chosen.ref is not None and ":" not in chosen.ref
+    if others or alias or chosen.error is not None or chosen.search is not None:
+        return []
+    return [StatsAsked(by, chosen.ref, chosen.queue, chosen.since) for by in ([], ["ref"], ["queue"])]
+
+
+def combined(replies: Sequence[StatsReply]) -> Stats:
+    """Figures from the replies to ``questions``."""
+    total, jobs, queues = (reply.rows for reply in replies)
+    everything = _kept(total[0]) if total else _Tally().figures("")
+    return Stats(everything, _ranked(map(_kept, jobs)), _ranked(map(_kept, queues)))
+
+
+def _kept(row: StatsRow) -> Figures:
+    ended = row.states.get(SUCCEEDED, 0) + row.states.get(FAILED, 0)
+    return Figures(
+        name=row.ref or row.queue or "",
+        jobs=sum(row.states.values()),
+        states=row.states,
+        attempts=row.run.count,
+        success_rate=row.states.get(SUCCEEDED, 0) / ended if ended else None,
+        wait=row.wait,
+        run=row.run,
+        cpu_s=row.cpu_s,
+        peak_rss_bytes=row.peak_rss_bytes,
+    )
 
 
 @dataclass(slots=True)
@@ -112,11 +136,12 @@ def summarise(jobs: Iterable[Facts]) -> Stats:
     for job in jobs:
         for tally in (total, by_ref.setdefault(job.ref, _Tally()), by_queue.setdefault(job.queue, _Tally())):
             tally.add(job)
-    return Stats(total.figures(""), _ranked(by_ref), _ranked(by_queue))
+    by_name = [[tally.figures(name) for name, tally in by.items()] for by in (by_ref, by_queue)]
+    return Stats(total.figures(""), *map(_ranked, by_name))
 
 
-def _ranked(tallies: dict[str, _Tally]) -> list[Figures]:
-    return sorted((tally.figures(name) for name, tally in tallies.items()), key=lambda one: (-one.jobs, one.name))
+def _ranked(figures: Iterable[Figures]) -> list[Figures]:
+    return sorted(figures, key=lambda one: (-one.jobs, one.name))
 
 
 def _times(seconds: list[float]) -> Times:

@@ -5,12 +5,12 @@ Owns the shape of the items of ``submit_many``, and how many jobs go into one re
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ..protocol.codec import pack_arguments
 from ..protocol.current import CURRENT
-from ..protocol.errors import BadArguments
+from ..protocol.errors import BadArguments, NotSerializable
 from ..protocol.ids import new_uid
 from ..protocol.messages import SUBMIT_JOBS_MAX, Submission
 from .reference import reference
@@ -47,6 +47,21 @@ def submission(
         options=dict(options),
         parent=current.id if current is not None else None,
     )
+
+
+def submissions(
+    target: Callable[..., Any] | str, items: Iterable[Item], options: Mapping[str, Any]
+) -> list[Submission]:
+    """A job for each item of ``submit_many``; raises as ``submission``, and names the item."""
+    made: list[Submission] = []
+    for index, item in enumerate(items):
+        args, kwargs = arguments(item, index)
+        try:
+            made.append(submission(target, args, kwargs, options))
+        except NotSerializable as error:
+            where = f"item {index} of submit_many"
+            raise NotSerializable(f"{where}: {error.message}", hint=error.hint, details={"index": index}) from None
+    return made
 
 
 def arguments(item: Item, index: int) -> tuple[Sequence[Any], Mapping[str, Any]]:

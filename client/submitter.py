@@ -8,11 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import Any, ParamSpec, TypeVar, Unpack, overload
 
-from ..protocol.errors import NotSerializable
 from ..protocol.messages import Submission
 from .handle import Job
 from .options import JobOptions, parse_options
-from .submission import Item, arguments, submission
+from .submission import Item, submission, submissions
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -24,7 +23,7 @@ class Submitter:
     _given: JobOptions = {}
     _parsed: Mapping[str, Any] = {}
 
-    def _accept(self, submissions: list[Submission]) -> list[Job[Any]]:
+    def _accept(self, wanted: list[Submission]) -> list[Job[Any]]:
         raise NotImplementedError
 
     @overload
@@ -38,13 +37,14 @@ class Submitter:
 
         Args:
             target: a function of an importable module, or a reference: ``"pkg.mod:function"``,
-                ``"pkg.mod:Class.method"`` or an alias of the config. Nothing is imported here. *args, **kwargs: the
-                function's own arguments; options of the job go to ``options``.
+                ``"pkg.mod:Class.method"`` or an alias of the config. Nothing is imported here.
+            args, kwargs: the function's own arguments; options of the job go to ``options``.
 
         Raises:
             NotAllowed, BadArguments, NotSerializable, NotImportable, UnknownQueue, QueueFull, QueueDraining,
-            DuplicateJob, TooLarge, StorageUnavailable: refused; nothing was stored. SupervisorUnavailable: there was
-            nobody to send it to. OutcomeUnknown: sent, but not answered; it may have been stored.
+            DuplicateJob, TooLarge, StorageUnavailable: refused; nothing was stored.
+            SupervisorUnavailable: there was nobody to send it to.
+            OutcomeUnknown: sent, but not answered; it may have been stored.
         """
         return self._accept([submission(target, args, kwargs, self._parsed)])[0]
 
@@ -71,17 +71,9 @@ class Submitter:
                 arguments are a tuple and a dict is written as such a pair: ``((first, second), {})``.)
 
         Raises:
-            As ``submit``.
+            JobyardError: as ``submit``.
         """
-        return self._accept([self._item(target, item, index) for index, item in enumerate(items)])
-
-    def _item(self, target: Callable[..., Any] | str, item: Item, index: int) -> Submission:
-        args, kwargs = arguments(item, index)
-        try:
-            return submission(target, args, kwargs, self._parsed)
-        except NotSerializable as error:
-            where = f"item {index} of submit_many"
-            raise NotSerializable(f"{where}: {error.message}", hint=error.hint, details={"index": index}) from None
+        return self._accept(submissions(target, items, self._parsed))
 
     def options(self, **options: Unpack[JobOptions]) -> WithOptions:
         """The same with options for its jobs: ``client.options(queue="mail", delay="15m").submit(...)``.
@@ -101,5 +93,5 @@ class WithOptions(Submitter):
         self._given = given
         self._parsed = parsed
 
-    def _accept(self, submissions: list[Submission]) -> list[Job[Any]]:
-        return self._base._accept(submissions)
+    def _accept(self, wanted: list[Submission]) -> list[Job[Any]]:
+        return self._base._accept(wanted)

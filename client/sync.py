@@ -1,8 +1,8 @@
 """The client: every request that a supervisor takes, as a method.
 
-Translates only: what to send is made in ``submission.py``, sent by ``link.py``, and read back into handles and plain
-data. A client opens and imports nothing until its first request, may be shared by threads, and may be used on both
-sides of a fork.
+Translates only: what to send is made in ``submission.py`` and ``exchange.py``, sent by ``link.py``, and read back into
+handles and plain data. A client opens and imports nothing until its first request, may be shared by threads, and may be
+used on both sides of a fork.
 """
 
 from __future__ import annotations
@@ -15,30 +15,32 @@ import weakref
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack
 
 from ..protocol import messages
 from ..protocol import options as parsers
-from ..protocol.errors import BadArguments, JobNotFound, JobyardError
-from ..protocol.ids import JOB_ID_MAX
+from ..protocol.errors import JobyardError
 from ..protocol.job import JobInfo
-from ..protocol.messages import LIST_JOBS_MAX, Request, Submission
-from ..protocol.notices import EventFilter, Notice
+from ..protocol.messages import Request, Submission
+from ..protocol.notices import Notice
+from . import exchange
 from .address import find_target
 from .events import Follower, Since
+from .exchange import RELOAD_TIMEOUT_S, Exchange, Step, Stream, event_filter, job_filter, job_number
 from .handle import Job, WaitResult, When, wait
-from .lines import Lines, LogLine
-from .options import Duration, SetOptions, parse_options
-from .output import OutputReader
-from .pipeline import Pipeline, wrong_count
-from .submission import chunks
+from .lines import LogLine
+from .options import Duration, SetOptions
+from .pipeline import Pipeline
+from .session import is_parked
+from .steps import Pause, drive
 from .submitter import Submitter
 
 if TYPE_CHECKING:
     from .link import Link, Links
     from .stats import Stats
 
-RELOAD_TIMEOUT_S = 120.0  # every allowed module is imported before it is answered
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 class Client(Submitter):
@@ -47,8 +49,8 @@ class Client(Submitter):
     Args:
         socket: where the supervisor listens: a path or ``ipc://path``.
         config: the config file to find the socket by. If neither is given: ``JOBYARD_SOCKET``, then the config that is
-            found from the working directory, as ``jobctl`` does. timeout: seconds that a request waits for a
-            supervisor that is away (restarting), and for its answer.
+            found from the working directory, as ``jobctl`` does.
+        timeout: seconds that a request waits for a supervisor that is away (restarting), and for its answer.
 
     Raises:
         BadArguments: an unusable ``timeout``.
@@ -62,16 +64,12 @@ class Client(Submitter):
     ) -> None:
         self._socket = socket
         self._config = config
-        self._timeout = parsers.duration(timeout)
-        if not self._timeout:
-            raise BadArguments(
-                f"timeout={timeout!r}: nothing could be answered in no time", hint="give seconds, such as 5.0"
-            )
+        self._timeout = exchange.client_timeout(timeout)
         # By process id: what another process opened is kept, untouched, by those that were forked from it.
         self._links: dict[int, Links] = {}
         weakref.finalize(self, _close, self._links)
 
-    def __enter__(self) -> Client:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -100,19 +98,9 @@ class Client(Submitter):
 
     # -- submit, and the jobs ------------------------------------------------------------------------------------------
 
-    def _accept(self, submissions: builtins.list[Submission]) -> builtins.list[Job[Any]]:
-        jobs: builtins.list[Job[Any]] = []
-        for chunk in chunks(submissions):
-            try:
-                accepted = self.request(messages.Submit(chunk)).jobs
-                if len(accepted) != len(chunk):
-                    raise wrong_count(len(chunk), len(accepted))
-            except JobyardError as error:
-                if jobs:
-                    error.details["submitted"] = [job.id for job in jobs]
-                raise
-            jobs += [Job(self, one.id, one.uid, existing=one.existing) for one in accepted]
-        return jobs
+    def _accept(self, wanted: builtins.list[Submission]) -> builtins.list[Job[Any]]:
+        stored = self._run(exchange.store(wanted))
+        return [Job(self, one.id, one.uid, existing=one.existing) for one in stored]
 
     def pipeline(self, timeout: float | None = None) -> Pipeline:
         """Many submits at once: ``with client.pipeline() as p: p.submit(...)``; all are durable when the block ends.
@@ -139,14 +127,7 @@ class Client(Submitter):
         Raises:
             JobNotFound: one of them is not there.
         """
-        wanted = [_job_id(one) for one in job_ids]
-        found: dict[int, JobInfo] = {}
-        while missing := [one for one in wanted if one not in found]:
-            reply = self.request(messages.Get(missing[:LIST_JOBS_MAX]))
-            if not reply.jobs:
-                raise JobNotFound(f"there is no job {missing[0]}", details={"id": missing[0]})
-            found.update((info.id, info) for info in reply.jobs)
-        return [found[one] for one in wanted]
+        return self._run(exchange.infos(job_ids))
 
     def list(
         self,
@@ -157,11 +138,15 @@ class Client(Submitter):
         tags: Mapping[str, str] | None = None,
         since: object = None,
         after: Job[Any] | int | None = None,
+        until: object = None,
+        error: str | None = None,
+        search: str | None = None,
+        sort: str = "newest",
         limit: int | None = 50,
     ) -> builtins.list[Job[Any]]:
-        """The jobs for which all that is given holds, newest first; see ``list_infos``."""
-        found = self.list_infos(state=state, queue=queue, ref=ref, tags=tags, since=since, after=after, limit=limit)
-        return [Job(self, info.id, info.uid) for info in found]
+        """The jobs for which all that is given holds; see ``list_infos``."""
+        chosen = job_filter(state, queue, ref, tags, since, after, until, error, search)
+        return [Job(self, info.id, info.uid) for info in self._run(exchange.listed(chosen, sort, limit))]
 
     def list_infos(
         self,
@@ -172,6 +157,10 @@ class Client(Submitter):
         tags: Mapping[str, str] | None = None,
         since: object = None,
         after: Job[Any] | int | None = None,
+        until: object = None,
+        error: str | None = None,
+        search: str | None = None,
+        sort: str = "newest",
         limit: int | None = 50,
     ) -> builtins.list[JobInfo]:
         """As ``list``, with all that is known of each.
@@ -179,25 +168,22 @@ class Client(Submitter):
         Args:
             state: one state or several.
             ref: a reference or an alias.
-            since: submitted at or after this aware datetime, or seconds since the epoch.
+            since, until: submitted at or after this, and before this: an aware datetime, or seconds since the epoch.
             after: that wait or waited for this job.
+            error: part of the type or message of what the last attempt raised.
+            search: words, each of which is part of the arguments or of what went wrong.
+            sort: "newest", "oldest", or "finished": the last to finish first.
             limit: at most so many; None for all.
+
+        Jobs that have left the supervisor's memory are there as well. If they cannot be looked up, the others are
+        given, and the log of this process says so.
         """
-        chosen = _filter(state, queue, ref, tags, since, after)
-        left: float = math.inf if limit is None else limit
-        found: builtins.list[JobInfo] = []
-        before: int | None = None
-        while left > 0:
-            reply = self.request(messages.List(chosen, int(min(left, LIST_JOBS_MAX)), before))
-            found += reply.jobs
-            if not reply.more or not reply.jobs:
-                break
-            left, before = left - len(reply.jobs), reply.jobs[-1].id
-        return found
+        chosen = job_filter(state, queue, ref, tags, since, after, until, error, search)
+        return self._run(exchange.listed(chosen, sort, limit))
 
     def wait(
-        self, jobs: Iterable[Job[Any]], timeout: float | None = None, return_when: When = "ALL_COMPLETED"
-    ) -> WaitResult:
+        self, jobs: Iterable[Job[R]], timeout: float | None = None, return_when: When = "ALL_COMPLETED"
+    ) -> WaitResult[Job[R]]:
         """Wait for jobs; see ``jobyard.wait``."""
         return wait(jobs, timeout, return_when)
 
@@ -225,23 +211,12 @@ class Client(Submitter):
         Raises:
             BadArguments: nothing, or both jobs and a filter, say which.
         """
-        chosen = _filter(state, queue, ref, tags, since, after)
-        grace_s = None if grace is None else parsers.duration(grace)
-        if (jobs is None) == (chosen == messages.Filter()):
-            raise BadArguments(
-                "cancel() needs either jobs or a filter", hint='client.cancel([42]), or client.cancel(state="queued")'
-            )
-        total = messages.Cancelled([])
-        if jobs is None:
-            self._cancel(messages.Cancel(None, chosen, grace_s, reason), total)
-            return total
-        for part in _parts(jobs, messages.CANCEL_JOBS_MAX):
-            self._cancel(messages.Cancel(part, None, grace_s, reason), total)
-        return total
+        chosen = job_filter(state, queue, ref, tags, since, after)
+        return self._run(exchange.cancel(jobs, chosen, grace, reason))
 
     def retry(self, job_id: int) -> None:
         """Put a finished job back into its queue; raises WrongState, JobNotFound."""
-        self.request(messages.RetryJob(_job_id(job_id)))
+        self.request(messages.RetryJob(job_number(job_id)))
 
     def logs(self, job_id: int, attempt: int | None = None, follow: bool = False) -> Iterator[LogLine]:
         """Lines of a job's output.
@@ -250,28 +225,13 @@ class Client(Submitter):
             attempt: its number; None means the last, and with ``follow`` all that come after it.
             follow: go on until the attempt (or, without ``attempt``, the job) has ended.
         """
-        number = attempt
-        while True:
-            lines = Lines()
-            for reply in self.log_chunks(job_id, number, follow=follow):
-                number = reply.attempt
-                yield from lines.feed(reply.chunks)
-            yield from lines.end()
-            if not follow or attempt is not None:
-                return
-            info = self.info(job_id)
-            if info.finished and (number is None or info.attempt <= number):
-                return
-            number = 1 if number is None else number + 1
+        return self._stream(exchange.log_lines(job_id, attempt, follow, time.monotonic))
 
     def log_chunks(
         self, job_id: int, attempt: int | None = None, offset: int = 0, follow: bool = False
     ) -> Iterator[messages.LogReply]:
         """The output of one attempt (None: the last) as it is stored, from ``offset``; with ``follow`` to its end."""
-        reader = OutputReader(_job_id(job_id), attempt, offset, follow)
-        while (request := reader.request) is not None:
-            time.sleep(reader.pause_s(time.monotonic()))
-            yield from reader.take(self.request(request, math.inf if follow else None))
+        return self._stream(exchange.output(job_id, attempt, offset, follow, time.monotonic))
 
     def events(
         self,
@@ -297,8 +257,7 @@ class Client(Submitter):
         """
         from .stream import follow  # with ZeroMQ
 
-        job_id = None if job is None else _job_id(job)
-        follower = Follower(since, EventFilter(job_id, queue, [kinds] if isinstance(kinds, str) else [*(kinds or ())]))
+        follower = Follower(since, event_filter(job, queue, kinds))
         return follow(self, follower, self.request(follower.request()), self._timeout)
 
     # -- jobs that are there -------------------------------------------------------------------------------------------
@@ -317,52 +276,35 @@ class Client(Submitter):
         Raises:
             WrongState: none of them waits.
             BadArguments, UnknownQueue, NotAllowed, QueueDraining: they cannot be changed so.
-            JobNotFound.
+            JobNotFound: there is no such job.
         """
-        options = parse_options(changes, parsers.SET_OPTIONS)
-        total = messages.Changed([])
-        for part in _parts(jobs):
-            reply: messages.Changed = self.request(messages.SetJob(part, options))
-            total.ids.extend(reply.ids)
-            total.others.extend(reply.others)
-        return total
+        return self._run(exchange.change(jobs, changes))
 
     def remove(self, jobs: Iterable[Job[Any] | int] | Job[Any] | int) -> messages.Removed:
-        """Forget jobs that have ended.
+        """Forget jobs that have ended, and what they printed.
 
         Returns:
             Which are forgotten, and which others have not ended.
 
         Raises:
             WrongState: none of them has ended.
-            JobNotFound.
+            JobNotFound: there is no such job.
         """
-        total = messages.Removed([])
-        for part in _parts(jobs):
-            reply: messages.Removed = self.request(messages.Remove(part))
-            total.ids.extend(reply.ids)
-            total.others.extend(reply.others)
-        return total
+        return self._run(exchange.remove(jobs))
 
     def prune(
         self, *, older: Duration | None = None, state: str | Sequence[str] | None = None, dry_run: bool = False
     ) -> int:
-        """Forget jobs that have ended, or with ``dry_run`` count them; how many.
+        """Forget jobs that have ended, and what they printed, or with ``dry_run`` count them; how many.
 
         Args:
-            older: those that ended so long ago; state: those that ended so. Neither: those over the limits.
+            older: those that ended so long ago; state: those that ended so. Neither: as ``[history] retention`` says.
         """
-        older_s = None if older is None else parsers.duration(older)
-        request = messages.Prune(older_s, _states(state), dry_run)
-        count, more = 0, True
-        while more:
-            reply: messages.Pruned = self.request(request)
-            count, more = count + reply.count, reply.more
-        return count
+        return self._run(exchange.prune(older, state, dry_run))
 
     def why(self, job: Job[Any] | int) -> messages.Explanation:
         """Why a job is in its state; ``str`` of it is a sentence. Raises JobNotFound."""
-        reply: messages.Explanation = self.request(messages.Why(_job_id(job)))
+        reply: messages.Explanation = self.request(messages.Why(job_number(job)))
         return reply
 
     # -- queues and the supervisor -------------------------------------------------------------------------------------
@@ -395,11 +337,10 @@ class Client(Submitter):
     ) -> Stats:
         """How long jobs waited and ran, what they used and how many succeeded, of all for which what is given holds.
 
-        Counts what the supervisor has in memory: unfinished jobs, and finished ones that it has not forgotten.
+        By queue, reference and time the figures are those that are kept, by the hour, also of jobs that have left the
+        history; for a state, tags or an alias each job is looked at.
         """
-        from .stats import summarise
-
-        return summarise(self.list_infos(state=state, queue=queue, ref=ref, tags=tags, since=since, limit=None))
+        return self._run(exchange.figures(job_filter(state, queue, ref, tags, since)))
 
     def recycle(self, pool: str) -> None:
         """Start a fresh zygote for a pool; what runs stays where it is. Raises BadArguments for an unknown pool."""
@@ -438,13 +379,28 @@ class Client(Submitter):
         reply: messages.QueuesSet = self.request(messages.SetQueue(mode, queue))
         return reply.queues
 
-    def _cancel(self, request: messages.Cancel, total: messages.Cancelled) -> None:
-        more = True
-        while more:
-            reply: messages.Cancelled = self.request(request)
-            total.cancelled.extend(reply.cancelled)
-            total.finished.extend(reply.finished)
-            more = reply.more and bool(reply.cancelled)
+    def _run(self, steps: Exchange[T]) -> T:
+        """Send what is asked for, step by step; the result."""
+        try:
+            request = next(steps)
+            while True:
+                try:
+                    reply = self.request(request)
+                except JobyardError as error:
+                    request = steps.throw(error)
+                else:
+                    request = steps.send(reply)
+        except StopIteration as end:
+            result: T = end.value
+            return result
+
+    def _stream(self, steps: Stream[T]) -> Generator[T, None, None]:
+        return drive(steps, self._do)
+
+    def _do(self, step: Step) -> Any:
+        if isinstance(step, Pause):
+            return time.sleep(step.seconds)
+        return self.request(step, math.inf if is_parked(step) else None)
 
     def _here(self) -> Links:
         """The connections of this process."""
@@ -464,36 +420,3 @@ def _close(links: dict[int, Links]) -> None:
     own = links.pop(os.getpid(), None)
     if own is not None:
         own.close()
-
-
-def _filter(
-    state: str | Sequence[str] | None,
-    queue: str | None,
-    ref: str | None,
-    tags: Mapping[str, str] | None,
-    since: object,
-    after: Job[Any] | int | None,
-) -> messages.Filter:
-    begin = None if since is None else parsers.wall_time(since)
-    parent = None if after is None else _job_id(after)
-    return messages.Filter(_states(state), queue, ref, dict(tags or {}), begin, after=parent)
-
-
-def _states(state: str | Sequence[str] | None) -> list[str]:
-    return [state] if isinstance(state, str) else list(state or ())
-
-
-def _parts(
-    jobs: Iterable[Job[Any] | int] | Job[Any] | int, size: int = messages.CHANGE_JOBS_MAX
-) -> Iterator[list[int]]:
-    """The ids, as many at a time as a request takes."""
-    ids = [_job_id(one) for one in ([jobs] if isinstance(jobs, int | Job) else jobs)]
-    for first in range(0, len(ids), size):
-        yield ids[first : first + size]
-
-
-def _job_id(job: Job[Any] | int) -> int:
-    number = job.id if isinstance(job, Job) else job
-    if isinstance(number, bool) or not isinstance(number, int) or not 0 < number <= JOB_ID_MAX:
-        raise BadArguments(f"{number!r} is not a job id", hint="give the number that submit returned as job.id")
-    return number

@@ -47,7 +47,7 @@ def build(file: Path, env: str, items: Items) -> Settings:
     shipped = Settings(file=file)
     sections = {
         name: dataclasses.replace(getattr(shipped, name), **_fields(type(getattr(shipped, name)), items, (name,)))
-        for name in ("supervisor", "logging", "output", "journal", "limits")
+        for name in ("supervisor", "logging", "output", "journal", "history", "limits")
     }
     return Settings(
         file=file,

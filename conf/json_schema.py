@@ -49,7 +49,9 @@ def _table(node: Mapping[str, Node], path: tuple[str, ...], notes: dict[str, dic
 
 
 def _node(node: Node, path: tuple[str, ...], notes: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    note = notes.get(dotted(path)) or notes.get(dotted(("defaults", *path[2:])), {})  # queues and jobs have those too
+    note = notes.get(dotted(path), {})
+    if not note and len(path) > 2:  # what queues and jobs have in common with [defaults]
+        note = notes.get(dotted(("defaults", *path[2:])), {})
     if isinstance(node, Named):
         inner = node.node
         return {**note, "type": "object", "additionalProperties": _node(inner, (*path, "*"), notes)}

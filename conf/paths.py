@@ -29,6 +29,7 @@ class Paths:
     state_dir: Path
     journal_dir: Path
     output_dir: Path
+    history: Path
     runtime_dir: Path
     socket: Path
     events_socket: Path
@@ -58,6 +59,7 @@ def paths_for(settings: Settings, environ: Mapping[str, str]) -> Paths:
         state_dir=state_dir,
         journal_dir=state_dir / "journal",
         output_dir=given_or(settings.output.dir, state_dir / "output"),
+        history=state_dir / "history.db",
         runtime_dir=runtime_dir,
         socket=socket,
         events_socket=events_socket,

@@ -79,6 +79,7 @@ _LIMITS: dict[str, Node] = {
     "unfinished_bytes": kinds.size(1 * MIB, 1 * TIB),
     "finished_jobs": kinds.whole(0, 100_000_000),
     "finished_bytes": kinds.size(0, 1 * TIB),
+    "unarchived_bytes": kinds.size(1 * MIB, 1 * TIB),
     "losses": kinds.whole(1, 1_000),
     "kept_attempts": kinds.whole(1, 10_000),
     "parents": kinds.whole(1, 10_000),
@@ -126,9 +127,12 @@ TOP: dict[str, Node] = {
         "group_bytes_max": kinds.size(16 * MIB, 256 * MIB),
         "durability": _DURABILITY,
     },
+    "history": {
+        "retention": options.duration_or_none,
+        "answer_within": options.duration,
+    },
     "limits": _LIMITS,
     "env": Refused("overlays stand in files only", hint="write [env.NAME.SECTION] in the config"),
-    "history": not_yet("[history]"),
     "dashboard": not_yet("[dashboard]"),
 }
 

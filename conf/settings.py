@@ -118,6 +118,14 @@ class JournalSettings:
 
 
 @dataclass(frozen=True)
+class HistorySettings:
+    """``retention``: seconds for which finished jobs are kept there, None for ever. ``answer_within``: seconds."""
+
+    retention: float | None = 90 * 86400.0
+    answer_within: float = 3.0
+
+
+@dataclass(frozen=True)
 class LimitSettings:
     """Every bound by its name."""
 
@@ -128,6 +136,7 @@ class LimitSettings:
     unfinished_bytes: int = 1024 * MIB
     finished_jobs: int = 10_000
     finished_bytes: int = 64 * MIB
+    unarchived_bytes: int = 256 * MIB
     losses: int = 3
     kept_attempts: int = 20
     parents: int = 1_000
@@ -162,6 +171,7 @@ class Settings:
     logging: LoggingSettings = LoggingSettings()
     output: OutputSettings = OutputSettings()
     journal: JournalSettings = JournalSettings()
+    history: HistorySettings = HistorySettings()
     limits: LimitSettings = LimitSettings()
 
     @property

@@ -9,6 +9,6 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ..supervisor.executors.zygote.running import RunningJob
+    from .running import RunningJob
 
 CURRENT: ContextVar[RunningJob | None] = ContextVar("jobyard_current_job", default=None)

@@ -6,7 +6,7 @@
     +- ProtocolError  VersionMismatch
     +- NotAllowed  BadArguments (also TypeError)  NotSerializable (also TypeError)  NotImportable
     +- UnknownQueue  QueueFull  QueueDraining  DuplicateJob  JobNotFound (also LookupError)  WrongState
-    +- StorageUnavailable  TooLarge  Unauthorised  InvalidConfig
+    +- StorageUnavailable  HistoryUnavailable  TooLarge  Unauthorised  InvalidConfig
     +- WaitTimeout                   also TimeoutError
     +- NoCurrentJob
     +- JobOutcomeError               what ``result()`` raises
@@ -43,7 +43,7 @@ class JobyardError(Exception):
 
     @property
     def advice(self) -> str:
-        """The hint as a line of its own: a question stands as it is, a thing to do comes after "try:"."""
+        """The hint as a line of its own; unless it is a question or a list, with the word "try" before it."""
         question = self.hint.endswith("?") or self.hint.startswith("known:")
         return self.hint if question or not self.hint else f"try: {self.hint}"
 
@@ -145,6 +145,12 @@ class StorageUnavailable(JobyardError):
     """The journal cannot be written, so nothing new is accepted."""
 
     code = "storage_unavailable"
+
+
+class HistoryUnavailable(JobyardError):
+    """Finished jobs that have left memory cannot be looked up now."""
+
+    code = "history_unavailable"
 
 
 class TooLarge(JobyardError):

@@ -185,7 +185,7 @@ class JobInfo:
 
     @property
     def status(self) -> str:
-        """The state as one of four: "pending", "running", "completed", "failed"."""
+        """The state as one of the four words "pending", "running", "completed" and "failed"."""
         return COARSE[self.state]
 
     @property

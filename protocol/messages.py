@@ -13,7 +13,11 @@ from typing import Any, ClassVar
 from . import codec, errors, schema
 from .counters import Counted
 from .errors import JobyardError, ProtocolError, VersionMismatch
+from .history import Stats as Stats
+from .history import StatsReply as StatsReply
 from .job import JobInfo
+from .lists import Filter as Filter
+from .lists import List as List
 from .notices import Events, EventsReply
 from .plain import dataclass
 from .status import PoolStatus as PoolStatus
@@ -81,31 +85,6 @@ class Get:
 
     VERB: ClassVar[str] = "get"
     ids: list[int]
-
-
-@dataclass(frozen=True, slots=True)
-class Filter:
-    """Which jobs: all conditions that are given must hold. ``ref`` matches the reference or the alias; ``error`` is
-    part of the type or message of what the last attempt raised, in any case; ``after`` is a job that they wait for, or
-    waited for."""
-
-    states: list[str] = field(default_factory=list)
-    queue: str | None = None
-    ref: str | None = None
-    tags: dict[str, str] = field(default_factory=dict)
-    since: float | None = None
-    error: str | None = None
-    after: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class List:
-    """Jobs that match, newest first; ``before`` is the id below which to go on."""
-
-    VERB: ClassVar[str] = "list"
-    filter: Filter = field(default_factory=Filter)
-    limit: int = 50
-    before: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,6 +218,7 @@ Request = (
     | Remove
     | Prune
     | Why
+    | Stats
 )
 REQUESTS: dict[str, type[Any]] = {cls.VERB: cls for cls in typing.get_args(Request)}
 
@@ -269,10 +249,16 @@ class Submitted:
 
 @dataclass(frozen=True, slots=True)
 class Jobs:
-    """Answer to get, list and wait. ``more`` says that a list was cut at its limit."""
+    """Answer to get, list and wait.
+
+    Attributes:
+        more: a list was cut at its limit.
+        incomplete: why jobs that have left memory are not in the list; None if nothing is missing.
+    """
 
     jobs: list[JobInfo]
     more: bool = False
+    incomplete: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -420,6 +406,7 @@ REPLIES: dict[str, type[Any]] = {
     "remove": Removed,
     "prune": Pruned,
     "why": Explanation,
+    "stats": StatsReply,
 }
 
 # -- frames ------------------------------------------------------------------------------------------------------------

@@ -95,7 +95,7 @@ class Notice:
 
     @property
     def position(self) -> tuple[int, int]:
-        """Where to go on after this notice: ``client.events(since=notice.position)``."""
+        """Where to go on after this notice, with ``client.events(since=notice.position)``."""
         return self.epoch, self.seq
 
 

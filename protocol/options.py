@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from .errors import BadArguments
+from .failure import qualified
 from .ids import JOB_ID_MAX, is_name
 from .states import PRIORITIES, PRIORITY_MAX, PRIORITY_MIN
 
@@ -114,7 +115,7 @@ def one_of(*words: str) -> Callable[[object], str]:
 
 
 def class_names(value: object) -> list[str]:
-    """Qualified names from classes or names, for ``Retry.on``."""
+    """Names from classes or names, for ``Retry.on``: qualified, but for those of builtins, as attempts report them."""
     if isinstance(value, str | type):
         value = [value]
     if not isinstance(value, list | tuple):
@@ -122,9 +123,9 @@ def class_names(value: object) -> list[str]:
     names = []
     for item in value:
         if isinstance(item, type):
-            names.append(f"{item.__module__}.{item.__qualname__}")
+            names.append(qualified(item))
         elif isinstance(item, str) and item:
-            names.append(item)
+            names.append(item.removeprefix("builtins."))
         else:
             raise BadArguments(f"{item!r} is neither an exception class nor its name")
     return names
@@ -267,6 +268,18 @@ def parse(
         )
     if "delay" in parsed and "at" in parsed and table is not RETRY_OPTIONS:
         raise BadArguments("both delay and at are given", hint="give one of them")
+    return parsed
+
+
+_NEEDS = {"on_duplicate": "key", "on_parent_failure": "after"}
+
+
+def parse_call(given: Mapping[str, object]) -> dict[str, Any]:
+    """The options of a submit, all of them: what they say together is looked at as well; raises BadArguments."""
+    parsed = parse(ALL_OPTIONS, given)
+    for option, other in _NEEDS.items():
+        if option in parsed and other not in parsed:
+            raise BadArguments(f"option {option} says nothing without {other}", hint=f"give {other} too")
     return parsed
 
 

@@ -35,7 +35,7 @@ class Changed:
 
 @dataclass(frozen=True, slots=True)
 class Remove:
-    """Forget these jobs, which must have ended; others stay."""
+    """Forget these jobs, which must have ended, wherever they are kept, and their output; others stay."""
 
     VERB: ClassVar[str] = "remove"
     ids: list[int]
@@ -51,7 +51,8 @@ class Removed:
 
 @dataclass(frozen=True, slots=True)
 class Prune:
-    """Forget jobs that have ended, oldest first: those over the limits, or all that fit what is given.
+    """Forget jobs that have ended, wherever they are kept, and their output, oldest first: those that are older than
+    the retention of the history, or all that fit what is given.
 
     ``older_s``: they ended at least so long ago; ``states``: they ended so. With ``dry_run`` they are only counted.
     """

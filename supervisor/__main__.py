@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import math
 import os
 import resource
 import sys
@@ -30,6 +31,7 @@ from .driver import Driver
 from .executors.base import Executor, PoolSpec
 from .executors.spawn import SpawnExecutor
 from .executors.zygote.executor import ZygoteExecutor
+from .history.link import HistoryLink
 from .journal.errors import JournalDamaged, JournalTooNew
 from .journal.lock import AlreadyLocked, DirectoryLock
 from .lag import Lag
@@ -126,8 +128,17 @@ def _compose(
     socket = RequestSocket(str(paths.socket))
     office = Office(read, loaded, paths, options, lambda warnings: announce.ready(paths, warnings))
     sites = Sites(make)
-    compaction = Compaction(recovered.journal, paths.journal_dir, settings.limits.kept_attempts)
-    driver = Driver(machine, recovered.journal, socket, sites, office, compaction, stream)
+
+    def retention() -> float:
+        seconds = office.settings.history.retention
+        return math.inf if seconds is None else seconds
+
+    def output_dir() -> str:
+        return str(office.paths.output_dir)
+
+    compaction = Compaction(recovered.journal, machine, paths.journal_dir, paths.history, retention, output_dir)
+    history = HistoryLink(paths.history, lambda: office.settings.history.answer_within, settings.limits.parked_requests)
+    driver = Driver(machine, recovered.journal, socket, sites, office, compaction, history, stream)
     driver.begin(beginning, gone, now)
     return driver
 

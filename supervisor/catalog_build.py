@@ -12,9 +12,9 @@ import re
 import select
 import signal
 import subprocess
-from dataclasses import dataclass
 from typing import IO, Any, TypeVar
 
+from ..conf.catalog import Built
 from ..protocol import refs, schema
 from ..protocol.errors import ProtocolError
 from ..protocol.messages import CatalogEntry, CatalogProblem
@@ -30,15 +30,6 @@ _STDERR_BYTES_KEPT = 8 << 10
 _READ_BYTES, _READS_MAX = 1 << 16, 16  # a pipe holds one such read
 _KILLED_S = 2.0  # between looks at a process that does not die of a signal
 _PLACE = re.compile(r'File "([^"\n]+)", line (\d+)')
-
-
-@dataclass(frozen=True)
-class Built:
-    """What one pool offers and what is wrong with the rest of what it allows."""
-
-    pool: str
-    entries: list[CatalogEntry]
-    problems: list[CatalogProblem]
 
 
 class CatalogBuild:

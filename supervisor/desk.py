@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from functools import partial
 from typing import Any, Protocol, assert_never
 
 from .. import __version__
+from ..conf.catalog import Catalog
 from ..protocol import messages as m
 from ..protocol import options
 from ..protocol.errors import (
     BadArguments,
+    JobNotFound,
     JobyardError,
     NotAllowed,
     ProtocolError,
@@ -26,15 +29,18 @@ from ..protocol.errors import (
     UnknownQueue,
     WrongState,
 )
+from ..protocol.history import Stats
 from ..protocol.ids import is_uid
 from ..protocol.notices import Events
-from ..protocol.states import FINISHED, UNFINISHED, WAITING
+from ..protocol.states import UNFINISHED, WAITING
 from . import clock, output, reads, room
-from .catalog import Catalog
+from .archive_desk import ArchiveDesk
+from .compaction import Compaction
 from .core import events as e
 from .core.machine import Machine
 from .core.state import Job
 from .core.why import explain
+from .history.link import HistoryLink
 from .metrics import Counters
 from .parked import Parked
 from .room import Room
@@ -44,6 +50,7 @@ from .story import Story
 from .stream import Asked, Stream
 from .token import Token
 from .unwritten import Unwritten
+from .upkeep_desk import UpkeepDesk
 
 log = logging.getLogger("jobyard.requests")
 CALL_DEFAULTS = {"on_duplicate": "return", "durability": "fsync"}
@@ -65,6 +72,12 @@ class Backstage(Protocol):
     @property
     def unwritten(self) -> Unwritten: ...
     @property
+    def history(self) -> HistoryLink: ...
+    @property
+    def compaction(self) -> Compaction: ...
+    @property
+    def history_retention_s(self) -> float | None: ...
+    @property
     def stream(self) -> Stream: ...
     @property
     def counters(self) -> Counters: ...
@@ -82,6 +95,8 @@ class Backstage(Protocol):
     def answer(self, token: Token, reply: Any) -> None: ...
     def answer_events(self, asked: Asked) -> None: ...
     def answer_at_once(self, token: Token, reply: Any) -> None: ...
+    def take_in(self, event: e.Event) -> None: ...
+    def settle(self) -> None: ...
 
 
 class Desk:
@@ -95,6 +110,8 @@ class Desk:
         self._machine = machine
         self._back = backstage
         self.parked = Parked(parked_max)
+        self._archive = ArchiveDesk(machine, backstage, backstage.history, backstage.compaction, self._refuse)
+        self._upkeep = UpkeepDesk(machine, backstage, self._archive, backstage.compaction, self._refuse)
         self.refused = 0
         self._early_max = parked_max
         self._early: list[tuple[Token, m.Submit | m.Catalog]] = []  # requests that wait for the catalogue
@@ -132,7 +149,8 @@ class Desk:
             try:
                 if isinstance(request, m.Submit):
                     self._check_storage()
-                    found.append(self._submit(token, request))
+                    event = self._submit(token, request)
+                    found += [] if event is None else [event]
                 else:
                     self._read(token, request)
             except JobyardError as error:
@@ -152,7 +170,7 @@ class Desk:
         self.parked.finished(job_id, self._answer_wait)
 
     def log_grown(self, job_id: int) -> None:
-        self.parked.grown(job_id, self._follow_logs)
+        self.parked.grown(job_id, partial(self._again, self._logs))
 
     def _refuse(self, token: Token, error: JobyardError) -> None:
         self.refused += 1
@@ -175,12 +193,13 @@ class Desk:
             case m.RetryJob():
                 settle()
                 self._check_storage()
-                reads.find(self._machine, request.id)
+                if self._archive.retry(token, request.id):
+                    return None
                 return e.RetryAsked(token, request.id, token.peer.who)
             case m.SetJob() | m.Remove() | m.Prune():
                 settle()
                 self._check_storage()
-                return self._upkeep(token, request)
+                return self._upkeep.take(token, request, self._back.catalog)
             case m.SetQueue():
                 self._check_storage()
                 return self._set_queue(token, request)
@@ -216,7 +235,7 @@ class Desk:
 
     # -- submit --------------------------------------------------------------------------------------------------------
 
-    def _submit(self, token: Token, request: m.Submit) -> e.SubmitAsked:
+    def _submit(self, token: Token, request: m.Submit) -> e.SubmitAsked | None:
         if not 0 < len(request.jobs) <= m.SUBMIT_JOBS_MAX:
             raise BadArguments(f"a submit holds 1 to {m.SUBMIT_JOBS_MAX:,} jobs, not {len(request.jobs):,}")
         wanted, durability = [], "memory"
@@ -231,7 +250,8 @@ class Desk:
                 raise
             wanted.append(want)
             durability = _stronger(durability, level)
-        return e.SubmitAsked(token, wanted, durability)
+        event = e.SubmitAsked(token, wanted, durability)
+        return None if self._archive.submit(event) else event
 
     def _want(self, submission: m.Submission) -> tuple[e.Wanted, str]:
         catalog = self._back.catalog
@@ -244,7 +264,7 @@ class Desk:
                 f"the arguments take {len(submission.payload):,} bytes; the limit is {limit:,}",
                 hint="write them to a file and pass its path, or raise [limits] argument_bytes",
             )
-        given = options.parse(options.ALL_OPTIONS, submission.options)
+        given = options.parse_call(submission.options)
         resolved = catalog.resolve(submission.ref, submission.method)
         catalog.check_arguments(resolved.entry, submission.arg_count, submission.kwarg_names)
         settled = catalog.settle(resolved, given)
@@ -272,7 +292,7 @@ class Desk:
 
     # -- changes -------------------------------------------------------------------------------------------------------
 
-    def _cancel(self, token: Token, request: m.Cancel) -> e.Event:
+    def _cancel(self, token: Token, request: m.Cancel) -> e.Event | None:
         if (request.ids is None) == (request.filter is None):
             raise BadArguments("cancel takes either ids or a filter")
         if request.grace_s is not None:
@@ -282,8 +302,6 @@ class Desk:
             ids = request.ids
             if len(ids) > m.CANCEL_JOBS_MAX:
                 raise BadArguments(f"a cancel holds at most {m.CANCEL_JOBS_MAX:,} ids, not {len(ids):,}")
-            for job_id in ids:
-                reads.find(self._machine, job_id)
         else:
             assert request.filter is not None
             ids = []
@@ -293,52 +311,15 @@ class Desk:
                         more = True
                         break
                     ids.append(job.id)
-        return e.CancelAsked(token, ids, token.peer.who, request.reason, request.grace_s, more)
-
-    def _upkeep(self, token: Token, request: m.SetJob | m.Remove | m.Prune) -> e.Event:
-        if isinstance(request, m.Prune):
-            if request.older_s is not None:
-                options.duration(request.older_s)
-            reads.check_states(request.states, FINISHED)
-            if not request.dry_run:
-                log.info("prune asked by %s", token.peer.who)
-            return e.PruneAsked(token, request.older_s, request.states, request.dry_run)
-        if not 0 < len(request.ids) <= m.CHANGE_JOBS_MAX:
-            raise BadArguments(f"a {request.VERB} holds 1 to {m.CHANGE_JOBS_MAX:,} ids, not {len(request.ids):,}")
-        jobs = [reads.find(self._machine, job_id) for job_id in request.ids]
-        if isinstance(request, m.SetJob):
-            return self._set(token, jobs, request.options)
-        log.info("removal of %d jobs asked by %s", len(jobs), token.peer.who)
-        return e.RemoveAsked(token, request.ids)
-
-    def _set(self, token: Token, jobs: list[Job], given: dict[str, Any]) -> e.SetAsked:
-        parsed = options.parse(options.SET_OPTIONS, given)
-        if not parsed:
-            raise BadArguments("nothing is to be changed", hint="one of " + ", ".join(options.SET_OPTIONS))
-        queue, catalog = parsed.get("queue"), self._back.catalog
-        if queue is not None and queue not in self._machine.rules.queues:
-            raise _unknown_queue(queue, self._machine.rules.queues)
-        if queue is not None and catalog is not None:
-            for job in jobs:
-                catalog.check_queue(job.ref, queue)
-        return e.SetAsked(
-            token,
-            [job.id for job in jobs],
-            token.peer.who,
-            priority=parsed.get("priority"),
-            queue=queue,
-            delay_s=parsed.get("delay"),
-            at=parsed.get("at"),
-            limited="timeout" in parsed,
-            timeout_s=parsed.get("timeout"),
-        )
+        event = e.CancelAsked(token, ids, token.peer.who, request.reason, request.grace_s, more)
+        return None if self._archive.cancel(event) else event
 
     def _set_queue(self, token: Token, request: m.SetQueue) -> e.Event:
         if request.mode not in ("open", "paused", "draining"):
             raise BadArguments(f"there is no queue mode {request.mode!r}", hint='"open", "paused" or "draining"')
         declared = self._machine.rules.queues
         if request.queue is not None and request.queue not in declared:
-            raise _unknown_queue(request.queue, declared)
+            raise reads.unknown_queue(request.queue, declared)
         return e.QueueSetAsked(token, [request.queue] if request.queue is not None else sorted(declared), request.mode)
 
     def _recycle(self, token: Token, pool: str) -> None:
@@ -362,7 +343,7 @@ class Desk:
         declared, jobs = self._machine.rules.queues, self._machine.state.jobs.values()
         queue, ref, catalog = wanted.queue, wanted.ref, self._back.catalog
         if queue is not None and queue not in declared and not any(job.queue == queue for job in jobs):
-            raise _unknown_queue(queue, declared)
+            raise reads.unknown_queue(queue, declared)
         if wanted.after is not None and wanted.after not in self._machine.state.dependencies.children:
             reads.find(self._machine, wanted.after)
         if ref is None or catalog is None or any(ref in (job.ref, job.name) for job in jobs):
@@ -373,6 +354,15 @@ class Desk:
             raise BadArguments(f"there is no job {ref!r}: {error.message}", hint=error.hint) from None
         return dataclasses.replace(wanted, ref=found.name if found.alias else found.entry.ref)
 
+    def _sought(self, wanted: m.Filter) -> tuple[m.Filter, JobyardError | None]:
+        """As ``_known``; the error is raised later, if the history has nothing of that name either."""
+        try:
+            return self._known(wanted), None
+        except (UnknownQueue, BadArguments, JobNotFound) as error:
+            if not self._archive.may_hold_jobs:
+                raise
+            return wanted, error
+
     # -- reads ---------------------------------------------------------------------------------------------------------
 
     def _read(self, token: Token, request: m.Request) -> None:
@@ -382,11 +372,13 @@ class Desk:
                 status = self._back.status()
                 self._back.answer(token, m.Pong(status.pid, __version__, ready, status.generation))
             case m.Get():
-                back = self._back
-                back.answer(token, reads.jobs(self._machine, request.ids, back.output_dir, back.unwritten))
+                if not self._archive.get(token, request.ids, lambda ids: self._jobs(ids).jobs):
+                    self._back.answer(token, self._jobs(request.ids))
             case m.List():
-                known = dataclasses.replace(request, filter=self._known(request.filter))
-                self._back.answer(token, reads.listed(self._machine, known))
+                self._list(token, request)
+            case Stats():
+                _, unknown = self._sought(m.Filter(queue=request.queue, ref=request.ref))
+                self._archive.stats(token, request, unknown)
             case m.Status():
                 self._back.answer(token, self._back.status())
             case m.Catalog():
@@ -402,7 +394,7 @@ class Desk:
             case m.Counters():
                 self._back.answer(token, self._back.counters.reply())
             case m.Why():
-                self._back.answer(token, self._why(request.id))
+                self._why(token, request.id)
             case m.Submit() | m.Cancel() | m.RetryJob() | m.SetQueue() | m.Stop() | m.Reload():
                 raise AssertionError(f"{request.VERB} is not a read")
             case m.RecyclePool() | m.LogFormat() | m.SetJob() | m.Remove() | m.Prune():
@@ -410,8 +402,22 @@ class Desk:
             case _:
                 assert_never(request)
 
-    def _why(self, job_id: int) -> m.Explanation:
-        job = reads.find(self._machine, job_id)
+    def _jobs(self, ids: list[int]) -> m.Jobs:
+        return reads.jobs(self._machine, ids, self._back.output_dir, self._back.unwritten)
+
+    def _list(self, token: Token, request: m.List) -> None:
+        wanted, unknown = self._sought(request.filter)
+        request = dataclasses.replace(request, filter=wanted)
+        if not self._archive.page(token, request, unknown):
+            if unknown is not None:
+                raise unknown
+            self._back.answer(token, reads.listed(self._machine, request))
+
+    def _why(self, token: Token, job_id: int) -> None:
+        if not self._archive.job(token, job_id, lambda job: self._back.answer(token, self._explained(job))):
+            self._back.answer(token, self._explained(reads.find(self._machine, job_id)))
+
+    def _explained(self, job: Job) -> m.Explanation:
         pools = self._back.status().pools
         troubles = {pool.name: pool.problem or f"it is {pool.state}" for pool in pools if pool.state != "up"}
         found = explain(self._machine, job, clock.now(), troubles)
@@ -423,6 +429,8 @@ class Desk:
     def _wait(self, token: Token, request: m.Wait) -> None:
         if not request.ids:
             raise BadArguments("wait takes at least one id")
+        if self._archive.wait(token, request, lambda open_ids: self.parked.park_wait(token, request, open_ids)):
+            return
         waiting = {job_id for job_id in request.ids if reads.find(self._machine, job_id).state in UNFINISHED}
         done = len(set(request.ids)) - len(waiting)
         if not waiting or (request.any and done):
@@ -431,9 +439,19 @@ class Desk:
             self.parked.park_wait(token, request, waiting)
 
     def _answer_wait(self, token: Token, request: m.Wait) -> None:
-        state = self._machine.state
-        found = [state.jobs[job_id] for job_id in request.ids if job_id in state.jobs]
+        jobs = self._machine.state.jobs
+        found = [jobs[job_id] for job_id in request.ids if job_id in jobs]
+        if len(found) < len(request.ids):  # some have left memory meanwhile
+            self._again(self._wait, token, request)
+            return
         self._back.answer(token, reads.described(self._machine, [job for job in found if job.state not in UNFINISHED]))
+
+    def _again(self, answer: Callable[[Token, Any], None], token: Token, request: Any) -> None:
+        """Answer a request that was parked."""
+        try:
+            answer(token, request)
+        except JobyardError as error:
+            self._refuse(token, error)
 
     def _events(self, token: Token, request: Events) -> None:
         """A job that was pruned has ended; of one that never was there is nothing to tell."""
@@ -447,15 +465,11 @@ class Desk:
         ended = job_id is not None and (job is None or job.state not in UNFINISHED)
         self._back.answer_events(Asked(token, request, ended))
 
-    def _follow_logs(self, token: Token, request: m.Logs) -> None:
-        try:
-            self._logs(token, request)
-        except JobyardError as error:
-            self._refuse(token, error)
-
-    def _logs(self, token: Token, request: m.Logs) -> None:
+    def _logs(self, token: Token, request: m.Logs, archived: Job | None = None) -> None:
         """Output of an attempt that was made, or, for a follower, of the one that comes next."""
-        job = reads.find(self._machine, request.id)
+        if archived is None and self._archive.job(token, request.id, lambda job: self._logs(token, request, job)):
+            return
+        job = archived or reads.find(self._machine, request.id)
         attempt = max(1, job.attempt) if request.attempt is None else request.attempt
         coming = attempt == job.attempt + 1 and request.follow
         if request.attempt is None and job.attempt == 0 and not request.follow:
@@ -479,10 +493,6 @@ class Desk:
 
 def _asked_name(submission: m.Submission) -> str:
     return f"{submission.ref}.{submission.method}" if submission.method else submission.ref
-
-
-def _unknown_queue(queue: str, declared: Iterable[str]) -> UnknownQueue:
-    return UnknownQueue(f"the config declares no queue {queue!r}", hint=options.nearest_hint(queue, declared))
 
 
 def _stronger(one: str, other: str) -> str:

@@ -14,18 +14,19 @@ from typing import Any
 import msgpack
 import zmq
 
+from ..conf.catalog import Catalog
 from ..protocol import logfile
 from ..protocol import messages as m
 from ..protocol.errors import JobyardError, OutcomeUnknown
 from ..protocol.states import FINISHED
 from . import clock
-from .catalog import Catalog
 from .compaction import Compaction
 from .core import effects as f
 from .core import events as e
 from .core.machine import Machine
 from .core.records import to_wire
 from .desk import Desk
+from .history.link import HistoryLink
 from .idle import is_idle
 from .journal.journal import Journal
 from .metrics import Counters
@@ -36,6 +37,7 @@ from .room import Room
 from .signals import Signals
 from .sites import Sites
 from .sockets import RequestSocket
+from .spliced import Packed, Spliced
 from .story import Story
 from .stream import Asked, Stream
 from .token import Token
@@ -61,6 +63,7 @@ class Driver:
         sites: Sites,
         office: Office,
         compaction: Compaction,
+        history: HistoryLink,
         stream: Stream,
     ) -> None:
         self.machine = machine
@@ -69,6 +72,7 @@ class Driver:
         self.sites = sites
         self.office = office
         self.compaction = compaction
+        self.history = history
         self.stream = stream
         self.desk = Desk(machine, self, office.settings.limits.parked_requests)
         self.outbox = Outbox(self._perform)
@@ -89,6 +93,8 @@ class Driver:
         self._journal_fd = journal.fileno()
         sites.watch, sites.unwatch = self._watch_site, self.unwatch
         compaction.watch, compaction.unwatch = self.watch, self.unwatch
+        compaction.take_in, compaction.settle = self.take_in, self.settle
+        history.watch, history.unwatch = self.watch, self.unwatch
         self.retention = Retention(
             self.output_dir, lambda: self.office.settings.output, self._running_outputs, self.watch, self.unwatch
         )
@@ -165,12 +171,14 @@ class Driver:
         self.outbox.release_late_kills(now.boot)
         self.sites.mind_deadlines(now.boot)
         self.office.mind_deadlines(now.boot)
+        self.history.mind_deadlines(now.boot)
         wakes = [
             self.machine.wake_at(),
             self.outbox.wake_at(),
             self.sites.wake_at(),
             self.unfenced.wake_at(),
             self.office.wake_at(),
+            self.history.wake_at(),
             self._probe_at,
             None if self._stopped_at is None else self._stopped_at + FAREWELL_S,
         ]
@@ -298,6 +306,9 @@ class Driver:
                     self.answer_at_once(effect.token, effect.reply)
             case f.Notify():
                 self._notify(effect)
+            case f.Dropped():
+                why = self.compaction.trouble or "it is behind"
+                log.error("%d finished jobs were forgotten: the history does not have them (%s)", effect.count, why)
             case Asked():
                 self.answer_at_once(effect.token, self.stream.read(effect.request, effect.ended))
             case f.Stopped():
@@ -397,6 +408,10 @@ class Driver:
     def unwritten(self) -> Unwritten:
         return self.sites.unwritten
 
+    @property
+    def history_retention_s(self) -> float | None:
+        return self.office.settings.history.retention
+
     def refreshing(self) -> bool:
         return self.office.refreshing()
 
@@ -418,7 +433,8 @@ class Driver:
         if isinstance(reply, JobyardError):
             self.stream.refused(token, reply)
         try:
-            data = m.pack_reply(token.request_id, reply)
+            spliced = isinstance(reply, Spliced)
+            data = reply.pack(token.request_id) if spliced else m.pack_reply(token.request_id, reply)
         except JobyardError as error:
             data = m.pack_reply(token.request_id, error)
         self.socket.send(token.peer, data)
@@ -449,6 +465,7 @@ class Driver:
         self.sites.close()
         self.office.close()
         self.compaction.close()
+        self.history.close()
         self.retention.close()
         self.journal.close()
         self.outbox.release(self.journal.synced)
@@ -461,7 +478,9 @@ class Driver:
 
 
 def _not_durable(reply: Any) -> Any:
-    if isinstance(reply, m.Jobs):
+    if isinstance(reply, m.Jobs | Spliced):
         for job in reply.jobs:
+            if isinstance(job, Packed):  # what the history has is on disk
+                continue
             object.__setattr__(job, "durable", False)
     return reply

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .. import __version__
+from ..conf.catalog import Built, Catalog
 from ..conf.loader import Loaded
 from ..conf.paths import Paths, paths_for
 from ..conf.settings import Settings
@@ -23,8 +24,7 @@ from ..protocol.errors import BadArguments, InvalidConfig, JobyardError
 from ..protocol.messages import PoolStatus, Reloaded, SupervisorStatus
 from ..protocol.options import LOG_FORMATS, nearest_hint
 from . import clock, logs, reads
-from .catalog import Catalog
-from .catalog_build import Built, CatalogBuild
+from .catalog_build import CatalogBuild
 from .core.events import Configured
 from .executors.base import PoolSpec
 from .lag import behind
@@ -306,6 +306,10 @@ class Office:
             warnings.append(f"the journal cannot be written ({driver.degraded}): nothing new is accepted")
         elif driver.low_space:
             warnings.append(self.room.shortage())
+        if driver.compaction.trouble is not None:
+            warnings.append(
+                f"the history cannot be written ({driver.compaction.trouble}): finished jobs stay in memory"
+            )
         lost = driver.sites.unwritten.warning(clock.now().boot)
         if lost is not None:
             warnings.append(lost)

@@ -15,9 +15,8 @@ import os
 import re
 import sys
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 
 from ..protocol import logfile
 
@@ -76,12 +75,20 @@ def prune(directory: str, rules: Rules, running: Callable[[], Collection[str]], 
     return Pruned(count - removed_count, size - removed_bytes, removed_count, removed_bytes)
 
 
-def remove(directory: str, job_ids: Iterable[int]) -> int:
-    """Remove all output of jobs that are finished; how many bytes that were."""
+def remove(directory: str, jobs: Mapping[int, int]) -> int:
+    """Remove the output of jobs that are forgotten, up to the last attempt of each; how many bytes that were.
+
+    Args:
+        jobs: id -> number of the last attempt. Output of later ones belongs to somebody who has put the job back.
+    """
+    by_folder: dict[str, set[str]] = {}
+    for job_id, last in jobs.items():
+        for attempt in range(1, last + 1):
+            folder, _, name = logfile.name(job_id, attempt).rpartition("/")
+            by_folder.setdefault(folder, set()).add(name)
     size = 0
-    for job_id in job_ids:
-        folder = Path(logfile.name(job_id, 1)).parent
-        for output in _folder(directory, str(folder), f"{job_id}."):
+    for folder, names in by_folder.items():
+        for output in _folder(directory, folder, names):
             _unlink(output.files)
             size += output.size
     return size
@@ -91,16 +98,17 @@ def _outputs(directory: str) -> Iterable[_Output]:
     with os.scandir(directory) as folders:
         names = [entry.name for entry in folders if entry.name.isdecimal() and entry.is_dir(follow_symlinks=False)]
     for name in names:
-        yield from _folder(directory, name, "")
+        yield from _folder(directory, name)
 
 
-def _folder(directory: str, folder: str, prefix: str) -> Iterable[_Output]:
+def _folder(directory: str, folder: str, names: Collection[str] | None = None) -> Iterable[_Output]:
+    """The outputs in one folder, all or those with these names."""
     found: dict[str, _Output] = {}
     try:
         with os.scandir(os.path.join(directory, folder)) as entries:
             for entry in entries:
                 match = _NAME.match(entry.name)
-                if match is None or not entry.name.startswith(prefix):
+                if match is None or (names is not None and match[1] not in names):
                     continue
                 status = entry.stat(follow_symlinks=False)
                 output = found.setdefault(match[1], _Output(f"{folder}/{match[1]}"))

@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from ..conf.allow import alias_refs
 from ..conf.settings import Settings
 from ..protocol import refs
 from ..protocol.codec import unpack_arguments
 from ..protocol.errors import JobyardError
 from ..protocol.messages import Parameter
 from ..protocol.text import json_number
-from .pools import alias_refs
 
 HIDDEN = "***"
 

@@ -1,6 +1,6 @@
 """What the config says of pools and queues, in the terms of those who run them: executors and the machine.
 
-Owns the environment that jobs get and which patterns each pool allows. Starts nothing.
+Owns the environment that jobs get. Starts nothing.
 """
 
 from __future__ import annotations
@@ -11,9 +11,10 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from ..conf.allow import pool_allows
 from ..conf.env_file import read_env_file
 from ..conf.paths import Paths
-from ..conf.settings import JobSettings, PoolSettings, Settings
+from ..conf.settings import PoolSettings, Settings
 from ..protocol.errors import InvalidConfig
 from .core.rules import Limits, PoolRule, QueueRule, Rules
 from .executors.base import PoolSpec
@@ -75,26 +76,12 @@ def rules(settings: Settings) -> Rules:
             unfinished_bytes=limits.unfinished_bytes,
             finished_jobs=limits.finished_jobs,
             finished_bytes=limits.finished_bytes,
+            unarchived_bytes=limits.unarchived_bytes,
             losses=limits.losses,
             kept_attempts=limits.kept_attempts,
             parents=limits.parents,
         ),
     )
-
-
-def pool_allows(settings: Settings, name: str) -> list[str]:
-    """The patterns that this pool allows: those at the top of the file, its own, and its aliases' references."""
-    found = [*settings.allow, *settings.pools[name].allow]
-    for job in settings.jobs.values():
-        queue = job.options.get("queue", settings.defaults["queue"])
-        if settings.queues[queue].pool == name:
-            found += alias_refs(job)
-    return list(dict.fromkeys(found))
-
-
-def alias_refs(job: JobSettings) -> list[str]:
-    """What an alias allows: its target, or the methods of it; ``Class.*`` is a pattern."""
-    return [f"{job.target}.{method}" for method in job.methods] or [job.target]
 
 
 def _python(settings: Settings, pool: PoolSettings, name: str, environ: Mapping[str, str]) -> str:

@@ -14,11 +14,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from ..conf.catalog import Built
 from ..conf.loader import load
 from ..conf.paths import paths_for
 from ..protocol.errors import JobyardError
 from . import clock
-from .catalog_build import Built, CatalogBuild
+from .catalog_build import CatalogBuild
 from .pools import pool_spec
 
 

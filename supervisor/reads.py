@@ -6,22 +6,21 @@ import dataclasses
 import itertools
 from collections.abc import Collection, Iterable, Iterator
 
-from ..protocol import codec
-from ..protocol.errors import BadArguments
+from ..protocol.errors import BadArguments, UnknownQueue
+from ..protocol.history import SEARCH_CHARS_MAX
 from ..protocol.job import AttemptInfo, JobInfo
+from ..protocol.lists import SORTS
 from ..protocol.messages import LIST_JOBS_MAX, Filter, Jobs, List, QueueStatus
+from ..protocol.options import nearest_hint
 from ..protocol.states import STATES, UNFINISHED
 from . import output
 from .core.machine import Machine
 from .core.pools import queue_mode
 from .core.state import Job
 from .core.turn import no_such_job
+from .history import text
+from .spliced import REPLY_BYTES_MAX, REPLY_ELEMENTS_MAX, job_bytes, job_elements
 from .unwritten import Unwritten
-
-_REPLY_BYTES_MAX = codec.MESSAGE_BYTES_MAX // 2
-_REPLY_ELEMENTS_MAX = codec.ENVELOPE_ELEMENTS_MAX - 10_000
-_JOB_BYTES = 4096  # what a job takes in a reply beside its values, generously
-_JOB_ELEMENTS, _ATTEMPT_ELEMENTS, _PARENT_ELEMENTS = 100, 40, 3  # as the codec counts them
 
 
 def find(machine: Machine, job_id: int) -> Job:
@@ -52,9 +51,9 @@ def described(machine: Machine, found: list[Job], more: bool = False) -> Jobs:
     infos: list[JobInfo] = []
     size = elements = 0
     for job in found:
-        size += job.held_bytes + _JOB_BYTES
-        elements += _JOB_ELEMENTS + _ATTEMPT_ELEMENTS * len(job.attempts) + _PARENT_ELEMENTS * len(job.parents)
-        if infos and (size > _REPLY_BYTES_MAX or elements > _REPLY_ELEMENTS_MAX):
+        size += job_bytes(job.held_bytes)
+        elements += job_elements(job)
+        if infos and (size > REPLY_BYTES_MAX or elements > REPLY_ELEMENTS_MAX):
             return Jobs(infos, more=True)
         infos.append(machine.info(job))
     return Jobs(infos, more=more)
@@ -66,18 +65,53 @@ def _with_log(job_id: int, attempt: AttemptInfo, output_dir: str) -> AttemptInfo
 
 
 def listed(machine: Machine, request: List) -> Jobs:
-    """Matching jobs, newest first."""
-    limit = max(1, min(request.limit, LIST_JOBS_MAX))
-    found = list(itertools.islice(matching(machine, request.filter, request.before), limit + 1))
+    """A page of matching jobs that are in memory."""
+    limit = page_size(request)
+    found = page(machine, request)
     return described(machine, found[:limit], len(found) > limit)
+
+
+def page_size(request: List) -> int:
+    return max(1, min(request.limit, LIST_JOBS_MAX))
+
+
+def page(machine: Machine, request: List) -> list[Job]:
+    """Matching jobs in the order asked for: one more than a page holds, if there are as many.
+
+    Raises:
+        BadArguments: an order or a state that does not exist.
+    """
+    if request.sort not in SORTS:
+        raise BadArguments(f"jobs cannot be sorted by {request.sort!r}", hint="one of: " + ", ".join(SORTS))
+    if (request.sort == "finished" and request.before is not None) != (request.before_at is not None):
+        raise BadArguments('before_at goes with before, and with the sort "finished"')
+    if request.before is not None and not 0 <= request.before < 1 << 63:
+        raise BadArguments(f"before={request.before} is not a job id")
+    found: Iterator[Job] = matching(machine, request.filter, request.before if request.sort == "newest" else None)
+    if request.sort != "newest":
+        behind = None if request.before is None else place(request.sort, request.before, request.before_at)
+        matched = [job for job in found if request.sort == "oldest" or job.finished_at is not None]
+        matched.sort(key=lambda job: place(request.sort, job.id, job.finished_at))
+        found = (job for job in matched if behind is None or place(request.sort, job.id, job.finished_at) > behind)
+    return list(itertools.islice(found, page_size(request) + 1))
+
+
+def place(sort: str, job_id: int, finished_at: float | None) -> tuple[float, int]:
+    """Where a job stands in a list: those with smaller values come first."""
+    if sort == "finished":
+        return -(finished_at or 0.0), -job_id
+    return 0.0, job_id if sort == "oldest" else -job_id
 
 
 def matching(machine: Machine, wanted: Filter, before: int | None = None) -> Iterator[Job]:
     """Jobs for which every given condition holds, newest first, with ids below ``before``.
 
     Raises:
-        BadArguments: a state that does not exist.
+        BadArguments: a state that does not exist, or too much text.
     """
+    for name, words in (("search", wanted.search), ("error", wanted.error)):
+        if words is not None and len(words) > SEARCH_CHARS_MAX:
+            raise BadArguments(f"{name} of {len(words):,} characters; the limit is {SEARCH_CHARS_MAX:,}")
     check_states(wanted.states, STATES)
     return _matching(machine, wanted, before)
 
@@ -92,7 +126,8 @@ def check_states(given: Iterable[str], known: Collection[str]) -> None:
 def _matching(machine: Machine, wanted: Filter, before: int | None) -> Iterator[Job]:
     """The loop stands still meanwhile, so the common conditions are looked at without a call for each job."""
     jobs, states, queue = machine.state.jobs, frozenset(wanted.states or STATES), wanted.queue
-    others = any(one is not None for one in (wanted.ref, wanted.since, wanted.error)) or bool(wanted.tags)
+    optional = (wanted.ref, wanted.since, wanted.until, wanted.error, wanted.search)
+    others = any(one is not None for one in optional) or bool(wanted.tags)
     ids = jobs if wanted.after is None else machine.state.dependencies.children.get(wanted.after, {})
     for job_id in sorted(ids, reverse=True):
         job = jobs[job_id]
@@ -105,22 +140,38 @@ def _matching(machine: Machine, wanted: Filter, before: int | None) -> Iterator[
             yield job
 
 
+def fits(job: Job, request: List) -> bool:
+    """Whether a job belongs into this list, on whatever page."""
+    wanted = request.filter
+    if (wanted.states and job.state not in wanted.states) or wanted.queue not in (None, job.queue):
+        return False
+    return _matches(job, wanted) and (request.sort != "finished" or job.finished_at is not None)
+
+
 def _matches(job: Job, wanted: Filter) -> bool:
+    """Whether every condition holds but those on state and queue."""
     if wanted.ref is not None and wanted.ref not in (job.ref, job.name):
         return False
     if wanted.since is not None and job.created_at < wanted.since:
         return False
+    if wanted.until is not None and job.created_at >= wanted.until:
+        return False
+    if wanted.tags and not (job.tags is not None and wanted.tags.items() <= job.tags.items()):
+        return False
+    if wanted.after is not None and wanted.after not in job.parents:
+        return False
     if wanted.error is not None and not _erred(job, wanted.error.lower()):
         return False
-    if not wanted.tags:
-        return True
-    tags = job.tags
-    return tags is not None and wanted.tags.items() <= tags.items()
+    return not wanted.search or text.holds_words(job, wanted.search)
 
 
-def _erred(job: Job, text: str) -> bool:
-    error = job.attempts[-1].error if job.attempts else None
-    return error is not None and (text in error.type.lower() or text in error.message.lower())
+def _erred(job: Job, part: str) -> bool:
+    error = text.error(job).lower()
+    return bool(error) and part in error
+
+
+def unknown_queue(queue: str, declared: Iterable[str]) -> UnknownQueue:
+    return UnknownQueue(f"the config declares no queue {queue!r}", hint=nearest_hint(queue, declared))
 
 
 def queues(machine: Machine) -> list[QueueStatus]:

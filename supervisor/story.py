@@ -11,12 +11,12 @@ import logging
 import time
 from typing import Any, NamedTuple, Protocol
 
+from ..conf.catalog import Catalog
 from ..conf.paths import Paths
 from ..conf.settings import Settings
 from ..protocol.job import AttemptInfo
 from ..protocol.states import CANCELLED_ATTEMPT, CUT_OFF, CUT_OFF_CAUSE, EXITED, FINISHED, OK, QUEUED, RUNNING
 from . import excerpt, params, told
-from .catalog import Catalog
 from .core.effects import Notify
 from .core.machine import Machine
 from .core.state import Job

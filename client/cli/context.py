@@ -66,7 +66,10 @@ class Context:
         Raises:
             JobyardError: what it answered, or SupervisorUnavailable.
         """
-        return self.connection.request(request, timeout=timeout)
+        reply = self.connection.request(request, timeout=timeout)
+        if getattr(reply, "incomplete", None) is not None:
+            self.out.say(f"warning: what has left the supervisor's memory is not shown: {reply.incomplete}")
+        return reply
 
     @property
     def connection(self) -> Connection:

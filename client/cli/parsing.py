@@ -180,6 +180,9 @@ def add_filters(parser: argparse.ArgumentParser, everything: str, title: str = "
     group.add_argument(
         "--error", metavar="TEXT", help="whose last attempt raised an error with this in type or message"
     )
+    group.add_argument(
+        "--search", metavar="TEXT", help="with each of these words in arguments, error or reason, in either case"
+    )
     group.add_argument("--all", action="store_true", help=everything)
 
 

@@ -81,15 +81,21 @@ def _range(context: Context, low: int, high: int) -> list[int]:
 
 
 def pages(
-    context: Context, chosen: messages.Filter, before: int | None = None, limit: int | None = None
+    context: Context,
+    chosen: messages.Filter,
+    before: int | None = None,
+    limit: int | None = None,
+    sort: str = "newest",
 ) -> Iterator[JobInfo]:
-    """All jobs that match, newest first, asked for a page at a time, of ``limit`` jobs or as many as one may have."""
+    """All jobs that match, asked for a page at a time, of ``limit`` jobs or as many as one may have."""
+    page = messages.List(chosen, limit or messages.LIST_JOBS_MAX, before, sort)
     while True:
-        reply: messages.Jobs = context.request(messages.List(chosen, limit or messages.LIST_JOBS_MAX, before))
+        reply: messages.Jobs = context.request(page)
         yield from reply.jobs
         if not reply.more or not reply.jobs:
             return
-        before = reply.jobs[-1].id
+        last = reply.jobs[-1]
+        page = replace(page, before=last.id, before_at=last.finished_at if sort == "finished" else None)
 
 
 def infos(
@@ -150,10 +156,13 @@ def filters(args: argparse.Namespace, now: float) -> messages.Filter | None:
     tags = key_values(args.tag, "--tag")
     if args.error == "":
         raise UsageError("--error '' is no text to look for", hint="--state failed for every job that failed")
-    if not (names or args.queue or args.job or tags or args.since or args.error or args.after or args.all):
+    if args.search is not None and not args.search.strip():
+        raise UsageError(f"--search {args.search!r} holds no word to look for")
+    texts = args.error or args.search
+    if not (names or args.queue or args.job or tags or args.since or texts or args.after or args.all):
         return None
     created = since(args.since, now) if args.since else None
-    return messages.Filter(names, args.queue, args.job, tags, created, args.error, args.after)
+    return messages.Filter(names, args.queue, args.job, tags, created, args.error, args.after, search=args.search)
 
 
 def states_given(words: Sequence[str], known: Sequence[str]) -> list[str]:

@@ -166,7 +166,7 @@ def job_details(info: JobInfo, now: float, children: Sequence[JobInfo] = ()) -> 
     facts = [
         ("job", info.ref if info.name == info.ref else f"{info.ref}  ({info.name})"),
         ("arguments", call(info)),
-        ("queue", f"{info.queue}  (pool {info.pool}, priority {info.priority})"),
+        ("queue", f"{info.queue}  ({f'pool {info.pool}, ' if info.pool else ''}priority {info.priority})"),
         ("created", moment(info.created_at)),
         ("due", moment(info.run_at) if info.state == states.SCHEDULED else ""),
         ("started", moment(info.started_at) if info.started_at else ""),

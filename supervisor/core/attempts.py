@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ...protocol import retry
 from ...protocol.job import ErrorInfo, Usage
 from ...protocol.states import (
     CANCELLED,
@@ -20,7 +21,6 @@ from ...protocol.states import (
     SUCCEEDED,
     TIMEOUT,
 )
-from . import retry
 from .effects import AckExit, Discard, Go, Kill, Order
 from .events import Child, ChildExited, End, Exit
 from .records import Ended, Started

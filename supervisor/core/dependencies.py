@@ -47,11 +47,12 @@ class Dependencies:
                 del self.children[parent_id]
 
     def submitted(self, job: Job, jobs: Jobs) -> None:
-        """A new job: parents that have ended before count at once."""
+        """A new job: parents that have ended before count at once, those that have left memory by what it knows."""
         self.add(job)
-        for parent_id in job.parents:
-            if jobs[parent_id].state in FINISHED:
-                self._note(job, jobs[parent_id])
+        for parent_id, ended in job.parents.items():
+            state = ended or jobs[parent_id].state
+            if state in FINISHED:
+                self._note(job, parent_id, state)
         self.settle(job)
 
     def finished(self, parent: Job, jobs: Jobs) -> None:
@@ -59,7 +60,7 @@ class Dependencies:
         for child_id in self.children.get(parent.id, ()):
             child = jobs[child_id]
             if child.state == BLOCKED or child.parents[parent.id] is None:
-                self._note(child, parent)
+                self._note(child, parent.id, parent.state)
                 self.settle(child)
 
     def requeued(self, job: Job, jobs: Jobs) -> bool:
@@ -90,8 +91,8 @@ class Dependencies:
         else:
             self.settled.pop(job.id, None)
 
-    def _note(self, child: Job, parent: Job) -> None:
-        child.parents[parent.id] = parent.state
+    def _note(self, child: Job, parent_id: int, ended: str) -> None:
+        child.parents[parent_id] = ended
         counts = child.state == BLOCKED and child.on_parent_failure == "cancel"
-        if counts and parent.state != SUCCEEDED and child.failed_parent is None:
-            child.failed_parent = parent.id
+        if counts and ended != SUCCEEDED and child.failed_parent is None:
+            child.failed_parent = parent_id

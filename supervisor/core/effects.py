@@ -106,6 +106,13 @@ class Notify:
 
 
 @dataclass(frozen=True, slots=True)
+class Dropped:
+    """So many finished jobs were forgotten that no history holds: say so."""
+
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
 class Retire:
     """This zygote takes no new work: let it end when its last child is gone."""
 
@@ -118,7 +125,7 @@ class Stopped:
     """Nothing runs any more: the supervisor may exit."""
 
 
-Durable = Go | Discard | Prepare | AckExit | Reply | Notify | Retire | Stopped
+Durable = Go | Discard | Prepare | AckExit | Reply | Notify | Dropped | Retire | Stopped
 
 
 @dataclass(slots=True)

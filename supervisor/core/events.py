@@ -30,7 +30,11 @@ class Child:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A job as asked for, with every name, option and argument checked."""
+    """A job as asked for, with every name, option and argument checked.
+
+    ``archived_id`` is that of the job with this very uid in the history, if it was looked for there and found;
+    ``archived_parents`` says how those of ``after`` ended that have left memory.
+    """
 
     uid: str
     ref: str
@@ -49,6 +53,8 @@ class Wanted:
     resent: bool = False
     after: list[int] = field(default_factory=list)
     on_parent_failure: str = "cancel"
+    archived_id: int | None = None
+    archived_parents: dict[int, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,18 +81,36 @@ class CancelAsked:
     reason: str | None = None
     grace_s: float | None = None
     more: bool = False
+    archived: list[int] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
 class RetryAsked:
+    """``archived``: the job as the history has it, of ``job_to_wire``; needed only if it is not in memory."""
+
     token: Any
     id: int
     by: str
+    archived: list[Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Archived:
+    """The history holds every job that finished up to this number; ``finish_bytes`` of the state was this by then."""
+
+    upto: int
+    finish_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryLost:
+    """What the history held is gone: every finished job in memory is to be archived again."""
 
 
 @dataclass(frozen=True, slots=True)
 class SetAsked:
-    """``limited`` tells a ``timeout_s`` of None from none given; None elsewhere is not given."""
+    """``limited`` tells a ``timeout_s`` of None from none given; None elsewhere is not given. ``archived``: jobs that
+    have left memory."""
 
     token: Any
     ids: list[int]
@@ -97,22 +121,26 @@ class SetAsked:
     at: float | None = None
     limited: bool = False
     timeout_s: float | None = None
+    archived: list[int] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
 class RemoveAsked:
+    """``archived``: those of the ids that were in the history alone, which has forgotten them."""
+
     token: Any
     ids: list[int]
+    archived: list[int] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
 class PruneAsked:
-    """Without ``older_s`` and ``states``: what is over the limits."""
+    """Forget those of ``ids`` that are finished still. ``archived`` are all that the history has forgotten."""
 
     token: Any
-    older_s: float | None = None
-    states: list[str] = field(default_factory=list)
-    dry_run: bool = False
+    ids: list[int]
+    archived: list[int] = field(default_factory=list)
+    more: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,6 +290,8 @@ Event = (
     | SetAsked
     | RemoveAsked
     | PruneAsked
+    | Archived
+    | HistoryLost
     | QueueSetAsked
     | StopAsked
     | ZygoteUp

@@ -10,18 +10,20 @@ from collections.abc import Iterable
 from typing import assert_never
 
 from ...protocol.errors import DuplicateJob, WrongState
-from ...protocol.job import JobInfo, Progress
-from ...protocol.messages import CHANGE_JOBS_MAX, QueuesSet, Stopping
+from ...protocol.job import JobInfo, Parent, Progress
 from ...protocol.messages import Cancelled as CancelledReply
+from ...protocol.messages import QueuesSet, Stopping
 from ...protocol.messages import Requeued as RequeuedReply
 from ...protocol.notices import QUEUE_KINDS
 from ...protocol.states import FINISHED, RUNNING, SCHEDULED, WAITING
 from . import attempts, submit, unblock, upkeep
 from . import events as e
 from .effects import Effects, Stopped
+from .eviction import Eviction
 from .pools import Pools, queue_mode
-from .records import Began, Cancelled, CancelRequested, Promoted, QueueSet, Requeued
+from .records import Began, Cancelled, CancelRequested, Promoted, QueueSet, Requeued, Restored
 from .rules import QueueRule, Rules
+from .snapshot import job_from_wire
 from .state import Job, State
 from .timers import EXPIRE, HOLD, MORE, PROMOTE, Timers
 from .turn import Turn, describe, due_at, no_such_job
@@ -35,6 +37,7 @@ class Machine:
 
     Attributes:
         state: durable facts; replaced by nothing, changed by records only.
+        eviction: which finished jobs may leave memory.
         stopping: None, or how it is stopping ("wait", "now").
     """
 
@@ -42,6 +45,7 @@ class Machine:
         self.state = state
         self.rules = rules
         self.timers = Timers()
+        self.eviction = Eviction(state)
         self.pools = Pools(self.timers)
         self.stopping: str | None = None
         self.progress: dict[int, Progress] = {}
@@ -66,7 +70,7 @@ class Machine:
             self.pools.dispatch(turn)
         else:
             self._stop(turn)
-        if upkeep.prune_over_limits(turn):
+        if self.eviction.evict(turn):
             self._go_on(turn)
         return turn.effects
 
@@ -77,7 +81,9 @@ class Machine:
     def info(self, job: Job) -> JobInfo:
         """A job as clients see it."""
         rule = self.rules.queues.get(job.queue)
-        info = describe(self.state, job, rule.pool if rule else "")
+        parents = [Parent(one, ended or self.state.jobs[one].state) for one, ended in job.parents.items()]
+        children = self.state.dependencies.children.get(job.id, ())
+        info = describe(job, rule.pool if rule else "", parents, len(children))
         progress = self.progress.get(job.id)
         if progress is not None:
             object.__setattr__(info, "progress", progress)
@@ -101,7 +107,11 @@ class Machine:
             case e.RemoveAsked():
                 upkeep.decide_remove(turn, event)
             case e.PruneAsked():
-                upkeep.decide_prune(turn, event, CHANGE_JOBS_MAX)
+                upkeep.decide_prune(turn, event)
+            case e.Archived():
+                self.eviction.archived(event)
+            case e.HistoryLost():
+                self.eviction.history_lost()
             case e.QueueSetAsked():
                 self._set_queues(turn, event)
             case e.StopAsked():
@@ -150,7 +160,7 @@ class Machine:
             for job_id in waiting:
                 turn.notify(self.state.jobs[job_id], "cancelled")
         cancelled = [job_id for job_id in dict.fromkeys(event.ids) if job_id not in set(finished)]
-        turn.reply(event.token, CancelledReply(cancelled, finished, event.more))
+        turn.reply(event.token, CancelledReply(cancelled, [*finished, *event.archived], event.more))
 
     def _cancel_running(self, turn: Turn, job: Job, event: e.CancelAsked) -> None:
         """Asked again, the wish is the newer one's: a second cancel may shorten the grace time."""
@@ -159,6 +169,8 @@ class Machine:
 
     def _retry(self, turn: Turn, event: e.RetryAsked) -> None:
         job = self.state.jobs.get(event.id)
+        if job is None and event.archived is not None:
+            job = job_from_wire(event.archived)
         if job is None:
             turn.reply(event.token, no_such_job(self.state, event.id))
         elif job.state not in FINISHED:
@@ -167,8 +179,10 @@ class Machine:
             other = self.state.keys[job.key]
             turn.reply(event.token, DuplicateJob(f"job {other} with the same key {job.key!r} is not finished yet"))
         else:
+            if job.id not in self.state.jobs and event.archived is not None:
+                turn.record(Restored(event.archived))
             turn.record(Requeued(job.id, turn.now.wall, event.by))
-            turn.notify(job, "requeued")
+            turn.notify(self.state.jobs[job.id], "requeued")
             turn.reply(event.token, RequeuedReply(job.id))
 
     def _set_queues(self, turn: Turn, event: e.QueueSetAsked) -> None:

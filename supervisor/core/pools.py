@@ -18,6 +18,7 @@ from .timers import HOLD, Timers
 from .turn import Turn
 
 HOLD_FIRST_S, HOLD_MAX_S = 0.1, 10.0
+AHEAD, AHEAD_PER_SLOT = 7, 2  # children that are made ahead of need while jobs wait: a row of forks is cheaper
 
 
 class Pool:
@@ -167,6 +168,8 @@ class Pools:
         missing = wanted - len(pool.free) - pool.asked
         if missing <= 0 or pool.held or pool.zygote is None:
             return
+        if rule.spare:  # otherwise none is to be made ahead of need
+            missing += min(AHEAD, AHEAD_PER_SLOT * rule.concurrency, max(0, startable - room))
         pool.asked += missing
         effect = Prepare(pool.name, pool.zygote, missing)
         if pool.zygote in self._unproven:

@@ -54,7 +54,8 @@ class ZygoteEnded:
 class NewJob:
     """One job inside ``Submitted``. ``due_boot`` is None for a time given by the wall clock, and for none.
 
-    ``after`` are the ids of earlier jobs; a job that has some begins as blocked, however those ended.
+    ``after`` are the ids of earlier jobs; a job that has some begins as blocked, however those ended. ``ended`` says
+    of each how it ended, None of those that are in memory.
     """
 
     id: int
@@ -75,6 +76,7 @@ class NewJob:
     scheduled: bool = False
     after: list[int] | None = None
     on_parent_failure: str = "cancel"
+    ended: list[str | None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +172,7 @@ class Requeued:
 
 @dataclass(frozen=True, slots=True)
 class Pruned:
-    """Finished jobs were forgotten. Replay: drop them."""
+    """Finished jobs left memory, for the history or for good. Replay: drop them."""
 
     TAG: ClassVar[int] = 11
     ids: list[int]
@@ -214,6 +216,17 @@ class Changed:
     timeout_s: float | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """A finished job came back from the history, to be put back. Replay: add it as it was.
+
+    ``job`` is what ``job_to_wire`` of ``snapshot.py`` makes of it.
+    """
+
+    TAG: ClassVar[int] = 15
+    job: list[Any]
+
+
 Record = (
     Began
     | ZygoteStarted
@@ -229,6 +242,7 @@ Record = (
     | QueueSet
     | IdsReserved
     | Changed
+    | Restored
 )
 RECORDS: tuple[type[Any], ...] = (
     Began,
@@ -245,6 +259,7 @@ RECORDS: tuple[type[Any], ...] = (
     QueueSet,
     IdsReserved,
     Changed,
+    Restored,
 )
 _BY_TAG: dict[int, type[Any]] = {cls.TAG: cls for cls in RECORDS}
 _PARTS: tuple[type[Any], ...] = (NewJob, AttemptInfo, Policy, RetryPolicy, ErrorInfo, Usage)

@@ -16,7 +16,7 @@ class QueueRule:
 
 @dataclass(frozen=True, slots=True)
 class PoolRule:
-    """``spare`` children are made ahead of need, within ``concurrency``."""
+    """``spare`` children are made ahead of need, within ``concurrency``; while jobs wait, some more, unless it is 0."""
 
     concurrency: int = 1
     spare: int = 2
@@ -30,6 +30,7 @@ class Limits:
     unfinished_bytes: int = 1 << 30
     finished_jobs: int = 10_000
     finished_bytes: int = 64 << 20
+    unarchived_bytes: int = 256 << 20
     losses: int = 3
     kept_attempts: int = 20
     parents: int = 1_000

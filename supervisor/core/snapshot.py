@@ -1,17 +1,15 @@
-"""A job as a list of plain values, as snapshots hold it. ``State.load`` reads it; its parts are those of records.
+"""A job as a list of plain values, as snapshots and the history hold it; its parts are those of records.
 
 A value may be added at the end, never removed or moved: older snapshots are shorter.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ...protocol.states import SCHEDULED
 from . import records as r
-
-if TYPE_CHECKING:
-    from .state import Job
+from .job import Job
 
 
 def job_to_wire(job: Job) -> list[Any]:
@@ -35,3 +33,18 @@ def job_to_wire(job: Job) -> list[Any]:
         list(job.parents.values()),
         job.failed_parent,
     ]
+
+
+def job_from_wire(wire: list[Any]) -> Job:
+    """The job that ``job_to_wire`` made plain; it belongs to no state yet."""
+    new = r.new_job(wire[0])
+    job = Job(new, new.policy)
+    job.state, job.attempt, job.spent, job.losses, attempts, child, cancel = wire[1:8]
+    job.reason, job.result, job.finished_at = wire[8:11]
+    if job.parents:
+        job.parents = dict(zip(job.parents, wire[11], strict=True))
+        job.failed_parent = wire[12]
+    job.attempts = tuple(r.attempt_from_wire(item) for item in attempts)
+    job.child = None if child is None else (child[0], child[1], child[2], child[3])
+    job.cancel = None if cancel is None else r.CancelRequested(*cancel[1:])
+    return job

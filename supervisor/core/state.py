@@ -18,79 +18,13 @@ from ...protocol.states import BLOCKED, FINISHED, QUEUED, RUNNING, SCHEDULED, ST
 from . import records as r
 from .dependencies import Dependencies
 from .heap import PriorityHeap
-from .snapshot import job_to_wire
+from .job import JOB_BYTES
+from .job import Job as Job
+from .snapshot import job_from_wire, job_to_wire
 from .transitions import NEW, IllegalRecord, check_transition
 
 _CHUNK_JOBS = 500
 _HEAP_SLACK = 1000  # entries of a heap that may stand for jobs that have left it
-PARENT_BYTES = 200  # what a parent takes, in the job and in the index
-_NO_PARENTS: dict[int, str | None] = {}  # one for the many jobs that have none
-
-
-class Job:
-    """One job. Only ``State`` assigns its attributes.
-
-    ``attempt`` numbers the last attempt; ``spent`` counts those that used up one of ``policy.retry.max_attempts``, and
-    ``losses`` those that were lost. ``child`` is (zygote, kid, pid, pid_started) while running. ``run_at`` is over
-    ``created_at`` if it was given a time; then it is since when it may run.
-
-    ``parents`` says of each job of ``after`` how it ended, None while it has not; ``failed_parent`` is the one because
-    of which this job will not run.
-    """
-
-    __slots__ = (
-        "attempt",
-        "attempts",
-        "cancel",
-        "child",
-        "created_at",
-        "due_boot",
-        "expires_at",
-        "failed_parent",
-        "finished_at",
-        "id",
-        "key",
-        "losses",
-        "name",
-        "on_parent_failure",
-        "parent",
-        "parents",
-        "payload",
-        "policy",
-        "priority",
-        "queue",
-        "reason",
-        "ref",
-        "result",
-        "run_at",
-        "spent",
-        "state",
-        "tags",
-        "uid",
-    )
-
-    def __init__(self, new: r.NewJob, policy: Policy) -> None:
-        self.id, self.uid, self.ref, self.name = new.id, new.uid, new.ref, new.name
-        self.payload, self.queue, self.priority, self.policy = new.payload, new.queue, new.priority, policy
-        self.created_at, self.run_at, self.due_boot = new.created_at, new.run_at, new.due_boot
-        self.expires_at, self.key, self.tags, self.parent = new.expires_at, new.key, new.tags, new.parent
-        self.parents: dict[int, str | None] = dict.fromkeys(new.after) if new.after else _NO_PARENTS
-        self.on_parent_failure = new.on_parent_failure
-        self.failed_parent: int | None = None
-        self.state = NEW
-        self.attempt = self.spent = self.losses = 0
-        self.attempts: tuple[AttemptInfo, ...] = ()
-        self.child: tuple[str, int, int, int] | None = None
-        self.cancel: r.CancelRequested | None = None
-        self.reason: str | None = None
-        self.result: bytes | None = None
-        self.finished_at: float | None = None
-
-    @property
-    def held_bytes(self) -> int:
-        """Memory for its values, as the limits count it."""
-        values = len(self.payload) + (len(self.result) if self.result else 0)
-        return values + sum(map(_error_bytes, self.attempts)) + PARENT_BYTES * len(self.parents)
 
 
 class Queue:
@@ -108,12 +42,15 @@ class State:
     """Every job and what belongs to it.
 
     Attributes:
-        finished: ids in the order in which they finished, as the keys of a dict.
+        finished: ids in the order in which they finished, each with its number in that order.
+        finish_count: how often a job has finished; the number of the last one.
+        finish_bytes: what all that finished in this process's life, or was loaded by it, took, with ``JOB_BYTES`` each.
         children: (zygote uuid, kid) -> id of the running job.
         pool_running: how many jobs run in each pool.
         dependencies: which jobs wait for which.
         last_id: highest id given out, or that may have been.
         pruned_until: no uid made after this moment has ever been pruned.
+        pruned_id: the highest id that was ever pruned, 0 if none was: all finished jobs above it are here.
         wall: the latest wall-clock time at which a supervisor, a job or an attempt began, or an attempt ended.
     """
 
@@ -125,12 +62,14 @@ class State:
         self.last_id = 0
         self.reserved_id = 0
         self.pruned_until = 0.0
+        self.pruned_id = 0
         self.jobs: dict[int, Job] = {}
         self.uids: dict[str, int] = {}
         self.keys: dict[str, int] = {}
         self.queues: dict[str, Queue] = {}
         self.zygotes: dict[str, r.ZygoteStarted] = {}
-        self.finished: dict[int, None] = {}
+        self.finished: dict[int, int] = {}
+        self.finish_count = self.finish_bytes = 0
         self.children: dict[tuple[str, int], int] = {}
         self.pool_running: dict[str, int] = {}
         self.dependencies = Dependencies()
@@ -189,7 +128,8 @@ class State:
         for new in record.jobs:
             if new.id in self.jobs or new.uid in self.uids:
                 raise IllegalRecord(f"job {new.id} ({new.uid}) submitted twice")
-            if new.after and not self.jobs.keys() >= set(new.after):
+            ended = dict(zip(new.after or (), new.ended or (), strict=False))
+            if any(parent_id not in self.jobs and ended.get(parent_id) is None for parent_id in new.after or ()):
                 raise IllegalRecord(f"job {new.id} waits for jobs that are not there: {new.after}")
         for new in record.jobs:
             job = Job(new, self._policies.setdefault(new.policy, new.policy))
@@ -285,6 +225,15 @@ class State:
             self.counts[job.state] -= 1
             self.queue(job.queue).counts[job.state] -= 1
             self.pruned_until = max(self.pruned_until, uid_time(job.uid))
+            self.pruned_id = max(self.pruned_id, job.id)
+
+    def _restored(self, record: r.Restored) -> None:
+        job = job_from_wire(record.job)
+        if job.id in self.jobs or job.uid in self.uids:
+            raise IllegalRecord(f"job {job.id} ({job.uid}) restored while it is here")
+        if job.state not in FINISHED:
+            raise IllegalRecord(f"job {job.id}: restored while {job.state}")
+        self._place(job)
 
     def _changed(self, record: r.Changed) -> None:
         jobs = self._all(record.ids)
@@ -358,7 +307,9 @@ class State:
     def _finish(self, job: Job, at: float) -> None:
         job.finished_at = at
         job.due_boot = None
-        self.finished[job.id] = None
+        self.finish_count += 1
+        self.finished[job.id] = self.finish_count
+        self.finish_bytes += job.held_bytes + JOB_BYTES
         self.unfinished_bytes -= job.held_bytes
         self.finished_bytes += job.held_bytes
         if job.key is not None and self.keys.get(job.key) == job.id:
@@ -386,6 +337,7 @@ class State:
             self.last_id,
             self.reserved_id,
             self.pruned_until,
+            self.pruned_id,
         ]
         yield ["zygotes", [r.to_wire(zygote) for zygote in self.zygotes.values()]]
         yield ["queues", [[name, queue.mode] for name, queue in sorted(self.queues.items()) if queue.mode is not None]]
@@ -393,6 +345,7 @@ class State:
         ordered = [self.jobs[job_id] for job_id in unfinished] + [self.jobs[job_id] for job_id in self.finished]
         for start in range(0, len(ordered), _CHUNK_JOBS):
             yield ["jobs", [job_to_wire(job) for job in ordered[start : start + _CHUNK_JOBS]]]
+        yield ["finished", self.finish_count, list(self.finished.values())]
 
     def load(self, chunk: Any) -> None:
         """Take in one chunk of ``dump``.
@@ -404,7 +357,8 @@ class State:
         if kind == "head":
             if not 0 < rest[0] <= r.JOURNAL_VERSION:
                 raise r.BadRecord(f"a snapshot of version {rest[0]}; this version reads {r.JOURNAL_VERSION}")
-            _, self.generation, self.boot_id, self.wall, self.last_id, self.reserved_id, self.pruned_until = rest
+            self.generation, self.boot_id, self.wall, self.last_id, self.reserved_id = rest[1:6]
+            self.pruned_until, self.pruned_id = (*rest[6:], 0)[:2]
         elif kind == "zygotes":
             for wire in rest[0]:
                 self.apply(r.from_wire(wire))
@@ -413,38 +367,33 @@ class State:
                 self.queue(name).mode = mode
         elif kind == "jobs":
             for wire in rest[0]:
-                self._load_job(wire)
+                self._place(job_from_wire(wire))
+        elif kind == "finished":
+            self.finish_count = rest[0]
+            self.finished = dict(zip(self.finished, rest[1], strict=True))
         else:
             raise r.BadRecord(f"a snapshot chunk of the unknown kind {kind!r}")
 
-    def _load_job(self, wire: list[Any]) -> None:
-        new = r.new_job(wire[0])
-        job = Job(new, self._policies.setdefault(new.policy, new.policy))
-        (state, job.attempt, job.spent, job.losses, attempts, child, cancel, job.reason, job.result, finished_at) = (
-            wire[1:11]
-        )
-        if job.parents:
-            job.parents = dict(zip(job.parents, wire[11], strict=True))
-            job.failed_parent = wire[12]
-        job.attempts = tuple(r.attempt_from_wire(item) for item in attempts)
-        job.cancel = None if cancel is None else r.CancelRequested(*cancel[1:])
+    def _place(self, job: Job) -> None:
+        """Take in a job in whatever state it is."""
+        job.policy = self._policies.setdefault(job.policy, job.policy)
         self.jobs[job.id] = job
         self.uids[job.uid] = job.id
-        job.state = state
-        self.counts[state] += 1
+        self.counts[job.state] += 1
         queue = self.queue(job.queue)
-        queue.counts[state] += 1
+        queue.counts[job.state] += 1
         self.unfinished_bytes += job.held_bytes
-        if state == QUEUED:
+        if job.state == QUEUED:
             queue.heap.push(job.id, job.priority)
-        if child is not None:
-            self._bind(job, (child[0], child[1], child[2], child[3]))
-        if state in FINISHED:
-            self._finish(job, finished_at)
+        if job.child is not None:
+            self._bind(job, job.child)
+        if job.state in FINISHED:
+            assert job.finished_at is not None
+            self._finish(job, job.finished_at)
         elif job.key is not None:
             self.keys[job.key] = max(job.id, self.keys.get(job.key, 0))
         self.dependencies.add(job)
-        if state == BLOCKED:
+        if job.state == BLOCKED:
             self.dependencies.settle(job)
 
 
@@ -463,6 +412,7 @@ _APPLY: dict[type, Callable[[State, Any], None]] = {
     r.QueueSet: State._queue_set,
     r.IdsReserved: State._ids_reserved,
     r.Changed: State._changed,
+    r.Restored: State._restored,
 }
 
 
@@ -477,7 +427,3 @@ def _ended_info(info: AttemptInfo, record: r.Ended) -> AttemptInfo:
         error=record.error,
         usage=record.usage,
     )
-
-
-def _error_bytes(info: AttemptInfo) -> int:
-    return len(info.error.message) + len(info.error.traceback) if info.error else 0

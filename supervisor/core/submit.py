@@ -10,9 +10,10 @@ from ...protocol.states import RUNNING
 from . import attempts
 from .effects import Reply
 from .events import SubmitAsked, Wanted
+from .job import PARENT_BYTES
 from .pools import queue_mode
 from .records import Cancelled, CancelRequested, IdsReserved, NewJob, Submitted
-from .state import PARENT_BYTES, Job
+from .state import Job
 from .turn import Turn, no_such_job
 
 ID_BLOCK = 1000
@@ -57,7 +58,7 @@ def decide_submit(turn: Turn, event: SubmitAsked, next_id: int) -> int:
 def _plan(turn: Turn, wanted: list[Wanted], next_id: int) -> Plan:
     plan = Plan()
     for want in wanted:
-        existing = turn.state.uids.get(want.uid, plan.uids.get(want.uid))
+        existing = turn.state.uids.get(want.uid, plan.uids.get(want.uid, want.archived_id))
         if existing is None:
             existing = _by_key(turn, plan, want)
         if existing is not None:
@@ -104,7 +105,7 @@ def _refuse(turn: Turn, want: Wanted) -> None:
             hint="let some job in between wait for them, or raise [limits] parents",
         )
     for parent_id in want.after:
-        if parent_id not in turn.state.jobs:
+        if parent_id not in turn.state.jobs and parent_id not in want.archived_parents:
             raise no_such_job(turn.state, parent_id, "after: ")
 
 
@@ -146,7 +147,13 @@ def _new_job(turn: Turn, want: Wanted, job_id: int) -> NewJob:
         scheduled=scheduled,
         after=want.after or None,
         on_parent_failure=want.on_parent_failure,
+        ended=_ended(turn, want) if want.archived_parents else None,
     )
+
+
+def _ended(turn: Turn, want: Wanted) -> list[str | None]:
+    """How those of the parents ended that have left memory; one that was put back meanwhile is here again."""
+    return [None if one in turn.state.jobs else want.archived_parents.get(one) for one in want.after]
 
 
 def _replace(turn: Turn, job: Job) -> None:

@@ -80,7 +80,7 @@ def no_such_job(state: State, job_id: int, what: str = "") -> JobNotFound:
     return JobNotFound(f"{what}there is no job {job_id}: {why}", details={"id": job_id})
 
 
-def describe(state: State, job: Job, pool: str) -> JobInfo:
+def describe(job: Job, pool: str, parents: list[Parent], children_count: int) -> JobInfo:
     """A job as clients see it."""
     return JobInfo(
         id=job.id,
@@ -108,7 +108,7 @@ def describe(state: State, job: Job, pool: str) -> JobInfo:
         tags=job.tags or {},
         parent=job.parent,
         result_payload=job.result,
-        parents=[Parent(one, ended or state.jobs[one].state) for one, ended in job.parents.items()],
+        parents=parents,
         on_parent_failure=job.on_parent_failure,
-        children_count=len(state.dependencies.children.get(job.id, ())),
+        children_count=children_count,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 from ...protocol.errors import QueueDraining, WrongState
 from ...protocol.messages import Changed as ChangedReply
@@ -13,11 +13,9 @@ from ...protocol.states import FINISHED, QUEUED, SCHEDULED, WAITING
 from .events import PruneAsked, RemoveAsked, SetAsked
 from .pools import queue_mode
 from .records import Changed, Pruned
-from .rules import Limits, QueueRule
+from .rules import QueueRule
 from .state import Job, State
 from .turn import Turn, no_such_job
-
-PRUNE_BATCH = 500
 
 
 def decide_set(turn: Turn, event: SetAsked) -> list[Job]:
@@ -28,7 +26,7 @@ def decide_set(turn: Turn, event: SetAsked) -> list[Job]:
         return []
     waiting, others = _split(turn.state, event.ids, WAITING)
     if not waiting:
-        turn.reply(event.token, _wrong_state(turn.state, event.ids, "does not wait"))
+        turn.reply(event.token, _does_not_wait(turn.state, event))
         return []
     rule = turn.rules.queues.get(event.queue or "", QueueRule())
     if event.queue is not None and queue_mode(turn.state.queue(event.queue), rule) == "draining":
@@ -39,8 +37,14 @@ def decide_set(turn: Turn, event: SetAsked) -> list[Job]:
     jobs = [turn.state.jobs[job_id] for job_id in waiting]
     for job in jobs:
         turn.notify(job, CHANGED)
-    turn.reply(event.token, ChangedReply(waiting, others))
+    turn.reply(event.token, ChangedReply(waiting, [*others, *event.archived]))
     return jobs
+
+
+def _does_not_wait(state: State, event: SetAsked) -> WrongState:
+    if event.ids:
+        return _wrong_state(state, event.ids, "does not wait")
+    return WrongState(f"job {event.archived[0]} does not wait: it has ended", details={"id": event.archived[0]})
 
 
 def _changed(turn: Turn, event: SetAsked, ids: list[int]) -> Changed:
@@ -58,69 +62,43 @@ def _changed(turn: Turn, event: SetAsked, ids: list[int]) -> Changed:
 
 
 def decide_remove(turn: Turn, event: RemoveAsked) -> None:
-    unknown = next((job_id for job_id in event.ids if job_id not in turn.state.jobs), None)
+    archived = set(event.archived)
+    unknown = next((one for one in event.ids if one not in turn.state.jobs and one not in archived), None)
     if unknown is not None:
         turn.reply(event.token, no_such_job(turn.state, unknown))
         return
-    finished, others = _split(turn.state, event.ids, FINISHED)
-    if not finished:
+    here = [job_id for job_id in event.ids if job_id in turn.state.jobs]
+    finished, others = _split(turn.state, here, FINISHED)
+    gone = [job_id for job_id in dict.fromkeys(event.ids) if job_id not in others]
+    if not gone:
         hint = f"jobctl cancel {event.ids[0]}"
         turn.reply(event.token, _wrong_state(turn.state, event.ids, "has not ended", hint))
         return
-    _forget(turn, finished)
-    turn.reply(event.token, Removed(finished, others))
+    _forget(turn, finished, gone)
+    turn.reply(event.token, Removed(gone, others))
 
 
-def decide_prune(turn: Turn, event: PruneAsked, limit: int) -> None:
-    """At most ``limit`` jobs; a dry run counts them all."""
-    if event.older_s is None and not event.states:
-        found = over_limits(turn.state, turn.rules.limits)
-    else:
-        found = _fitting(turn.state, event, turn.now.wall)
-    if event.dry_run:
-        turn.reply(event.token, PrunedReply(sum(1 for _ in found)))
-        return
-    ids = _first(found, limit)
-    if ids:
-        _forget(turn, ids)
-    turn.reply(event.token, PrunedReply(len(ids), more=len(ids) == limit))
+def decide_prune(turn: Turn, event: PruneAsked) -> None:
+    """Those that were put back meanwhile stay: they are not finished any more."""
+    finished = [job_id for job_id in event.ids if job_id in turn.state.finished]
+    gone = [*finished, *(job_id for job_id in event.archived if job_id not in turn.state.jobs)]
+    _forget(turn, finished, gone)
+    turn.reply(event.token, PrunedReply(len(gone), event.more))
 
 
-def prune_over_limits(turn: Turn) -> bool:
-    """Forget the oldest finished jobs over the limits, some at a time; whether there may be more."""
-    ids = _first(over_limits(turn.state, turn.rules.limits), PRUNE_BATCH)
-    if ids:
-        _forget(turn, ids)
-    return len(ids) == PRUNE_BATCH
+def _forget(turn: Turn, finished: list[int], gone: list[int]) -> None:
+    if finished:
+        turn.record(Pruned(finished))
+    if gone:
+        turn.announce(PRUNED, ids=gone)
 
 
-def _forget(turn: Turn, ids: list[int]) -> None:
-    turn.record(Pruned(ids))
-    turn.announce(PRUNED, ids=ids)
-
-
-def over_limits(state: State, limits: Limits) -> Iterator[int]:
-    """Finished jobs that are too many, or hold too much, oldest first."""
-    count, size = len(state.finished), state.finished_bytes
-    for job_id in state.finished:
-        if count <= limits.finished_jobs and size <= limits.finished_bytes:
-            return
-        yield job_id
-        count -= 1
-        size -= state.jobs[job_id].held_bytes
-
-
-def _fitting(state: State, event: PruneAsked, wall: float) -> Iterator[int]:
+def prunable(state: State, before: float, states: Collection[str]) -> Iterator[int]:
+    """Jobs in memory that finished by this moment, in one of these states if any are given; oldest first."""
     for job_id in state.finished:
         job = state.jobs[job_id]
-        assert job.finished_at is not None
-        old = event.older_s is None or job.finished_at <= wall - event.older_s
-        if old and (not event.states or job.state in event.states):
+        if job.finished_at is not None and job.finished_at <= before and (not states or job.state in states):
             yield job_id
-
-
-def _first(ids: Iterator[int], limit: int) -> list[int]:
-    return [job_id for _, job_id in zip(range(limit), ids, strict=False)]
 
 
 def _split(state: State, ids: Iterable[int], wanted: frozenset[str]) -> tuple[list[int], list[int]]:

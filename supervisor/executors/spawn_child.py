@@ -39,11 +39,12 @@ def main() -> None:
             joblog.install()
             if given.setup is not None:
                 child.call_by_name(given.setup)
-            child.confine(given, open_files, oom_score)
+            child.confinement(given, open_files, oom_score)()
         finally:
             channel.send(sock, channel.encode(channel.Up()), wait=True)
 
-    child.Child(given, sock, slot, limits.peak_since_exec).run(prepare)
+    child.mind_forks()
+    child.Child(given, sock, limits.peak_since_exec, prepare).run(slot)
 
 
 if __name__ == "__main__":

@@ -37,12 +37,14 @@ def compact(
     decode: Callable[[Any], R],
     misfit: type[Exception],
     disk: Disk | None = None,
+    before: Callable[[], None] = lambda: None,
 ) -> Compacted:
     """Write the snapshot that covers the segments up to ``upto``, durably.
 
     Args:
         state: an empty one.
         decode, misfit: as for ``replay``.
+        before: called when ``state`` is complete, before the snapshot is written.
 
     Raises:
         WrongState: segment ``upto`` is not sealed, or covered already.
@@ -54,5 +56,6 @@ def compact(
         sealed = f"{reader.covered + 1} to {reader.last - 1}" if reader.last > reader.covered + 1 else "none"
         raise WrongState(f"segment {upto} cannot be compacted; sealed and not yet compacted: {sealed}")
     done = replay(reader, reader.sealed_groups(upto), state, decode, misfit)
+    before()
     size = snapshot.write(disk, directory, upto, reader.last_group, state.dump())
     return Compacted(upto, done.records, done.skipped, size)

@@ -26,7 +26,7 @@ from typing import Any, NoReturn
 import msgpack
 from jobyard.protocol.current import CURRENT
 from jobyard.protocol.errors import CancelRequested, GiveUp, NotAllowed, RetryLater, SoftTimeout
-from jobyard.supervisor.executors.zygote.running import RunningJob
+from jobyard.protocol.running import RunningJob
 
 VALUES = [
     None,

@@ -104,7 +104,7 @@ def test_job_that_waits_for_a_child_without_a_slot_is_told_of_as_such(make_yard:
     yard = make_yard("[pools.default]\nconcurrency = 1\n")
     client = yard.client()
     parent = client.submit("jobs:call_itself", 1, 2)
-    (child,) = wait_for("the child to be there", lambda: client.list(state="queued"))
+    (child,) = wait_for("the child to be there", lambda: [job for job in client.list() if job.id != parent.id])
     assert child.info().parent == parent.id
     for job in (parent, child):
         found = job.why()

@@ -133,7 +133,7 @@ def test_changes_of_queues_and_refused_submits_are_told_to_who_follows_them(yard
 
 
 def test_cancel_requeue_and_prune_are_told(make_yard: Callable[..., Yard], follow: Follow) -> None:
-    yard = make_yard("[limits]\nfinished_jobs = 1\n" + HELD)
+    yard = make_yard(HELD)
     client = yard.client()
     following = follow(client, kinds=["cancelled", "requeued", "pruned"])
     first, second = (client.options(queue="held").submit("jobs:add", 1) for _ in range(2))
@@ -141,6 +141,7 @@ def test_cancel_requeue_and_prune_are_told(make_yard: Callable[..., Yard], follo
     first.retry()
     first.cancel()
     second.cancel()
+    client.remove(first)
     told = [next(following) for _ in range(5)]
     assert [(one.kind, one.job_id) for one in told] == [
         ("cancelled", first.id),

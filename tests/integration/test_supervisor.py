@@ -62,7 +62,8 @@ def test_journal_is_compacted_while_jobs_run_and_what_is_left_survives_a_kill(ma
     yard.restart()
     client = yard.client()
     assert client.get(waiting.id).state == "scheduled"
-    assert client.status().counts["succeeded"] == 5
+    wait_for("the older jobs to leave memory", lambda: client.status().counts["succeeded"] <= 6)
+    assert len(client.list(limit=None)) == 41
 
 
 def write_journal(directory: Path, at: float) -> None:

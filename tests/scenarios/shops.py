@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from jobyard.client.default import default_client
+from jobyard.client.default import own_client
 from live import Yard
 
 JOBS = Path(__file__).parent / "document_jobs.py"
@@ -24,12 +24,12 @@ def make_shop(make_yard: Callable[..., Yard], monkeypatch: pytest.MonkeyPatch) -
         yard = make_yard(jobs=JOBS, start=False)
         yard.config.write_text(f"allow = [{allow}]\n{config}")
         monkeypatch.setenv("JOBYARD_CONFIG", str(yard.config))
-        default_client.cache_clear()
+        own_client.cache_clear()
         if start:
             said = yard.start()
             assert "pid" in said, said
         return yard
 
     yield make
-    default_client().close()
-    default_client.cache_clear()
+    own_client().close()
+    own_client.cache_clear()

@@ -23,6 +23,7 @@ from jobyard.supervisor.core.check import check
 from jobyard.supervisor.core.machine import Machine
 from jobyard.supervisor.core.rules import Limits, PoolRule, QueueRule, Rules
 from jobyard.supervisor.core.state import State
+from jobyard.supervisor.core.upkeep import prunable
 from jobyard.supervisor.outbox import Outbox
 
 RULES = Rules(
@@ -33,7 +34,7 @@ RULES = Rules(
         "off": QueueRule(paused=True),
     },
     pools={"default": PoolRule(concurrency=3, spare=1), "other": PoolRule(concurrency=1, spare=0)},
-    limits=Limits(unfinished_jobs=60, finished_jobs=15, kept_attempts=5),
+    limits=Limits(unfinished_jobs=60, finished_jobs=15, unarchived_bytes=30_000, kept_attempts=5),
 )
 _ADDRESS = re.compile(r"token=<.*?>, ")
 POLICIES = [
@@ -303,6 +304,7 @@ class World:
         rng = self.rng
         self.count += 1
         uid = f"{int(self.now.wall * 1000):012x}{self.count:020x}"
+        gone = self._gone_jobs() if rng.random() < 0.1 else {}
         want = e.Wanted(
             uid=uid,
             ref="app:f",
@@ -315,8 +317,9 @@ class World:
             expires_s=rng.choice([None, None, None, 20.0]),
             key=rng.choice([None, None, None, "a", "b"]),
             on_duplicate=rng.choice(["return", "raise", "replace"]),
-            after=self._some_jobs() if rng.random() < 0.3 else [],
+            after=[*gone, *(self._some_jobs() if rng.random() < 0.3 else [])],
             on_parent_failure=rng.choice(["cancel", "run"]),
+            archived_parents=gone,
         )
         self.sent[uid] = want
         return want
@@ -327,6 +330,11 @@ class World:
         if not jobs or self.rng.random() < 0.05:
             return [10**9]
         return self.rng.sample(jobs[-6:], min(len(jobs[-6:]), self.rng.choice([1, 1, 2, 4])))
+
+    def _gone_jobs(self) -> dict[int, str]:
+        """One that has left memory, with its end."""
+        gone = [job_id for job_id in self.finals if job_id not in self.machine.state.jobs]
+        return {job_id: self.finals[job_id] for job_id in self.rng.sample(gone, min(1, len(gone)))}
 
     def _send(self, wanted: list[e.Wanted]) -> None:
         uids = [want.uid for want in wanted]
@@ -367,7 +375,8 @@ class World:
             self.tell(e.RemoveAsked(_ignore, self.rng.sample(jobs, min(len(jobs), 2))))
         elif choice == 5:
             states = self.rng.choice([[], ["cancelled"], ["failed", "succeeded"]])
-            self.tell(e.PruneAsked(_ignore, self.rng.choice([None, 5.0, 60.0]), states, self.rng.random() < 0.3))
+            before = self.now.wall - self.rng.choice([0.0, 5.0, 60.0])
+            self.tell(e.PruneAsked(_ignore, list(prunable(self.machine.state, before, states))))
         else:
             self.tell(e.ClockStepped())
 
@@ -419,7 +428,9 @@ class World:
         elif choice < 0.96:
             self.lose_zygote()
         elif choice < 0.98 and self.disk.synced == self.disk.base + len(self.disk.groups):
-            self.disk.compact(self.machine.state)
+            state = self.machine.state
+            self.disk.compact(state)
+            self.tell(e.Archived(state.finish_count, state.finish_bytes))
         elif choice >= 0.98:
             self.crash()
         self.check()

@@ -12,8 +12,8 @@ from ..context import Context
 from ..parsing import option_value
 from ..render import counted
 
-_EXAMPLES = """Forgets jobs that have ended. Without options these are the ones that [limits] does not keep, which
-also go by themselves.
+_EXAMPLES = """Forgets jobs that have ended, and what they printed. Without options these are the ones that are older
+than [history] retention, which also go by themselves. What the history has counted of them stays.
 
 examples:
   jobctl prune --older 7d

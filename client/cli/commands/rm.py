@@ -9,8 +9,8 @@ from .. import bulk, documents, exits, selection
 from ..context import Context
 from ..parsing import add_ids_or_filters, add_output
 
-_EXAMPLES = """Only jobs that have ended can be removed: cancel the others first. Filters that say nothing of
-states mean all that have ended.
+_EXAMPLES = """Jobs go with what they printed. Only those that have ended can be removed: cancel the others first.
+Filters that say nothing of states mean all that have ended.
 
 examples:
   jobctl rm 42

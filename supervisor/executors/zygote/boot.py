@@ -13,8 +13,9 @@ import socket
 import sys
 from typing import NoReturn
 
+from ....protocol import failure
 from ....protocol.errors import JobyardError, ProtocolError
-from . import channel, child, failure, joblog, limits, stdio
+from . import channel, child, joblog, limits, stdio
 from .channel import Boot
 from .page import Page
 
@@ -55,6 +56,7 @@ def boot() -> Booted:
         _confine()
         page = Page.create()
         warnings = _load(given)
+        child.mind_forks()
         child.rehearse(given, page.slot(0))
     except BaseException as error:
         _refuse(listener, error)

@@ -16,10 +16,13 @@ import resource
 import signal
 import sys
 from collections.abc import Callable, Coroutine
+from contextvars import copy_context
+from functools import partial
+from os import _exit, closerange, dup2, getpid, setsid
 from types import FrameType
 from typing import Any, NoReturn
 
-from ....protocol import codec
+from ....protocol import codec, failure, target
 from ....protocol.current import CURRENT
 from ....protocol.errors import (
     CancelRequested,
@@ -31,13 +34,15 @@ from ....protocol.errors import (
     TooLarge,
 )
 from ....protocol.states import CUT_OFF
-from . import channel, failure, joblog, limits, stdio, target
+from . import channel, joblog, limits, stdio
 from .channel import Boot, End, Go, Socket, Stop
+from .child_job import ChildJob
 from .control import SOFT
+from .joblog import LOGGING_FD
+from .limits import die_with_parent
 from .page import Slot
-from .running import RunningJob
 
-SOCKET_FD = 3  # joblog.LOGGING_FD is 4
+SOCKET_FD = 3  # LOGGING_FD is 4
 FIRST_FREE_FD = 5
 FD_MAX = 1 << 20
 REHEARSALS = 20  # a function is specialised after 8 calls, its instructions after some more
@@ -45,48 +50,64 @@ _SIOCOUTQ = 0x5411
 _RESULT_BYTES_MAX = codec.MESSAGE_BYTES_MAX - (1 << 20)  # leaves room for the rest of the message
 _POKE = channel.encode(channel.Poke())
 _OUTSIDE = Stop("outside", "received SIGTERM")
+# Looked up once: each look-up of an attribute, in code that is not rehearsed, costs the child some copied pages.
+_set_signal, _set_wakeup_fd = _signal.signal, _signal.set_wakeup_fd
+_SIGCHLD, _SIGTERM, _SIG_DFL = _signal.SIGCHLD, _signal.SIGTERM, _signal.SIG_DFL
 
 
 class Child:
-    """Waits for one attempt, runs it, and ends the process. ``peak`` gives the most memory it has held so far."""
+    """Waits for one attempt, runs it, and ends the process. Made before the fork, so that no child has to.
 
-    _job: RunningJob | None = None
-    _asked: Stop | None = None
-    _cancel_task: Callable[[], None] | None = None
-    _in_job = False
-    _over = False
-    _base = 0
+    Args:
+        peak: gives the most memory that the process has held so far.
+        prepare: runs before the child is given anything; if it fails, so does the attempt.
+    """
 
-    def __init__(self, boot: Boot, sock: Socket, slot: Slot, peak: Callable[[], int]) -> None:
+    def __init__(self, boot: Boot, sock: Socket, peak: Callable[[], int], prepare: Callable[[], None]) -> None:
         self._boot = boot
+        # To read a field of a named tuple costs a child three copied pages, so that what each needs is read here.
+        self._allow = boot.allow
+        self._scratch_root = boot.scratch_root
+        self._result_bytes = min(boot.result_bytes, _RESULT_BYTES_MAX)
         self._sock = sock
-        self._slot = slot
         self._peak = peak
-        self._pid = os.getpid()
+        self._prepare = prepare
+        self._slot: Slot
+        self._pid = 0
+        self._base = 0
+        self._job: ChildJob | None = None
+        self._asked: Stop | None = None
+        self._cancel_task: Callable[[], None] | None = None
+        self._in_job = False
+        self._over = False
         self._masks: dict[int, Any] = {}  # what the threads that are forking had blocked
 
-    def run(self, prepare: Callable[[], None]) -> NoReturn:
-        """``prepare`` runs before the child is given anything; if it fails, so does the attempt."""
+    def run(self, slot: Slot) -> NoReturn:
+        """The life of this process."""
         try:
-            _signal.signal(signal.SIGTERM, self._terminated)
-            os.register_at_fork(
-                before=self._before_fork, after_in_parent=self._after_fork, after_in_child=self._in_fork
-            )
-            end = self._attempt(prepare)
-            self._flush()
-            if os.getpid() == self._pid:  # otherwise a process that the job forked came back from its function
-                self._send(end)
-            os._exit(0)
+            self.live(slot)
+            _exit(0)
         except BaseException:
-            os._exit(CUT_OFF)
+            _exit(CUT_OFF)
+
+    def live(self, slot: Slot) -> None:
+        """All of it but the end of the process."""
+        self._slot = slot
+        self._pid = getpid()
+        _living.append(self)
+        _set_signal(_SIGTERM, self._terminated)
+        end = self._attempt()
+        self._flush()
+        if getpid() == self._pid:  # otherwise a process that the job forked came back from its function
+            self._send(end)
 
     # -- the attempt ---------------------------------------------------------------------------------------------------
 
-    def _attempt(self, prepare: Callable[[], None]) -> End:
+    def _attempt(self) -> End:
         try:
             try:
                 _signal.pthread_sigmask(_signal.SIG_SETMASK, ())  # from here on a SIGTERM that came before is heard
-                problem = _try(prepare)
+                problem = _try(self._prepare)
                 value = self._call(self._wait(), problem)
             finally:
                 self._over = True
@@ -107,12 +128,12 @@ class Child:
         self._slot.set_base(self._base)
         if go.output is not None:
             _redirect(go.output)
-        self._job = RunningJob(go, self._slot, self._boot.scratch_root, self._poke)
+        self._job = ChildJob(go, self._slot, self._scratch_root, self._poke)
         CURRENT.set(self._job)
         if problem is not None:
             raise problem
         args, kwargs = codec.unpack_arguments(go.payload)
-        function = target.load(go.ref, self._boot.allow)
+        function = target.load(go.ref, self._allow)
         self._in_job = True
         value = function(*args, **kwargs)
         # To look at the class alone is cheaper by 20 copied pages.
@@ -167,26 +188,25 @@ class Child:
     # A process that the job forks is to be ended by SIGTERM as any other, also by one that comes at once: Python would
     # note it for a handler and forget it in the new process. So SIGTERM is held back over the fork.
 
-    def _before_fork(self) -> None:
+    def before_fork(self) -> None:
         self._masks[_thread.get_ident()] = _signal.pthread_sigmask(_signal.SIG_BLOCK, (signal.SIGTERM,))
 
-    def _after_fork(self) -> None:
+    def after_fork(self) -> None:
         _signal.pthread_sigmask(_signal.SIG_SETMASK, self._masks.pop(_thread.get_ident()))
 
-    def _in_fork(self) -> None:
+    def in_fork(self) -> None:
         if signal.getsignal(signal.SIGTERM) == self._terminated:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        self._after_fork()
+        self.after_fork()
 
     # -- the end -------------------------------------------------------------------------------------------------------
 
     def _returned(self, value: Any) -> End:
         try:
             result = codec.pack_value(value, "result")
-            limit = min(self._boot.result_bytes, _RESULT_BYTES_MAX)
-            if len(result) > limit:
+            if len(result) > self._result_bytes:
                 raise TooLarge(
-                    f"the result has {len(result):,} bytes, over the limit of {limit:,}",
+                    f"the result has {len(result):,} bytes, over the limit of {self._result_bytes:,}",
                     hint="write it to a file and return the file's Path",
                 )
         except BaseException as error:
@@ -288,19 +308,26 @@ class Child:
             pass
 
 
-def confine(boot: Boot, open_files: tuple[int, int], oom_score: bytes) -> None:
-    """Limits that every attempt runs under. Needs the descriptors in place."""
+def confinement(boot: Boot, open_files: tuple[int, int], oom_score: bytes) -> Callable[[], None]:
+    """What puts a process under the limits of every attempt. To be called with its descriptors in place."""
+    more: list[Callable[[], object]] = []
+    if boot.nproc is not None:
+        more.append(partial(limits.limit_processes, boot.nproc))
+    if boot.nice:
+        more.append(partial(os.nice, boot.nice))
+    if boot.memory_max_bytes is not None:
+        more.append(partial(limits.limit_memory, boot.memory_max_bytes))
+    if boot.child_setup is not None:
+        more.append(partial(call_by_name, boot.child_setup))
+    return partial(_confine, open_files, oom_score, more)
+
+
+def _confine(open_files: tuple[int, int], oom_score: bytes, more: list[Callable[[], object]]) -> None:
     limits.become_subreaper()
     limits.limit_open_files(open_files)
     limits.offer_to_oom_killer(oom_score)
-    if boot.nproc is not None:
-        limits.limit_processes(boot.nproc)
-    if boot.nice:
-        os.nice(boot.nice)
-    if boot.memory_max_bytes is not None:
-        limits.limit_memory(boot.memory_max_bytes)
-    if boot.child_setup is not None:
-        call_by_name(boot.child_setup)
+    for limit in more:
+        limit()
 
 
 def call_by_name(name: str) -> None:
@@ -309,53 +336,69 @@ def call_by_name(name: str) -> None:
     getattr(importlib.import_module(module), function)()
 
 
+_living: list[Child] = []  # the child that this process has become, if it has
+
+
+def mind_forks() -> None:
+    """In a process that becomes a child, or forks children: what is to happen when a job forks."""
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_in_fork)
+
+
+def _before_fork() -> None:
+    for child in _living:
+        child.before_fork()
+
+
+def _after_fork() -> None:
+    for child in _living:
+        child.after_fork()
+
+
+def _in_fork() -> None:
+    for child in _living:
+        child.in_fork()
+
+
 def rehearse(boot: Boot, slot: Slot) -> None:
     """Take the way of an attempt a few times in the zygote, so that the interpreter has specialised its code.
 
     Otherwise every child would do that for itself, and copy 50 more pages to write it down.
     """
     signals = signal.pthread_sigmask(signal.SIG_BLOCK, ())
-    boot = boot._replace(allow=["builtins:int"], nproc=None, nice=0, memory_max_bytes=None, child_setup=None)
-    open_files, oom_score = resource.getrlimit(resource.RLIMIT_NOFILE), limits.oom_score(0)
-    go = Go(0, 0, "", "builtins:int", codec.pack_arguments((), {}), 1, 0, None, None, "", None)
+    boot = boot._replace(allow=["builtins:*"], nproc=None, nice=0, memory_max_bytes=None, child_setup=None)
+    prepare = confinement(boot, resource.getrlimit(resource.RLIMIT_NOFILE), limits.oom_score(0))
+    go = channel.encode(Go(0, 0, "", "builtins:int", codec.pack_arguments((), {}), 1, 0, None, None, "", None))
     for _ in range(REHEARSALS):
         ours, its = _socket.socketpair(*channel.SOCKET)
-        channel.send(ours, channel.encode(go))
-        child = Child(boot, its, slot, limits.peak_since_fork)
-        end = child._attempt(lambda: confine(boot, open_files, oom_score))
-        child._flush()
-        child._send(end)
+        channel.send(ours, go)
+        child = Child(boot, its, limits.peak_since_fork, prepare)
+        copy_context().run(child.live, slot)
         ours.close()
         its.close()
-    CURRENT.set(None)
+    _living.clear()
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, signals)
     slot.clear()
 
 
 def run_forked(
-    boot: Boot,
-    parent: int,
-    sock: int,
-    pipes: tuple[int, ...],
-    slot: Slot,
-    open_files: tuple[int, int],
-    oom_score: bytes,
+    parent: int, sock: int, pipes: tuple[int, int, int], run: Callable[[Slot], NoReturn], slot: Slot
 ) -> NoReturn:
     """The child's life after the fork. ``pipes`` are the write ends of stdout, stderr and logging."""
     try:
-        _signal.set_wakeup_fd(-1)
-        _signal.signal(signal.SIGCHLD, _signal.SIG_DFL)
-        os.setsid()
-        limits.die_with_parent(parent)
-        os.dup2(sock, SOCKET_FD, False)
-        os.dup2(pipes[0], 1)
-        os.dup2(pipes[1], 2)
-        os.dup2(pipes[2], joblog.LOGGING_FD, False)
-        os.closerange(FIRST_FREE_FD, FD_MAX)
-        own = Socket(*channel.SOCKET, 0, SOCKET_FD)
-        Child(boot, own, slot, limits.peak_since_fork).run(lambda: confine(boot, open_files, oom_score))
+        _set_wakeup_fd(-1)
+        _set_signal(_SIGCHLD, _SIG_DFL)
+        setsid()
+        die_with_parent(parent)
+        stdout, stderr, logging = pipes
+        dup2(sock, SOCKET_FD, False)
+        dup2(stdout, 1)
+        dup2(stderr, 2)
+        dup2(logging, LOGGING_FD, False)
+        closerange(FIRST_FREE_FD, FD_MAX)
+        run(slot)
     finally:
-        os._exit(CUT_OFF)
+        _exit(CUT_OFF)
 
 
 def _exception(stop: Stop) -> BaseException:
@@ -381,5 +424,5 @@ def _redirect(path: str) -> None:
     fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW)
     for number in (1, 2):
         os.dup2(fd, number)
-    os.dup2(fd, joblog.LOGGING_FD, inheritable=False)
+    os.dup2(fd, LOGGING_FD, inheritable=False)
     os.close(fd)

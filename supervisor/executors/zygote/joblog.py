@@ -1,6 +1,6 @@
 """The standard ``logging`` of jobs, one line per record: ``LEVEL name: message``.
 
-Owns the form of these lines and the descriptor they go to. ``logging`` is not imported before the job does it: that
+Owns the descriptor they go to. ``logging`` is not imported before the job does it: that
 alone would halve the rate at which a zygote can fork. Nor does anything here stand in the way of a job that configures
 logging itself: what it sets up replaces what is set up here.
 """
@@ -12,13 +12,14 @@ import sys
 from types import ModuleType
 from typing import Any
 
+from ....protocol.running import log_record
+
 LOGGING_FD = 4
 
 
 def write(level: str, name: str, message: str) -> None:
-    """One record as a line; the further lines of its message are indented."""
-    text = message.replace("\n", "\n    ")
-    data = memoryview(f"{level} {name}: {text}\n".encode("utf-8", "backslashreplace"))
+    """One record as a line."""
+    data = memoryview(log_record(level, name, message).encode("utf-8", "backslashreplace"))
     try:
         while data:
             data = data[os.write(LOGGING_FD, data) :]

@@ -9,10 +9,12 @@ import ctypes
 import os
 import resource
 import signal
+from os import _exit, getppid
 
 OOM_SCORE_ADDED = 500  # the kernel takes jobs before the supervisor and the zygote
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
 _libc_prctl = ctypes.CDLL(None).prctl  # bound here: a look-up in each child would cost it 80 copied pages
+_SIGKILL = int(signal.SIGKILL)
 
 
 def _prctl(option: int, value: int) -> None:
@@ -27,9 +29,9 @@ def become_subreaper() -> None:
 
 def die_with_parent(parent: int) -> None:
     """Be killed when the process ``parent`` dies; leave at once if it is dead already."""
-    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        os._exit(0)
+    _prctl(_PR_SET_PDEATHSIG, _SIGKILL)
+    if getppid() != parent:
+        _exit(0)
 
 
 def default_signals() -> None:

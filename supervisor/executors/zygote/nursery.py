@@ -12,6 +12,7 @@ import os
 
 from . import channel, child, limits
 from .channel import Boot
+from .child import run_forked
 from .control import Kid
 from .page import SLOTS, Page, Slot
 
@@ -56,25 +57,25 @@ class Nursery:
     """Makes the children of this process."""
 
     def __init__(self, boot: Boot, page: Page, open_files: tuple[int, int]) -> None:
-        self._boot = boot
         self._page = page
-        self._open_files = open_files
         self._pid = os.getpid()
-        self._oom_score = limits.oom_score()
+        sock = channel.Socket(*channel.SOCKET, 0, child.SOCKET_FD)  # some socket here, in each child its own
+        prepare = child.confinement(boot, open_files, limits.oom_score())
+        self._child = child.Child(boot, sock, limits.peak_since_fork, prepare)
         self._free_slots = list(range(SLOTS - 1, -1, -1))
         self._last_kid = 0
 
     def make(self, count: int) -> tuple[list[Kid], OSError | None]:
         """Children that wait for their attempts, and why they are fewer than ``count`` if they are."""
         births, error = self._conceive(count)
+        fork = os.fork
+        given = [(self._pid, birth.fd, birth.writes, self._child.run, birth.slot) for birth in births]
         pids: list[int] = []
         try:
-            for birth in births:
-                pid = os.fork()
+            for one in given:
+                pid = fork()
                 if pid == 0:
-                    child.run_forked(
-                        self._boot, self._pid, birth.fd, birth.writes, birth.slot, self._open_files, self._oom_score
-                    )
+                    run_forked(*one)
                 pids.append(pid)
         except OSError as failed:
             error = failed

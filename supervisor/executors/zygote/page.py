@@ -16,6 +16,7 @@ SLOTS = 4096
 _SLOT_BYTES = 512
 _LIFE = struct.Struct("=dQB7x")  # sign of life (monotonic time), base memory in bytes, scratch directory made
 _BEAT, _BASE = struct.Struct("=d"), struct.Struct("=Q")  # the first two of them
+_BASE_AT = _BEAT.size
 _PROGRESS = struct.Struct("=IIddd")  # version (odd while it is written), text length, done, total (NaN: unknown), at
 _PROGRESS_AT = _LIFE.size
 _TEXT_AT = _PROGRESS_AT + _PROGRESS.size
@@ -87,7 +88,7 @@ class Slot:
 
     def set_base(self, size: int) -> None:
         """Memory in bytes that was held before the job's own code."""
-        _BASE.pack_into(self._memory, self._at + _BEAT.size, size)
+        _BASE.pack_into(self._memory, self._at + _BASE_AT, size)
 
     def set_scratch(self) -> None:
         """The attempt has a directory of its own, to be removed."""
@@ -111,7 +112,7 @@ class Slot:
 
     def base(self) -> int:
         """Memory in bytes that was held before the job's own code, 0 if that never ran."""
-        return int(_BASE.unpack_from(self._memory, self._at + _BEAT.size)[0])
+        return int(_BASE.unpack_from(self._memory, self._at + _BASE_AT)[0])
 
     def has_scratch(self) -> bool:
         return self._memory[self._at + 16] == 1

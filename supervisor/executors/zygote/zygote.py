@@ -28,7 +28,7 @@ from .scratch import remove
 LONELY = "lonely"
 LONELY_S = 60.0  # without a supervisor and without anything to tell one
 CHILD_WAIT_MS = 2
-FORKS_PER_TURN = 4  # then the others get their turn
+FORKS_PER_TURN = 8  # then the others get their turn; what is written to in between is copied once for all of a row
 
 
 class Zygote:

@@ -161,6 +161,20 @@ def test_list_sends_its_filters(jobctl: Run, supervisor: Any) -> None:
     assert third.filter.since == NOON
 
 
+def test_list_searches_and_sorts(jobctl: Run, supervisor: Any, job: Run) -> None:
+    supervisor.answers[messages.List] = lambda request: messages.Jobs(
+        [job(5, finished_at=9.0), job(3, finished_at=8.0)], more=request.before is None
+    )
+    ended = jobctl("list", "--search", "customer 4711", "--sort", "finished", "--all", "-o", "id")
+    assert ended.out.split() == ["5", "3", "5", "3"]
+    first, second = supervisor.asked(messages.List)
+    assert (first.filter.search, first.sort, first.before) == ("customer 4711", "finished", None)
+    assert (second.before, second.before_at) == (3, 8.0)
+    assert jobctl("list", "--sort", "finished").err == "the 2 last finished; --all shows every one\n"
+    assert "--sort: invalid choice: 'size'" in jobctl("list", "--sort", "size").err
+    assert jobctl("list", "--search", " ").err == "error: --search ' ' holds no word to look for\n"
+
+
 def test_a_cut_list_says_that_there_is_more(jobctl: Run, supervisor: Any, job: Run) -> None:
     supervisor.jobs = [job(number) for number in range(1, 8)]
     ended = jobctl("list", "--limit", "3", "-o", "id")
@@ -344,3 +358,10 @@ def test_retry_stops_at_the_first_that_cannot_and_tells_what_was_done(jobctl: Ru
     ended = jobctl("retry", "7", "8", "--json")
     assert (ended.code, ended.out) == (6, "")
     assert ended.error["details"] == {"requeued": [7]}
+
+
+def test_list_that_lacks_archived_jobs_says_so_beside_it(jobctl: Run, supervisor: Any) -> None:
+    supervisor.answers[messages.List] = messages.Jobs([], incomplete="the history did not answer within 3 s")
+    result = jobctl("list")
+    assert "is not shown: the history did not answer within 3 s" in result.err
+    assert "is not shown" not in result.out

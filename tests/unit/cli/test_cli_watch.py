@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from jobyard.protocol import messages
+from jobyard.protocol import history, messages
 from jobyard.protocol.job import Progress, Usage
 
 Run = Callable[..., Any]
@@ -68,14 +68,34 @@ def test_a_queue_is_shown_with_its_unfinished_jobs(jobctl: Run, answered: Any, j
 def test_stats_say_how_long_jobs_waited_and_ran(jobctl: Run, supervisor: Any, job: Run, attempt: Run) -> None:
     ended = attempt(ended_at=1_790_856_003.0, wait_s=90.0, usage=Usage(0.5, 0.25, 3 << 20))
     supervisor.jobs = [job(1, state="succeeded", attempts=[ended]), job(2, state="failed", queue="mail")]
-    lines = jobctl("stats").out.splitlines()
+    lines = jobctl("stats", "--all", "--state", "succeeded,failed").out.splitlines()
     assert lines[1].split() == ["2", "50%", "1.5m/1.5m/1.5m", "2s/2s/2s", "750ms", "3.0", "MiB", "jobs:hello"]
     assert [line.split()[-1] for line in lines[4:]] == ["QUEUE", "default", "mail"]
     assert max(map(len, lines)) <= 80
-    assert jobctl("stats", "--json").json["total"]["run"] == {"count": 1, "p50_s": 2.0, "p95_s": 2.0, "max_s": 2.0}
+    assert jobctl("stats", "--tag", "a=b", "--json").json["total"]["run"] == {
+        "count": 1,
+        "p50_s": 2.0,
+        "p95_s": 2.0,
+        "max_s": 2.0,
+    }
 
 
-def test_stats_of_nothing_say_so(jobctl: Run) -> None:
+def test_stats_by_queue_function_and_time_are_those_that_are_kept(jobctl: Run, supervisor: Any) -> None:
+    times = history.Times(2, 1.0, 2.0, 4.0)
+    row = history.StatsRow(None, None, None, 2, {"failed": 1, "succeeded": 1}, times, times, 0.75, 3 << 20)
+    supervisor.answers[history.Stats] = history.StatsReply([row], incomplete="the history did not answer")
+    ended = jobctl("stats", "--queue", "mail", "--job", "app:f", "--since", "1h")
+    assert ended.out.splitlines()[1].split() == ["2", "50%", "1s/2s/4s", "1s/2s/4s", "750ms", "3.0", "MiB", "(all)"]
+    assert "is not shown: the history did not answer" in ended.err
+    assert [(one.by, one.queue, one.ref) for one in supervisor.asked(history.Stats)] == [
+        ([], "mail", "app:f"),
+        (["ref"], "mail", "app:f"),
+        (["queue"], "mail", "app:f"),
+    ]
+
+
+def test_stats_of_nothing_say_so(jobctl: Run, supervisor: Any) -> None:
+    supervisor.answers[history.Stats] = history.StatsReply([])
     ended = jobctl("stats")
     assert (ended.code, ended.out, ended.err) == (0, "", "no jobs\n")
 

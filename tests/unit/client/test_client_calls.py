@@ -148,7 +148,7 @@ def test_options_become_plain_values() -> None:
     }
     parsed = parse_options(given)
     assert parsed["at"] == at.timestamp() and parsed["timeout"] == 60.0
-    assert (parsed["retry"]["delay"], parsed["retry"]["on"]) == ([1.0, 2.0], ["builtins.ValueError"])
+    assert (parsed["retry"]["delay"], parsed["retry"]["on"]) == ([1.0, 2.0], ["ValueError"])
     assert codec.unpack(codec.pack(parsed)) == parsed
 
 
@@ -214,10 +214,10 @@ async def send(to: str) -> int:
 @pytest.fixture
 def default_client(supervisor: FakeSupervisor, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeSupervisor]:
     monkeypatch.setenv("JOBYARD_SOCKET", str(supervisor.path))
-    default.default_client.cache_clear()
+    default.own_client.cache_clear()
     yield supervisor
     default.default_client().close()
-    default.default_client.cache_clear()
+    default.own_client.cache_clear()
 
 
 def test_task_is_the_function_it_was() -> None:
@@ -404,10 +404,10 @@ def test_helper_without_a_supervisor_returns_that_there_is_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("JOBYARD_SOCKET", str(tmp_path / "nobody"))
-    default.default_client.cache_clear()
+    default.own_client.cache_clear()
     rejected = run_background_job("Email", "send", errors="return")
     assert isinstance(rejected, Rejected) and rejected.code == "supervisor_unavailable"
-    default.default_client.cache_clear()
+    default.own_client.cache_clear()
 
 
 def test_unknown_way_to_take_errors_is_refused() -> None:

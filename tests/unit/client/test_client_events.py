@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from jobyard.client.events import Follower
+from jobyard.client.events import Follower, Receive, follow
 from jobyard.protocol import codec, schema, topics
-from jobyard.protocol.errors import BadArguments, ProtocolError, QueueFull, VersionMismatch
+from jobyard.protocol.errors import BadArguments, ProtocolError, QueueFull, SupervisorUnavailable, VersionMismatch
 from jobyard.protocol.job import Progress
 from jobyard.protocol.notices import EventFilter, Events, EventsReply, Notice
 
@@ -193,3 +193,87 @@ def test_refusal_in_a_greeting_is_raised() -> None:
     frames = [b"hello/x/all/", *topics.pack_refusal(3, QueueFull("no room"))]
     with pytest.raises(QueueFull, match="no room"):
         topics.unpack(frames).notices()
+
+
+# -- the stream: what is asked for, in which order ---------------------------------------------------------------------
+
+
+class Follows:
+    """Drives ``follow``, and shows what it wants next."""
+
+    def __init__(self, wanted: EventFilter = ALL) -> None:
+        self.now = 0.0
+        self._wanted = wanted
+        self.found: list[int] = []
+        self._steps = follow(Follower(None, wanted), reply(5), 10.0, lambda: self.now)
+        self.step: Any = next(self._steps)
+        self._collect()
+
+    def answer(self, given: Any = None) -> Any:
+        """What is wanted after this reply."""
+        self.step = self._steps.send(given)
+        self._collect()
+        return self.step
+
+    def subscribed(self) -> bytes:
+        """The topic, once the supervisor has greeted."""
+        topic, hello = self.step.topics
+        assert self.answer() == Receive(until=self.now + 10.0)
+        assert hello.startswith(topics.HELLO) and hello.endswith(topic)
+        assert self.answer([hello, *message(5)[1:]]) == Events(3, 5, filter=self._wanted)
+        return bytes(topic)
+
+    def _collect(self) -> None:
+        while isinstance(self.step, list):
+            self.found += seqs(self.step)
+            self.step = next(self._steps)
+
+
+def test_what_was_published_before_the_subscription_is_asked_for() -> None:
+    one = Follows()
+    assert one.step.path == "/run/events"
+    assert one.subscribed() == topics.ALL
+    assert one.answer(reply(6, notice(6))) == Receive()
+    one.answer(message(6, notice(7)))
+    assert one.found == [6, 7]
+
+
+def test_lost_connection_is_made_anew_where_the_supervisor_says_after_asking_what_was_missed() -> None:
+    one = Follows()
+    one.subscribed()
+    one.answer(reply(5))
+    assert one.answer(None) == Events(3, 5)
+    moved = one.answer(EventsReply(3, 6, [notice(6)], "/run/elsewhere", WINDOW))
+    assert (moved.path, one.found) == ("/run/elsewhere", [6])
+
+
+def test_socket_that_is_out_of_reach_is_tried_again_less_and_less_often_and_then_told() -> None:
+    one, pauses = Follows(), []
+    for _ in range(4):
+        one.answer()
+        pauses.append(one.answer(None).seconds)  # nobody greets
+        one.now += 3.0
+        one.answer()
+        one.answer(reply(5))
+    assert pauses == [0.01, 0.02, 0.04, 0.08]
+    one.answer()
+    with pytest.raises(SupervisorUnavailable, match=r"its status stream at /run/events cannot be reached"):
+        one.answer(None)
+
+
+def test_following_a_job_is_over_with_its_end() -> None:
+    one = Follows(EventFilter(job_id=1))
+    topic = one.subscribed()
+    assert topic == b"job/1/"
+    one.answer(reply(5))
+    with pytest.raises(StopIteration):
+        one.answer([topic, *message(5, notice(6, "succeeded"))[1:]])
+    assert one.found == [6]
+
+
+def test_refusal_of_a_topic_is_raised() -> None:
+    one = Follows()
+    hello = one.step.topics[1]
+    one.answer()
+    with pytest.raises(QueueFull):
+        one.answer([hello, *topics.pack_refusal(3, QueueFull("too many topics"))])

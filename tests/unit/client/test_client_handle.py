@@ -238,6 +238,17 @@ def test_wait_out_of_time_returns_what_has_ended(jobs: list[Job[Any]], ends: End
     assert (done, not_done) == (set(jobs[:1]), set(jobs[1:]))
 
 
+def test_wait_for_all_that_is_out_of_time_returns_what_has_ended_too(
+    jobs: list[Job[Any]], client: Client, supervisor: FakeSupervisor
+) -> None:
+    known = {number: make_info(number, states.RUNNING if number > 1 else states.SUCCEEDED) for number in range(1, 5)}
+    supervisor.answer = lambda request: (
+        None if isinstance(request, messages.Wait) else messages.Jobs([known[job_id] for job_id in request.ids])
+    )
+    done, not_done = wait(jobs, timeout=0.1)
+    assert (done, not_done) == (set(jobs[:1]), set(jobs[1:]))
+
+
 def test_wait_for_the_first_returns_when_one_has_ended(jobs: list[Job[Any]], ends: Ends, client: Client) -> None:
     ends.end(make_info(3))
     assert client.wait(jobs, return_when="FIRST_COMPLETED").done == {jobs[2]}

@@ -76,6 +76,16 @@ def test_reply_completes_its_request_and_no_other(online: Session) -> None:
     assert online.next_deadline() == math.inf
 
 
+def test_deadlines_of_requests_that_have_ended_are_forgotten(online: Session) -> None:
+    for _ in range(1_000):
+        request_id, _ = online.request(PING, 0.0, 3_600.0)
+        online.receive(messages.pack_reply(request_id, PONG))
+    assert len(online._deadlines) < 200
+    last, _ = online.request(PING, 0.0, 7.0)
+    assert online.next_deadline() == 7.0
+    assert [completion.id for completion in online.expire(7.0)] == [last]
+
+
 def test_error_reply_completes_with_that_error(online: Session) -> None:
     request_id, _ = online.request(SUBMIT, 0.0, 1.0)
     refusal = NotAllowed("m:f is not allowed", hint="add it", details={"ref": "m:f"})

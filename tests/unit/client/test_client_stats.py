@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import pytest
-from jobyard.client.stats import Times, summarise
+from jobyard.client.stats import summarise
+from jobyard.protocol.history import Times
 from jobyard.protocol.job import AttemptInfo, Usage
 
 

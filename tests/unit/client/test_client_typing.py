@@ -13,7 +13,8 @@ import pytest
 
 CODE = """
 from typing import Any, assert_type
-from jobyard import Client, Job, run_background_job, task
+from jobyard import AsyncClient, AsyncJob, Client, Job, run_background_job, task
+from jobyard.testing import JobRun, run_job
 from jobyard.client.helpers import Rejected
 
 def build(month: str, *, fmt: str = "pdf") -> int: raise NotImplementedError
@@ -38,6 +39,17 @@ assert_type(poll.options(delay=5).submit(1).result(), list[str])
 assert_type(send("x"), float)
 assert_type(run_background_job("A", "b"), Job[Any])
 assert_type(run_background_job("A", "b", errors="return"), Job[Any] | Rejected)
+
+async def use(c: AsyncClient) -> None:
+    assert_type(await c.submit(build, "x"), AsyncJob[int])
+    assert_type(await c.submit(fetch, "u"), AsyncJob[bytes])
+    assert_type(await c.options(queue="q").submit("app:f", 1), AsyncJob[Any])
+    assert_type(await (await c.submit(build, "x")), int)
+    assert_type(await c.submit_many(build, [("x",)]), list[AsyncJob[int]])
+    assert_type([job async for job in c.as_completed([await c.submit(build, "x")])], list[AsyncJob[int]])
+    await c.submit(build, 7)             # wrong 7
+assert_type(run_job(build, "x"), JobRun[int])
+assert_type(run_job(fetch, "u").result, bytes | None)
 
 client.submit(build)                     # wrong 1
 client.submit(build, 7)                  # wrong 2
@@ -64,4 +76,4 @@ def test_checker_knows_results_and_refuses_wrong_arguments(tmp_path: Path, monke
     found, _, _ = api.run([*options, str(code)])
     lines = CODE.splitlines()
     told = {lines[int(line.split(":")[1]) - 1].partition("# ")[2] for line in found.splitlines() if ": error:" in line}
-    assert told == {f"wrong {number}" for number in range(1, 7)}, found
+    assert told == {f"wrong {number}" for number in range(1, 8)}, found

@@ -164,7 +164,6 @@ def test_a_socket_may_be_written_as_zeromq_writes_it(read: Any) -> None:
     "text",
     [
         "[dashboard]\nport = 1",
-        "[history]\nretention = '1d'",
         "[pools.default]\nuser = 'www'",
         "[pools.default]\nisolation = 'reuse'",
         "[pools.default]\nslot_env = ['A']",

@@ -34,6 +34,7 @@ def test_everything_lies_beside_the_config() -> None:
         "state_dir": "/srv/app/.jobyard",
         "journal_dir": "/srv/app/.jobyard/journal",
         "output_dir": "/srv/app/.jobyard/output",
+        "history": "/srv/app/.jobyard/history.db",
         "runtime_dir": "/srv/app/.jobyard/run",
         "socket": "/srv/app/.jobyard/run/socket",
         "events_socket": "/srv/app/.jobyard/run/events",

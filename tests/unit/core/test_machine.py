@@ -41,6 +41,37 @@ def test_job_without_a_ready_child_waits_and_children_are_asked_for_once() -> No
     assert bench.last.prepare == [], "two slots and a spare are all that is ever wanted"
 
 
+def test_while_jobs_wait_for_slots_children_are_asked_for_in_rows() -> None:
+    bench = Bench()
+    jobs = [bench.submit() for _ in range(20)]
+    bench.ready(3)
+    assert bench.last.prepare == []
+    bench.end(jobs[0])
+    assert bench.last.prepare == [f.Prepare("default", "z", 5)], "the spare that was taken, and two for each slot"
+    bench.ready(5)
+    for job in jobs[1:5]:
+        bench.end(job)
+        assert bench.last.prepare == []
+    bench.end(jobs[5])
+    assert bench.last.prepare == [f.Prepare("default", "z", 5)]
+
+
+def test_no_more_children_are_asked_for_than_jobs_wait() -> None:
+    bench = Bench()
+    jobs = [bench.submit() for _ in range(4)]
+    bench.ready(3)
+    bench.end(jobs[0])
+    assert bench.last.prepare == [f.Prepare("default", "z", 2)], "the spare that was taken, and one for the last job"
+
+
+def test_pool_without_spare_children_never_has_one_more_than_its_slots() -> None:
+    bench = Bench(Rules({"default": QueueRule()}, {"default": PoolRule(concurrency=2, spare=0)}))
+    jobs = [bench.submit() for _ in range(20)]
+    bench.ready(2)
+    bench.end(jobs[0])
+    assert bench.last.prepare == [f.Prepare("default", "z", 1)]
+
+
 def test_first_children_of_a_zygote_are_asked_for_after_its_identity_is_durable() -> None:
     bench = Bench(zygote=False)
     bench.submit()
@@ -305,7 +336,7 @@ def test_payload_bytes_are_bounded() -> None:
 
 
 def test_resent_submit_of_a_pruned_time_is_outcome_unknown_and_never_run() -> None:
-    bench = Bench(Rules(limits=Limits(finished_jobs=0)))
+    bench = Bench(Rules(limits=Limits(finished_jobs=0, unarchived_bytes=0)))
     want = bench.want()
     bench.ask(e.SubmitAsked(None, [want]))
     bench.run(bench.state.jobs[1])
@@ -421,7 +452,9 @@ def test_stop_now_kills_and_requeues_without_counting() -> None:
 
 def test_finished_jobs_are_pruned_oldest_first() -> None:
     rules = Rules(
-        queues=RULES.queues, pools={"default": PoolRule(concurrency=1, spare=1)}, limits=Limits(finished_jobs=2)
+        queues=RULES.queues,
+        pools={"default": PoolRule(concurrency=1, spare=1)},
+        limits=Limits(finished_jobs=2, unarchived_bytes=0),
     )
     bench = Bench(rules)
     for _ in range(4):
@@ -451,3 +484,16 @@ def test_after_a_reboot_a_delay_goes_by_the_wall_clock() -> None:
     machine = Machine(state, RULES)
     machine.begin(later, "another boot")
     assert machine.wake_at() == pytest.approx(15.0)
+
+
+def test_two_deadlines_of_one_job_at_one_moment_promote_it_once() -> None:
+    bench = Bench()
+    job = bench.submit()
+    bench.run(job)
+    bench.end(job, "error")
+    bench.ask(e.CancelAsked(None, [job.id], "me"))
+    bench.ask(e.RetryAsked(None, job.id, "me"))
+    bench.run(job)
+    bench.end(job, "error")
+    bench.wait(60)
+    assert job.state == "queued"

@@ -7,9 +7,9 @@ import math
 import pytest
 from bench import RULES, Bench
 from jobyard.protocol.job import Policy, Progress, RetryPolicy
+from jobyard.protocol.retry import LONGEST_S
 from jobyard.supervisor.core import effects as f
 from jobyard.supervisor.core import events as e
-from jobyard.supervisor.core.retry import LONGEST_S
 from jobyard.supervisor.core.rules import Limits, PoolRule, QueueRule, Rules
 
 AGAIN = Policy(retry=RetryPolicy(max_attempts=3, delays_s=(5.0,)))
@@ -45,7 +45,7 @@ def test_progress_of_a_lost_attempt_is_forgotten() -> None:
 
 
 def test_finished_jobs_over_the_limit_go_without_further_events_however_many_ended_at_once() -> None:
-    rules = Rules(RULES.queues, RULES.pools, Limits(finished_jobs=10))
+    rules = Rules(RULES.queues, RULES.pools, Limits(finished_jobs=10, unarchived_bytes=0))
     bench = Bench(rules)
     bench.step(e.SubmitAsked("t", [bench.want(queue="off") for _ in range(2000)]))
     bench.step(e.CancelAsked("c", list(bench.state.jobs), "me"))
@@ -58,7 +58,7 @@ def test_finished_jobs_over_the_limit_go_without_further_events_however_many_end
 
 
 def test_deadlines_of_jobs_that_are_over_do_not_pile_up() -> None:
-    bench = Bench(Rules(RULES.queues, RULES.pools, Limits(finished_jobs=10)))
+    bench = Bench(Rules(RULES.queues, RULES.pools, Limits(finished_jobs=10, unarchived_bytes=0)))
     for round_number in range(12):
         bench.step(e.SubmitAsked(round_number, [bench.want(queue="off", expires_s=1e8) for _ in range(1000)]))
         open_ids = [job.id for job in bench.state.jobs.values() if job.state == "queued"]
@@ -68,7 +68,7 @@ def test_deadlines_of_jobs_that_are_over_do_not_pile_up() -> None:
 
 
 def test_cancelled_jobs_do_not_pile_up_behind_one_that_waits() -> None:
-    bench = Bench(Rules(RULES.queues, RULES.pools, Limits(finished_jobs=10)))
+    bench = Bench(Rules(RULES.queues, RULES.pools, Limits(finished_jobs=10, unarchived_bytes=0)))
     first = bench.submit(queue="off", priority=10)
     for round_number in range(5):
         bench.step(e.SubmitAsked(round_number, [bench.want(queue="off") for _ in range(1000)]))

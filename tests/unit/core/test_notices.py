@@ -5,6 +5,7 @@ from __future__ import annotations
 from bench import RULES, WALL, Bench
 from jobyard.supervisor.core import effects as f
 from jobyard.supervisor.core import events as e
+from jobyard.supervisor.core.job import JOB_BYTES
 from jobyard.supervisor.core.rules import Limits, Rules
 
 
@@ -49,7 +50,7 @@ def test_mode_of_a_queue_is_told_when_it_changes_and_only_then() -> None:
 
 
 def test_jobs_that_are_pruned_are_told_together() -> None:
-    bench = Bench(Rules(RULES.queues, RULES.pools, Limits(finished_jobs=1)))
+    bench = Bench(Rules(RULES.queues, RULES.pools, Limits(finished_jobs=1, unarchived_bytes=JOB_BYTES + 1)))
     jobs = [bench.submit(delay_s=60.0) for _ in range(3)]
     bench.ask(e.CancelAsked(None, [job.id for job in jobs], "me", "no use"))
     assert [(one.kind, one.ids, one.reason) for one in told(bench)] == [
@@ -58,3 +59,11 @@ def test_jobs_that_are_pruned_are_told_together() -> None:
         ("cancelled", (), "no use"),
         ("pruned", (jobs[0].id, jobs[1].id), None),
     ]
+
+
+def test_jobs_that_leave_memory_for_the_history_are_still_there_and_not_told_of() -> None:
+    bench = Bench(Rules(RULES.queues, RULES.pools, Limits(finished_jobs=1)))
+    jobs = [bench.submit(delay_s=60.0) for _ in range(3)]
+    bench.ask(e.CancelAsked(None, [job.id for job in jobs], "me", "no use"))
+    bench.step(e.Archived(bench.state.finish_count, bench.state.finish_bytes))
+    assert (list(bench.state.jobs), told(bench)) == ([jobs[2].id], [])

@@ -13,6 +13,7 @@ from jobyard.protocol.job import Policy, RetryPolicy, Usage
 from jobyard.supervisor.core import events as e
 from jobyard.supervisor.core import records as r
 from jobyard.supervisor.core.check import check
+from jobyard.supervisor.core.snapshot import job_to_wire
 from jobyard.supervisor.core.state import State
 from jobyard.supervisor.core.transitions import TRANSITIONS, IllegalRecord, mermaid
 
@@ -29,6 +30,8 @@ STATES_OF_VERSION = {
         8: "blocked",
         9: "blocked",
         10: "queued",
+        11: "cancelled",
+        4: "queued",
     },
 }
 
@@ -54,8 +57,11 @@ def busy_bench() -> Bench:
     bench.submit(after=[first.id, bench.submit(delay_s=9.0, after=[1]).id])
     bench.step(e.SubmitAsked("weak", [bench.want()], "memory"))
     bench.step(e.ZygoteUp("default", "z9", 3, 3, "boot"), e.ZygoteGone("default", "z9"))
-    bench.machine.state.apply(prune := r.Pruned([next(iter(bench.state.finished))]))
-    bench.records.append(prune)
+    job_id = next(iter(bench.state.finished))
+    archived = msgpack.unpackb(msgpack.packb(job_to_wire(bench.state.jobs[job_id])))
+    bench.ask(e.RemoveAsked(None, [job_id]))
+    bench.submit(after=[job_id, first.id], archived_parents={job_id: "failed"})
+    bench.ask(e.RetryAsked(None, job_id, "me", archived))
     return bench
 
 
@@ -101,6 +107,9 @@ def test_records_and_snapshots_of_every_version_are_read(version: int) -> None:
         loaded.load(chunk)
     for state in (replayed, loaded):
         check(state)
+    if version == 1:  # its snapshots do not say what was pruned
+        loaded.pruned_id, loaded.finish_count = replayed.pruned_id, replayed.finish_count
+        loaded.finished = dict(replayed.finished)
     assert list(replayed.dump()) == list(loaded.dump())
     assert {job_id: job.state for job_id, job in loaded.jobs.items()} == STATES_OF_VERSION[version]
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
-from bench import RULES, WALL, Bench
+from bench import WALL, Bench
 from jobyard.protocol.errors import JobNotFound, QueueDraining, WrongState
 from jobyard.protocol.job import Policy
 from jobyard.protocol.messages import Changed, Pruned, Removed
+from jobyard.supervisor.core import effects as f
 from jobyard.supervisor.core import events as e
-from jobyard.supervisor.core.rules import Limits, Rules
+from jobyard.supervisor.core.upkeep import prunable
 
 
 def test_priority_of_a_queued_job_decides_from_then_on() -> None:
@@ -172,35 +175,45 @@ def old_and_new(bench: Bench) -> None:
         (120.0, [], [7, 8]),
         (150.0, [], [5, 6, 7, 8]),
         (150.0, ["failed"], [2, 4, 5, 6, 7, 8]),
-        (None, ["cancelled"], [1, 3, 5, 7]),
+        (-math.inf, ["cancelled"], [1, 3, 5, 7]),
         (0.0, [], []),
-        (None, [], [1, 2, 3, 4, 5, 6, 7, 8]),
     ],
 )
 def test_prune_forgets_what_is_old_enough_and_in_the_states_asked_for(
-    older_s: float | None, states: list[str], left: list[int]
+    older_s: float, states: list[str], left: list[int]
 ) -> None:
     bench = Bench()
     old_and_new(bench)
     bench.submit()
-    counted = bench.ask(e.PruneAsked(None, older_s, states, True))
-    assert (counted, len(bench.state.jobs)) == (Pruned(8 - len(left)), 9)
-    assert bench.ask(e.PruneAsked(None, older_s, states)) == Pruned(8 - len(left))
+    before = bench.now.wall - older_s
+    found = list(prunable(bench.state, before, states))
+    assert bench.ask(e.PruneAsked(None, found)) == Pruned(8 - len(left))
     assert list(bench.state.jobs) == [*left, 9]
 
 
-def test_prune_without_more_words_applies_the_limits_as_they_are_now() -> None:
+def test_prune_counts_each_job_once_wherever_it_was() -> None:
     bench = Bench()
     old_and_new(bench)
-    rules = Rules(RULES.queues, RULES.pools, Limits(finished_jobs=3))
-    token = object()
-    bench.step(e.Configured(rules), e.PruneAsked(token, dry_run=True), e.PruneAsked("p"))
-    assert (bench.replies[token], bench.replies["p"]) == (Pruned(5), Pruned(5))
+    bench.ask(e.RetryAsked(None, 4, "me"))
+    assert bench.ask(e.PruneAsked(None, [1, 2, 4], [2, 3, 4, 77], True)) == Pruned(3, True)
+    assert list(bench.state.jobs) == [3, 4, 5, 6, 7, 8]
+    [notice] = [effect for effect in bench.last.durable if isinstance(effect, f.Notify)]
+    assert (notice.kind, notice.ids) == ("pruned", (1, 2, 77))
 
 
-def test_prune_takes_a_bounded_number_at_a_time_and_says_that_there_is_more() -> None:
+def test_removed_jobs_may_be_in_the_history_alone() -> None:
     bench = Bench()
-    bench.step(e.SubmitAsked("t", [bench.want(queue="off") for _ in range(1500)]))
-    bench.step(e.CancelAsked("c", list(bench.state.jobs), "me"))
-    assert bench.ask(e.PruneAsked(None, 0.0)) == Pruned(1000, True)
-    assert bench.ask(e.PruneAsked(None, 0.0)) == Pruned(500)
+    old_and_new(bench)
+    waiting = bench.submit(delay_s=9)
+    assert bench.ask(e.RemoveAsked(None, [77, waiting.id, 1], [77])) == Removed([77, 1], [waiting.id])
+    assert bench.ask(e.RemoveAsked(None, [77, waiting.id], [77])) == Removed([77], [waiting.id])
+    assert isinstance(bench.ask(e.RemoveAsked(None, [77])), JobNotFound)
+
+
+def test_jobs_that_have_left_memory_do_not_wait() -> None:
+    bench = Bench()
+    waiting = bench.submit(delay_s=9)
+    assert bench.ask(e.SetAsked(None, [waiting.id], "me", 5, archived=[77])) == Changed([waiting.id], [77])
+    reply = bench.ask(e.SetAsked(None, [], "me", 5, archived=[77]))
+    assert isinstance(reply, WrongState)
+    assert reply.message == "job 77 does not wait: it has ended"

@@ -167,8 +167,8 @@ def test_every_option_is_read() -> None:
             "backoff": 2.0,
             "max_delay": 60.0,
             "jitter": 0.1,
-            "on": ["builtins.ValueError", "timeout"],
-            "give_up_on": ["builtins.OSError"],
+            "on": ["ValueError", "timeout"],
+            "give_up_on": ["OSError"],
         },
         "on_lost": "fail",
         "at": at.timestamp(),
@@ -297,6 +297,14 @@ def test_job_that_timed_out_is_no_timeout_of_the_caller() -> None:
 
 def test_error_without_a_message_says_what_its_class_stands_for() -> None:
     assert errors.QueueFull().message == "A limit on the number or size of unfinished jobs is reached"
+
+
+@pytest.mark.parametrize("option, other", [("on_duplicate", "key"), ("on_parent_failure", "after")])
+def test_option_about_another_one_is_refused_without_it(option: str, other: str) -> None:
+    value, others = {"on_duplicate": ("raise", "k"), "on_parent_failure": ("run", [])}[option]
+    with pytest.raises(BadArguments, match=f"option {option} says nothing without {other}"):
+        options.parse_call({option: value})
+    assert options.parse_call({option: value, other: others}) == {option: value, other: others}
 
 
 def test_error_shows_its_hint() -> None:

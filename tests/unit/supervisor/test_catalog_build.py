@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from jobyard.conf.catalog import Built
 from jobyard.protocol.messages import CatalogEntry, Parameter
 from jobyard.supervisor import clock
-from jobyard.supervisor.catalog_build import Built, CatalogBuild
+from jobyard.supervisor.catalog_build import CatalogBuild
 from jobyard.supervisor.executors.base import PoolSpec
 
 Build = Callable[..., Built]
@@ -185,7 +186,7 @@ async def fetch(url): ...
     send, fetch = build({"app": text}, "app:*").entries
     assert send.parameters == [Parameter("to", "either", True, "str")]
     assert (send.options["queue"], send.options["timeout"]) == ("mail", 300.0)
-    assert (send.options["retry"]["max_attempts"], send.options["retry"]["on"]) == (2, ["builtins.ValueError"])
+    assert (send.options["retry"]["max_attempts"], send.options["retry"]["on"]) == (2, ["ValueError"])
     assert fetch.is_async
     assert fetch.options == {}
 

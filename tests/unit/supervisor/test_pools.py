@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from jobyard.conf.allow import pool_allows
 from jobyard.conf.paths import paths_for
 from jobyard.conf.settings import JobSettings, LimitSettings, PoolSettings, QueueSettings, Settings
 from jobyard.protocol.errors import InvalidConfig
 from jobyard.supervisor.core.rules import Limits, PoolRule, QueueRule
 from jobyard.supervisor.executors.base import PoolSpec
-from jobyard.supervisor.pools import pool_allows, pool_spec, rules
+from jobyard.supervisor.pools import pool_spec, rules
 
 
 def made(tmp_path: Path, pool: PoolSettings | None = None, **sections: Any) -> Settings:

@@ -68,8 +68,47 @@ def test_unknown_state_is_named(machine: Machine) -> None:
         reads.listed(machine, List(Filter(states=["done"])))
 
 
+@pytest.mark.parametrize(
+    ("wanted", "ids"),
+    [
+        (Filter(until=3.0), [2, 1]),
+        (Filter(since=2.0, until=4.0), [3, 2]),
+        (Filter(search="ARGS 7"), [7]),
+        (Filter(search="nobody"), []),
+        (Filter(error="nobody"), []),
+    ],
+)
+def test_times_and_words_are_conditions_too(machine: Machine, wanted: Filter, ids: list[int]) -> None:
+    for job in machine.state.jobs.values():
+        job.payload = f"args {job.id}".encode()
+    assert [job.id for job in reads.listed(machine, List(wanted)).jobs] == ids
+
+
+def test_jobs_are_sorted_as_asked(machine: Machine) -> None:
+    assert [job.id for job in reads.listed(machine, List(limit=3, sort="oldest")).jobs] == [1, 2, 3]
+    assert [job.id for job in reads.listed(machine, List(limit=3, sort="oldest", before=7)).jobs] == [8, 9]
+    assert [job.id for job in reads.listed(machine, List(sort="finished")).jobs] == [8, 5, 3]
+    assert [job.id for job in reads.listed(machine, List(sort="finished", before=5, before_at=0.0)).jobs] == [3]
+
+
+@pytest.mark.parametrize(
+    ("request_", "said"),
+    [
+        (List(sort="size"), "sorted by 'size'"),
+        (List(sort="finished", before=3), "before_at goes with before"),
+        (List(before=3, before_at=1.0), "before_at goes with before"),
+        (List(before=1 << 63), "is not a job id"),
+        (List(Filter(search="x" * 1001)), "search of 1,001 characters"),
+        (List(Filter(error="x" * 1001)), "error of 1,001 characters"),
+    ],
+)
+def test_page_that_cannot_be_is_refused(machine: Machine, request_: List, said: str) -> None:
+    with pytest.raises(BadArguments, match=said):
+        reads.listed(machine, request_)
+
+
 def test_reply_holds_no_more_than_a_message_may(monkeypatch: pytest.MonkeyPatch, machine: Machine) -> None:
-    monkeypatch.setattr(reads, "_REPLY_ELEMENTS_MAX", 350)
+    monkeypatch.setattr(reads, "REPLY_ELEMENTS_MAX", 350)
     reply = reads.listed(machine, List(limit=9))
     assert ([info.id for info in reply.jobs], reply.more) == ([9, 8, 7], True)
 

@@ -1,0 +1,83 @@
+"""One job in memory. ``state.py`` has all of them, and alone changes them."""
+
+from __future__ import annotations
+
+from ...protocol.job import AttemptInfo, Policy
+from . import records as r
+from .transitions import NEW
+
+JOB_BYTES = 2048  # memory that a finished job takes beside its values, about
+PARENT_BYTES = 200  # what a parent takes, in the job and in the index
+_NO_PARENTS: dict[int, str | None] = {}  # one for the many jobs that have none
+
+
+class Job:
+    """One job. Only ``State`` assigns its attributes.
+
+    ``attempt`` numbers the last attempt; ``spent`` counts those that used up one of ``policy.retry.max_attempts``, and
+    ``losses`` those that were lost. ``child`` is (zygote, kid, pid, pid_started) while running. ``run_at`` is over
+    ``created_at`` if it was given a time; then it is since when it may run.
+
+    ``parents`` says of each job of ``after`` how it ended, None while it has not; ``failed_parent`` is the one because
+    of which this job will not run.
+    """
+
+    __slots__ = (
+        "attempt",
+        "attempts",
+        "cancel",
+        "child",
+        "created_at",
+        "due_boot",
+        "expires_at",
+        "failed_parent",
+        "finished_at",
+        "id",
+        "key",
+        "losses",
+        "name",
+        "on_parent_failure",
+        "parent",
+        "parents",
+        "payload",
+        "policy",
+        "priority",
+        "queue",
+        "reason",
+        "ref",
+        "result",
+        "run_at",
+        "spent",
+        "state",
+        "tags",
+        "uid",
+    )
+
+    def __init__(self, new: r.NewJob, policy: Policy) -> None:
+        self.id, self.uid, self.ref, self.name = new.id, new.uid, new.ref, new.name
+        self.payload, self.queue, self.priority, self.policy = new.payload, new.queue, new.priority, policy
+        self.created_at, self.run_at, self.due_boot = new.created_at, new.run_at, new.due_boot
+        self.expires_at, self.key, self.tags, self.parent = new.expires_at, new.key, new.tags, new.parent
+        self.parents: dict[int, str | None] = _NO_PARENTS
+        if new.after:
+            self.parents = dict(zip(new.after, new.ended or [None] * len(new.after), strict=True))
+        self.on_parent_failure = new.on_parent_failure
+        self.failed_parent: int | None = None
+        self.state = NEW
+        self.attempt = self.spent = self.losses = 0
+        self.attempts: tuple[AttemptInfo, ...] = ()
+        self.child: tuple[str, int, int, int] | None = None
+        self.cancel: r.CancelRequested | None = None
+        self.reason: str | None = None
+        self.result: bytes | None = None
+        self.finished_at: float | None = None
+
+    @property
+    def held_bytes(self) -> int:
+        """Memory for its values, as the limits count it."""
+        values = len(self.payload) + (len(self.result) if self.result else 0)
+        return values + sum(map(_error_bytes, self.attempts)) + PARENT_BYTES * len(self.parents)
+
+
+def _error_bytes(info: AttemptInfo) -> int:
+    return len(info.error.message) + len(info.error.traceback) if info.error else 0

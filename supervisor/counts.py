@@ -1,0 +1,55 @@
+"""Counts of what became of jobs: what the history has counted, and what is still in memory alone."""
+
+from __future__ import annotations
+
+from ..protocol.history import STATS_ROWS_MAX, Stats, StatsReply
+from ..protocol.states import UNFINISHED
+from .core.state import State
+from .history.series import Group, Series, Tally, grouped, hour_of, latest_first
+
+LIVE_MAX = 20_000  # jobs in memory that are counted for one request: the loop stands still meanwhile
+
+
+def counted(state: State, request: Stats, upto: int, groups: dict[Group, Tally]) -> StatsReply:
+    """The reply to ``request``.
+
+    Args:
+        upto: number of the last finished job that the history has counted.
+        groups: what it has counted; changed.
+    """
+    series, missing = _live(state, upto)
+    wanted = ((key, tally) for key, tally in series.tallies.items() if _is_wanted(request, *key))
+    for group, tally in grouped(wanted, request.by).items():
+        groups.setdefault(group, Tally()).merge(tally)
+    ordered = sorted(groups, key=latest_first)
+    rows = [groups[group].row(group) for group in ordered[:STATS_ROWS_MAX]]
+    return StatsReply(rows, len(ordered) > len(rows), missing)
+
+
+def _live(state: State, upto: int) -> tuple[Series, str | None]:
+    """What the history has not counted yet, as far as it does not hold up the loop, and what is left out."""
+    series = Series()
+    upto = upto if upto <= state.finish_count else 0  # of another journal
+    left = LIVE_MAX
+    for job_id in reversed(state.finished):
+        if state.finished[job_id] <= upto:
+            break
+        if not left:
+            return series, "the latest jobs are too many to be counted before they are archived"
+        left -= 1
+        series.submitted(state.jobs[job_id])
+        series.ended(state.jobs[job_id])
+    if state.unfinished_count > left:
+        return series, f"the {state.unfinished_count:,} jobs that are not finished are not counted"
+    for job in state.jobs.values():
+        if job.state in UNFINISHED:
+            series.unfinished(job)
+    return series, None
+
+
+def _is_wanted(request: Stats, hour: int, ref: str, queue: str) -> bool:
+    if request.since is not None and hour < hour_of(request.since):
+        return False
+    if request.until is not None and hour > hour_of(request.until):
+        return False
+    return request.ref in (None, ref) and request.queue in (None, queue)

@@ -1,0 +1,202 @@
+"""The supervisor's side of the history process: starts it when something is asked, and never waits for it.
+
+One question is under way at a time, the others wait here. A process that ends before it has answered is started once
+more for the same question; one that does not answer in time is killed. Knows nothing of what is asked.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ...protocol import errors
+from ...protocol.errors import HistoryUnavailable, JobyardError, QueueFull
+from . import wire
+from .wire import LOST
+
+log = logging.getLogger("jobyard.history")
+_TRIES = 2
+_PIECE_BYTES = 1 << 20
+Answer = Callable[[Any], None]
+
+
+@dataclass(slots=True)
+class _Question:
+    """``answer`` takes the value, or a JobyardError. ``tries``: how often it was sent."""
+
+    number: int
+    verb: str
+    body: Any
+    until: float
+    answer: Answer
+    tries: int = 0
+
+
+class HistoryLink:
+    """One per supervisor. ``watch`` and ``unwatch`` are set by the driver; times are on the loop's clock.
+
+    ``lost`` is called with what to say when the history turned out to be damaged and was set aside.
+
+    Args:
+        answer_within_s: after so long a question is answered with an error.
+        asked_max: bound of questions that wait.
+    """
+
+    def __init__(self, path: Path, answer_within_s: Callable[[], float], asked_max: int) -> None:
+        self._path = path
+        self._within_s = answer_within_s
+        self._asked_max = asked_max
+        self._questions: deque[_Question] = deque()
+        self._count = 0
+        self._line: socket.socket | None = None
+        self._inbox = wire.Inbox()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._ending: dict[int, subprocess.Popen[bytes]] = {}
+        self.watch: Callable[[int, Callable[[], None]], None]
+        self.unwatch: Callable[[int], None]
+        self.lost: Callable[[str], None]
+
+    def ask(self, verb: str, body: Any, now: float, answer: Answer) -> None:
+        """``answer`` is called once, later.
+
+        Raises:
+            QueueFull: too many questions wait.
+        """
+        if len(self._questions) >= self._asked_max:
+            raise QueueFull(f"{self._asked_max:,} requests wait already", hint="raise [limits] parked_requests")
+        self._count += 1
+        self._questions.append(_Question(self._count, verb, body, now + self._within_s(), answer))
+        self._send_next()
+
+    def wake_at(self) -> float | None:
+        """When the first question has waited long enough."""
+        return self._questions[0].until if self._questions else None
+
+    def mind_deadlines(self, now: float) -> None:
+        """Give up questions whose time is over; they are in the order of their times."""
+        late: list[_Question] = []
+        while self._questions and self._questions[0].until <= now:
+            late.append(self._questions.popleft())
+        if not late:
+            return
+        if late[0].tries:
+            self._drop()  # it is stuck, and would hold up all that follows
+        for question in late:
+            error = f"the history did not answer within {self._within_s():g} s"
+            question.answer(HistoryUnavailable(error, hint="try again, or raise [history] answer_within"))
+        self._send_next()
+
+    def close(self) -> None:
+        self._questions.clear()
+        self._drop()
+
+    # -- one question after the other ----------------------------------------------------------------------------------
+
+    def _send_next(self) -> None:
+        """Send the first question, unless it is under way."""
+        while self._questions and not self._questions[0].tries:
+            self._send(self._questions[0])
+
+    def _send(self, question: _Question) -> None:
+        question.tries += 1
+        try:
+            if self._line is None:
+                self._start()
+            assert self._line is not None
+            message = wire.pack([question.number, question.verb, question.body, self._within_s()])
+            if self._line.send(message) < len(message):
+                raise OSError("it takes no more")
+        except OSError as error:
+            self._failed(str(error))
+
+    def _failed(self, why: str) -> None:
+        """The process is gone, or cannot be had: once more, or not."""
+        self._drop()
+        if not self._questions or not self._questions[0].tries:
+            return
+        question = self._questions[0]
+        if question.tries < _TRIES:
+            self._send(question)
+            return
+        self._questions.popleft()
+        log.warning("the history process cannot be used: %s", why)
+        question.answer(HistoryUnavailable(f"the history process cannot be used: {why}", hint="try again"))
+        self._send_next()
+
+    def _readable(self) -> None:
+        assert self._line is not None
+        try:
+            piece = self._line.recv(_PIECE_BYTES)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            self._failed(str(error))
+            return
+        if not piece:
+            self._failed("it has ended")
+            return
+        for number, kind, value in self._inbox.feed(piece):
+            if self._questions and self._questions[0].number == number:
+                question = self._questions.popleft()
+                if kind == LOST:
+                    self.lost(value[0])
+                question.answer(value if kind == "ok" else _error(kind, *value))
+        self._send_next()
+
+    # -- the process ---------------------------------------------------------------------------------------------------
+
+    def _start(self) -> None:
+        """Raises OSError."""
+        ours, theirs = socket.socketpair()
+        with theirs:
+            command = [sys.executable, "-P", "-m", "jobyard.supervisor.history.server", str(self._path)]
+            try:
+                self._process = subprocess.Popen(
+                    [*command, str(theirs.fileno())],
+                    pass_fds=[theirs.fileno()],
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL,
+                )
+            except OSError:
+                ours.close()
+                raise
+        ours.setblocking(False)
+        self._line, self._inbox = ours, wire.Inbox()
+        self.watch(ours.fileno(), self._readable)
+
+    def _drop(self) -> None:
+        """Be done with the process; it is reaped when it has ended."""
+        if self._line is not None:
+            self.unwatch(self._line.fileno())
+            self._line.close()
+            self._line = None
+        process, self._process = self._process, None
+        if process is None:
+            return
+        process.kill()
+        try:
+            pidfd = os.pidfd_open(process.pid)
+        except OSError:
+            return  # no descriptors left: the next process that subprocess starts reaps it
+        self._ending[pidfd] = process
+        self.watch(pidfd, lambda: self._reap(pidfd))
+
+    def _reap(self, pidfd: int) -> None:
+        if self._ending[pidfd].poll() is not None:
+            del self._ending[pidfd]
+            self.unwatch(pidfd)
+            os.close(pidfd)
+
+
+def _error(code: str, message: str, hint: str) -> JobyardError:
+    code = HistoryUnavailable.code if code == LOST else code
+    return errors.from_wire({"code": code, "message": message, "hint": hint})
