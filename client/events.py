@@ -13,13 +13,13 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal
 
 from ..protocol import notices as n
 from ..protocol import topics
 from ..protocol.errors import BadArguments, SupervisorUnavailable
 from ..protocol.notices import EventFilter, Events, EventsReply, Notice
+from ..protocol.plain import dataclass
 from .session import RECONNECT_FIRST_S, RECONNECT_MAX_S
 from .steps import Pause
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 
 from ..protocol.messages import LogChunk
+from ..protocol.plain import dataclass
 
 LINE_BYTES_MAX = 64 * 1024
 LOGGING, JOBYARD = "logging", "jobyard"

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from contextlib import closing, suppress
-from dataclasses import dataclass
 from typing import Any, TypeVar
+
+from ..protocol.plain import dataclass
 
 
 @dataclass(frozen=True, slots=True)

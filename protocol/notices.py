@@ -5,11 +5,12 @@ Owns the words. How notices are published is in ``topics.py``; when there is one
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import ClassVar
 
 from . import states
 from .job import Progress
+from .plain import dataclass
 
 SUBMITTED, STARTED, PROGRESS, ENDED = "submitted", "started", "progress", "ended"
 RETRY_SCHEDULED, REQUEUED, CHANGED, PROMOTED = "retry_scheduled", "requeued", "changed", "promoted"

@@ -16,11 +16,11 @@ import struct
 from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from . import logfile
 from .messages import LOG_CHUNKS_MAX, LogChunk
+from .plain import dataclass
 
 SAME_TIME_S = 0.001  # pieces of a stream that came so close together are given as one chunk
 _TRIES = 5  # of a read during which the writer begins a tail anew

@@ -4,9 +4,10 @@ as it is. ``messages.py`` has the table of all requests, and the frames.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, ClassVar
 
+from .plain import dataclass
 from .states import CANCELLED, FAILED, SUCCEEDED
 
 CHANGE_JOBS_MAX = 1_000

@@ -604,19 +604,18 @@ def test_other_tasks_have_their_turn_while_much_output_is_read(supervisor: FakeS
     supervisor.answer = lambda request: messages.LogReply(1, [chunk(0, b"x\n" * count)], 2 * count, True)
 
     async def use(client: AsyncClient) -> int:
-        loop, turns = asyncio.get_running_loop(), 0
+        loop, turns, seen = asyncio.get_running_loop(), 0, []
 
         def turn() -> None:
             nonlocal turns
             turns += 1
-            if not read.done():
+            if len(seen) < count:
                 loop.call_soon(turn)
 
-        read = asyncio.create_task(texts(client.logs(1)))
         turn()
-        await requests(supervisor, 1)
-        before = turns
-        assert len(await read) == count
-        return turns - before
+        async for _ in client.logs(1):
+            seen.append(turns)
+        assert len(seen) == count
+        return seen[-1] - seen[0]
 
     assert run(supervisor, use) >= 3
