@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ...conf.paths import Paths
     from ...protocol import messages  # defining so many classes takes time that --help has no use for
     from ...protocol.notices import Notice
+    from ..address import Target
     from ..events import Since
 
 REQUEST_TIMEOUT_S = 5.0
@@ -23,7 +24,7 @@ FOREVER = math.inf  # for requests that the supervisor parks
 
 
 class Connection(Protocol):
-    """A connection to the supervisor; ``jobyard.client.sync.Client`` is one."""
+    """A connection to the supervisor, as ``Line`` is one."""
 
     def request(self, request: messages.Request, timeout: float | None = None) -> Any:
         """The reply, or the error that was answered, raised. ``timeout`` in seconds, may be infinite."""
@@ -120,19 +121,49 @@ class Context:
             self._connection.close()
 
 
+class Line:
+    """Requests without the rest of ``Client``, which takes longer to load than an answer takes to come."""
+
+    def __init__(self, target: Target) -> None:
+        from ..link import Links
+
+        self._target = target
+        self._links = Links(target, REQUEST_TIMEOUT_S)
+
+    def request(self, request: messages.Request, timeout: float | None = None) -> Any:
+        return self._links.call(request, REQUEST_TIMEOUT_S if timeout is None else timeout)
+
+    def events(
+        self,
+        since: Since = None,
+        *,
+        job: int | None = None,
+        queue: str | None = None,
+        kinds: Sequence[str] | None = None,
+    ) -> Iterator[Notice]:
+        from ..sync import Client
+
+        with Client(socket=self._target.path) as client:
+            yield from client.events(since, job=job, queue=queue, kinds=kinds)
+
+    def close(self) -> None:
+        self._links.close()
+
+
 def connect_to_supervisor(context: Context) -> Connection:
-    """A client for the supervisor that options, environment or config name.
+    """For the supervisor that options, environment or config name.
 
     Raises:
         InvalidConfig: there is no config, or it has mistakes.
     """
-    from ..sync import Client
+    from ..address import Target, find_target
 
     args = context.args
     if args.socket:
-        return Client(socket=args.socket)
+        return Line(find_target(args.socket, None, context.environ))
     if context.environ.get("JOBYARD_SOCKET") and not args.config:
-        return Client()
+        return Line(find_target(None, None, context.environ))
     if args.env or args.set:  # they may move the socket
-        return Client(socket=context.paths.socket)
-    return Client(config=context.config_file)
+        paths = context.paths
+        return Line(Target(str(paths.socket), f"by {context.config_file}", paths.state_dir))
+    return Line(find_target(None, context.config_file, context.environ))
