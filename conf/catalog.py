@@ -113,9 +113,20 @@ class Catalog:
             advice = f"add it to allow in {self._settings.file}, by its full name"
             why = f"{text!r} is not allowed: names that begin with _ are not offered"
             return NotAllowed(why, hint=advice if refs.is_ref(text) else "jobctl catalog")
-        close = self._nearest(text)
-        advice = f"add it to allow in {self._settings.file}" if refs.is_ref(text) else "jobctl catalog"
-        return NotAllowed(f"{text!r} is not allowed", hint=f"did you mean {close!r}?" if close else advice)
+        return NotAllowed(f"{text!r} is not allowed", hint=self._advice(text))
+
+    def _advice(self, text: str) -> str:
+        """What to write instead of a name that stands for nothing; other runners have ``\\`` and ``@`` in theirs."""
+        dotted = text.replace("\\", ".").replace("@", ".")
+        close = self._nearest(dotted)
+        if close:
+            return f"did you mean {close!r}?"
+        cls = dotted.replace(":", ".").rpartition(".")[0]
+        known = (spelling.replace(":", ".").rpartition(".") for spelling in self._names.spellings())
+        methods = sorted({method for owner, _, method in known if owner == cls and _last_part(cls)[:1].isupper()})
+        if methods:
+            return f"{cls} allows {', '.join(methods)}"
+        return f"add it to allow in {self._settings.file}" if refs.is_ref(text) else "jobctl catalog"
 
     def _nearest(self, text: str) -> str | None:
         """The spelling most like ``text``, whose last part must be like that of ``text`` for itself.

@@ -15,11 +15,12 @@ from typing import Any, BinaryIO
 from ...protocol.codec import MESSAGE_BYTES_MAX
 from ...protocol.errors import BadArguments
 from ...protocol.messages import CatalogEntry, CatalogReply, Parameter
+from ...protocol.options import nearest
 from .convert import convert, json_value
 from .exits import UsageError
 
 _NAMED = re.compile(r"([^\W\d]\w*)?(:=|=)(.*)\Z", re.DOTALL)
-_CLASS = re.compile(r"(?:\w+\.)*[A-Z]\w*\Z")
+_CLASS = re.compile(r"(?:\w+[.\\])*[A-Z]\w*\Z")
 _IDENTIFIER = re.compile(r"[^\W\d]\w*\Z")
 
 
@@ -40,15 +41,21 @@ def target(catalog: CatalogReply, words: Sequence[str]) -> Target:
         entry = _find(catalog, f"{ref}.{rest[0]}")
         if entry is not None:
             return Target(ref, rest[0], entry, rest[1:])
-        if _CLASS.match(ref) and not _names_something(catalog, ref):  # to be refused by its whole name
-            return Target(ref, rest[0], None, rest[1:])
+        if _CLASS.match(ref) and (_find(catalog, ref) is None or nearest(rest[0], _methods(catalog, ref))):
+            return Target(ref, rest[0], None, rest[1:])  # to be refused by its whole name
     return Target(ref, None, _find(catalog, ref), rest)
 
 
-def _names_something(catalog: CatalogReply, ref: str) -> bool:
-    wanted = f".{ref}.".casefold()
-    known = (name for entry in catalog.entries for name in (*entry.aliases, *_full_names(entry)))
-    return any(wanted in f".{name}.".casefold() for name in known)
+def _methods(catalog: CatalogReply, ref: str) -> set[str]:
+    """What a class or alias allows."""
+    found = set()
+    for entry in catalog.entries:
+        method = entry.ref.partition(":")[2].rpartition(".")[2]
+        name = f"{ref}.{method}".casefold()
+        full = {f".{one}".casefold() for one in _full_names(entry)}
+        if name in _alias_names(entry) or any(one.endswith(f".{name}") for one in full):
+            found.add(method)
+    return found
 
 
 def _find(catalog: CatalogReply, name: str) -> CatalogEntry | None:

@@ -133,6 +133,9 @@ def test_name_that_stands_for_several_things_is_refused() -> None:
         ("app.send", None, "'app.send' is not allowed", "did you mean 'app:send'?"),
         ("./app.py:send", None, "'./app.py:send' is not allowed", "did you mean 'app:send'?"),
         ("app:", None, "'app:' is not allowed", "jobctl catalog"),
+        ("app\\Mail", "chekc", "'app\\\\Mail.chekc' is not allowed", "did you mean 'app:Mail.check'?"),
+        ("app.Mail@check", None, "'app.Mail@check' is not allowed", "did you mean 'app:Mail.check'?"),
+        ("app.Mail", "delete", "'app.Mail.delete' is not allowed", "app.Mail allows check, send"),
         ("app", "other", "'app.other' is not allowed", "jobctl catalog"),
         (
             "app:essentials",
