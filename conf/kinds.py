@@ -154,7 +154,9 @@ def namespaces(value: object) -> tuple[str, ...]:
 
 def pattern(value: object) -> str:
     if not isinstance(value, str) or not refs.is_pattern(value):
-        _refuse(value, "something that can be allowed", hint=_PATTERN_HINT)
+        meant = ":".join(str(value).replace("\\", ".").rsplit(".", 1)) + ".*"
+        hint = f"for a class in a module write {meant}" if refs.is_pattern(meant) else _PATTERN_HINT
+        _refuse(value, "something that can be allowed", hint=hint)
     return value
 
 

@@ -138,6 +138,8 @@ def unusable(path: Path, error: OSError, key: str = STATE_DIR) -> JobyardError:
         return StorageUnavailable(message, hint=f"free space there, or set {key} to a directory on another disk")
     if error.errno == errno.EROFS:
         return StorageUnavailable(message, hint=f"make it writable, or set {key} to a directory on another disk")
+    if error.errno == errno.ENOENT:
+        return _refused(message, f"mkdir -p {shlex.quote(str(path.parent))}")
     return _refused(message, f"set {key} to another directory")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -83,7 +84,9 @@ def _python(settings: Settings, given: str, context: Context) -> str:
 def _logs(places: Paths) -> Iterator[Check]:
     for name, path in (("log", places.supervisor_log), ("error log", places.error_log)):
         there: Path = next(one for one in (path, *path.parents) if one.exists())
-        if os.access(there, os.W_OK):
+        if there not in (path, path.parent) and path.parent != places.state_dir:  # which a start makes
+            yield fail(name, f"{path.parent} is not there", f"mkdir -p {shlex.quote(str(path.parent))}")
+        elif os.access(there, os.W_OK):
             yield ok(name, str(path))
         else:
             yield fail(name, f"{path} cannot be written", f"set [logging] file or error_file, or chown {there}")

@@ -155,6 +155,11 @@ def test_mistake_is_told_with_its_place(problems: Any, text: str, expected: str)
     assert any(line.startswith(f"jobyard.toml:{expected}") for line in found), found
 
 
+def test_class_written_as_elsewhere_is_refused_with_how_it_is_written_here(problems: Any) -> None:
+    (found,) = problems(r"allow = ['App\Jobs\Mail']")
+    assert found.endswith("is not something that can be allowed (for a class in a module write App.Jobs:Mail.*)")
+
+
 def test_a_socket_may_be_written_as_zeromq_writes_it(read: Any) -> None:
     loaded = read('[supervisor]\nsocket = "ipc:///run/jobs"')
     assert loaded.settings.supervisor.socket == "/run/jobs"

@@ -164,6 +164,7 @@ def test_directory_of_somebody_else_is_refused(tmp_path: Path) -> None:
         (errno.ENOSPC, StorageUnavailable, "free space there"),
         (errno.EDQUOT, StorageUnavailable, "free space there"),
         (errno.EROFS, StorageUnavailable, "make it writable"),
+        (errno.ENOENT, InvalidConfig, "mkdir -p /s"),
         (errno.EACCES, InvalidConfig, "set [supervisor] state_dir to another directory"),
     ],
 )
