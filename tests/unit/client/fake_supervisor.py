@@ -49,6 +49,10 @@ def failed_info(job_id: int = 1, message: str = "no such month") -> JobInfo:
     return make_info(job_id, states.FAILED, outcome=states.ERROR, attempt_fields={"error": error})
 
 
+def never(request: Any) -> None:
+    """An answer that does not come."""
+
+
 class FakeSupervisor:
     """A ROUTER in a thread. Every request is kept in ``requests`` and answered by ``answer``.
 
