@@ -70,7 +70,10 @@ def test_processes_are_found_by_the_variable_they_were_started_with(tmp_path):
     from demo_checks import marked_processes
 
     assert marked_processes("ORDERS_DEMO", str(tmp_path)) == []
-    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=-1, env={"ORDERS_DEMO": str(tmp_path)}) as process:
+    wait = [sys.executable, "-c", "print(flush=True); input()"]
+    with subprocess.Popen(wait, stdin=-1, stdout=-1, env={"ORDERS_DEMO": str(tmp_path)}) as process:
+        assert process.stdout is not None
+        process.stdout.readline()  # an exec hides the environment for a moment
         assert marked_processes("ORDERS_DEMO", str(tmp_path)) == [process.pid]
         process.communicate(b"\n")
     assert marked_processes("ORDERS_DEMO", str(tmp_path)) == []
