@@ -97,6 +97,8 @@ def archive(path: Path, state: State, expired_before: float, output_dir: str, to
         told.trouble = error.message
     except (OSError, HistoryDamaged) as error:
         told.trouble = str(error)
+    except Exception as error:  # one odd job must not keep the journal from being made short
+        told.trouble = f"a fault in jobyard: {type(error).__name__}: {error}"
 
 
 def _store(path: Path, state: State, expired_before: float, output_dir: str, told: Archived) -> None:

@@ -17,6 +17,7 @@ from ..core.state import Job
 
 TEXT_CHARS_MAX = 4096
 PACKED_BYTES_MAX = 16_384
+INT_BITS_MAX = 1024
 SEPARATOR = "\n"  # no word that is searched for holds one
 
 
@@ -68,9 +69,18 @@ def _pieces(value: Any) -> Iterator[str]:
                 stack.append(iter(item))
                 break
             if item is not None:
-                yield item.decode(errors="replace") if isinstance(item, bytes) else str(item)
+                yield _plain(item)
         else:
             stack.pop()
+
+
+def _plain(item: Any) -> str:
+    """What is stored must have a form in UTF-8, and the name of a file need not."""
+    if isinstance(item, bytes):
+        return item.decode(errors="replace")
+    if isinstance(item, int) and item.bit_length() > INT_BITS_MAX:
+        return ""  # Python refuses to write it out
+    return str(item).encode(errors="backslashreplace").decode()
 
 
 def _bounded(pieces: Iterator[str]) -> str:

@@ -112,6 +112,24 @@ def test_snapshot_is_made_though_the_history_refuses(tmp_path: Path, capsys: pyt
     assert (directory / "0000000001.snapshot").exists()
 
 
+def test_snapshot_is_made_though_a_job_cannot_be_stored(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def odd(*_: object) -> str:
+        raise ValueError("odd")
+
+    directory, path = tmp_path / "journal", tmp_path / "history.db"
+    directory.mkdir()
+    make_journal(directory).close()
+    monkeypatch.setattr("jobyard.supervisor.history.text.arguments", odd)
+    assert archivist.main([str(directory), "1", "--kept-attempts", "20", "--history", str(path)]) == 0
+    told = json.loads(capsys.readouterr().out)["archived"]
+    assert (told["upto"], told["trouble"]) == (None, "a fault in jobyard: ValueError: odd")
+    assert (directory / "0000000001.snapshot").exists()
+    with Store.open(path) as history:
+        assert history.database.execute("SELECT count(*) FROM jobs").fetchall() == [(0,)]
+
+
 def test_damaged_history_is_kept_aside_and_a_new_one_begun(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     directory, path = tmp_path / "journal", tmp_path / "history.db"
     directory.mkdir()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,6 +19,8 @@ from jobyard.supervisor.history import text
         ({"name": ["deep", {"x": ("deeper",)}]}, "name\ndeep\nx\ndeeper"),
         (12345, "12345"),
         (2**80, str(2**80)),
+        ([10**6000, "behind"], "\nbehind"),
+        (Path("name\udcff"), "name\\udcff"),
         (b"bytes\xff", "bytes�"),
         (None, ""),
         (dt.date(2026, 1, 2), "2026-01-02"),
