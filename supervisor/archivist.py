@@ -108,8 +108,9 @@ def _store(path: Path, state: State, expired_before: float, output_dir: str, tol
         told.stored = store.archive(jobs, state.finish_count, expired_before)
         told.upto = state.finish_count
         _remove_output(output_dir, {job.id: job.attempt for job in jobs if (job.finished_at or 0) < expired_before})
+        unfinished = state.jobs.keys() - state.finished.keys()
         while True:
-            gone = store.expire(expired_before)
+            gone = store.expire(expired_before, unfinished)
             _remove_output(output_dir, gone)
             told.expired += len(gone)
             if len(gone) < EXPIRE_BATCH or told.expired >= len(jobs):

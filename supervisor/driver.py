@@ -235,10 +235,10 @@ class Driver:
 
     # -- input ---------------------------------------------------------------------------------------------------------
 
-    def watch(self, fd: int, handler: Callable[[], None]) -> None:
-        """Call ``handler`` when ``fd`` is readable."""
+    def watch(self, fd: int, handler: Callable[[], None], writable: bool = False) -> None:
+        """Call ``handler`` when ``fd`` is readable, or also when it is writable."""
         self._handlers[fd] = handler
-        self._poller.register(fd, zmq.POLLIN)
+        self._poller.register(fd, zmq.POLLIN | zmq.POLLOUT if writable else zmq.POLLIN)
 
     def unwatch(self, fd: int) -> None:
         self._handlers.pop(fd, None)

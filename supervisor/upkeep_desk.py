@@ -123,6 +123,7 @@ class UpkeepDesk:
                 "before": before,
                 "states": request.states,
                 "here": [[one, jobs[one].attempt] for one in here],
+                "spared": self._unfinished(),
                 "limit": m.CHANGE_JOBS_MAX,
                 "output": self._back.output_dir,
             }
@@ -156,7 +157,13 @@ class UpkeepDesk:
             count += sum(state.finished[one] > upto for one in prunable(state, before, request.states))
             self._back.answer(token, m.Pruned(count))
 
-        self._archive.ask(token, "count", {"before": before, "states": request.states}, then)
+        body = {"before": before, "states": request.states, "spared": self._unfinished()}
+        self._archive.ask(token, "count", body, then)
+
+    def _unfinished(self) -> list[int]:
+        """Of those that were put back, the history has what they were."""
+        state = self._machine.state
+        return [one for one in state.jobs if one not in state.finished]
 
     # -- forgetting ----------------------------------------------------------------------------------------------------
 

@@ -67,7 +67,7 @@ def _newest(context: Context, count: int) -> list[int]:
     pages_of = pages(context, messages.Filter(), limit=min(count, messages.LIST_JOBS_MAX))
     found = [info.id for info in itertools.islice(pages_of, count)]
     if not found:
-        raise JobNotFound("there is no last job: none was submitted yet")
+        raise JobNotFound("there is no last job: none was submitted, or all were removed")
     return found[::-1]
 
 

@@ -6,6 +6,7 @@ more for the same question; one that does not answer in time is killed. Knows no
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import socket
@@ -58,9 +59,10 @@ class HistoryLink:
         self._count = 0
         self._line: socket.socket | None = None
         self._inbox = wire.Inbox()
+        self._unsent = memoryview(b"")
         self._process: subprocess.Popen[bytes] | None = None
         self._ending: dict[int, subprocess.Popen[bytes]] = {}
-        self.watch: Callable[[int, Callable[[], None]], None]
+        self.watch: Callable[[int, Callable[[], None], bool], None]
         self.unwatch: Callable[[int], None]
         self.lost: Callable[[str], None]
 
@@ -112,10 +114,27 @@ class HistoryLink:
                 self._start()
             assert self._line is not None
             message = wire.pack([question.number, question.verb, question.body, self._within_s()])
-            if self._line.send(message) < len(message):
-                raise OSError("it takes no more")
+            self._unsent = memoryview(message)
+            self._go_on_sending(self._line)
         except OSError as error:
             self._failed(str(error))
+
+    def _go_on_sending(self, line: socket.socket) -> None:
+        """As much as the line takes now; the rest when it takes more. Raises OSError."""
+        with contextlib.suppress(BlockingIOError):
+            self._unsent = self._unsent[line.send(self._unsent) :]
+        self.watch(line.fileno(), self._ready, bool(self._unsent))
+
+    def _ready(self) -> None:
+        """The line takes more, or has an answer."""
+        assert self._line is not None
+        if self._unsent:
+            try:
+                self._go_on_sending(self._line)
+            except OSError as error:
+                self._failed(str(error))
+        else:
+            self._readable(self._line)
 
     def _failed(self, why: str) -> None:
         """The process is gone, or cannot be had: once more, or not."""
@@ -131,10 +150,9 @@ class HistoryLink:
         question.answer(HistoryUnavailable(f"the history process cannot be used: {why}", hint="try again"))
         self._send_next()
 
-    def _readable(self) -> None:
-        assert self._line is not None
+    def _readable(self, line: socket.socket) -> None:
         try:
-            piece = self._line.recv(_PIECE_BYTES)
+            piece = line.recv(_PIECE_BYTES)
         except BlockingIOError:
             return
         except OSError as error:
@@ -171,12 +189,12 @@ class HistoryLink:
                 raise
         ours.setblocking(False)
         self._line, self._inbox = ours, wire.Inbox()
-        self.watch(ours.fileno(), self._readable)
 
     def _drop(self) -> None:
         """Be done with the process; it is reaped when it has ended."""
         if self._line is not None:
             self.unwatch(self._line.fileno())
+            self._unsent = memoryview(b"")
             self._line.close()
             self._line = None
         process, self._process = self._process, None
@@ -188,7 +206,7 @@ class HistoryLink:
         except OSError:
             return  # no descriptors left: the next process that subprocess starts reaps it
         self._ending[pidfd] = process
-        self.watch(pidfd, lambda: self._reap(pidfd))
+        self.watch(pidfd, lambda: self._reap(pidfd), False)
 
     def _reap(self, pidfd: int) -> None:
         if self._ending[pidfd].poll() is not None:

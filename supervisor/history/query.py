@@ -218,10 +218,12 @@ def children(database: sqlite3.Connection, job_id: int) -> list[int]:
     return [int(row[0]) for row in database.execute(sql, (job_id, CHILDREN_MAX))]
 
 
-def count_old(database: sqlite3.Connection, before: float, states: Sequence[str]) -> int:
+def count_old(database: sqlite3.Connection, before: float, states: Sequence[str], spared: Iterable[int] = ()) -> int:
     """How many jobs ``prune`` would forget."""
     condition, values = old(before, states)
-    return int(database.execute(f"SELECT count(*) FROM jobs WHERE {condition}", values).fetchone()[0])
+    count = f"SELECT count(*) FROM jobs WHERE {condition}"
+    kept = sum(database.execute(f"{count} AND id = ?", [*values, one]).fetchone()[0] for one in spared)
+    return int(database.execute(count, values).fetchone()[0] - kept)
 
 
 def archived_upto(database: sqlite3.Connection) -> int:

@@ -171,7 +171,9 @@ def _remove(store: Store | None, body: Any) -> list[int]:
 def _prune(store: Store | None, body: Any) -> list[int]:
     """Forget what is old, and copies of jobs that are ``here``; ids beside those."""
     here = dict(body["here"])
-    gone = store.prune(body["before"], body["states"], body["limit"], here) if store else {}
+    gone = {}
+    if store:
+        gone = store.prune(body["before"], body["states"], body["limit"], here, set(body["spared"]))
     output_pruner.remove(body["output"], {**gone, **here})
     return list(gone)
 
@@ -180,7 +182,8 @@ def _count(store: Store | None, body: Any) -> list[int]:
     """[how many jobs are old, watermark]."""
     if store is None:
         return [0, 0]
-    return [query.count_old(store.database, body["before"], body["states"]), query.archived_upto(store.database)]
+    count = query.count_old(store.database, body["before"], body["states"], body["spared"])
+    return [count, query.archived_upto(store.database)]
 
 
 def _stats(store: Store | None, body: Any) -> list[Any]:

@@ -11,7 +11,8 @@ import contextlib
 import fcntl
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -213,27 +214,35 @@ class Store:
 
     # -- forgetting ----------------------------------------------------------------------------------------------------
 
-    def expire(self, before: float, limit: int = EXPIRE_BATCH) -> Attempts:
+    def expire(self, before: float, spared: Container[int] = (), limit: int = EXPIRE_BATCH) -> Attempts:
         """Forget jobs that finished before this moment, the oldest first, and hours that ended before it.
+
+        Args:
+            spared: jobs that were put back; what was counted of them is known by what is here.
 
         Returns:
             The jobs that were forgotten; ``limit`` of them say that there may be more.
         """
         with self._transaction():
-            gone = self._forget_finished("finished_at < ?", [before], limit)
+            gone = self._forget_finished("finished_at < ?", [before], limit, spared)
             self.database.execute("DELETE FROM series WHERE hour BETWEEN 0 AND ?", (before - HOUR_S,))
         return gone
 
-    def prune(self, before: float, states: Sequence[str], limit: int, also: Iterable[int]) -> Attempts:
+    def prune(
+        self, before: float, states: Sequence[str], limit: int, also: Iterable[int], spared: Container[int] = ()
+    ) -> Attempts:
         """Forget jobs that finished by this moment, in one of these states if any are given, the oldest first, and the
         copies of ``also``. What was counted of them stays.
+
+        Args:
+            spared: as of ``expire``.
 
         Returns:
             As of ``expire``, without ``also``.
         """
         with self._transaction():
             self._delete([(one,) for one in also])
-            return self._forget_finished(*old(before, states), limit)
+            return self._forget_finished(*old(before, states), limit, spared)
 
     def remove(self, wanted: Sequence[int], also: Iterable[int]) -> tuple[Attempts, list[int]]:
         """Forget ``wanted`` if all of them are there, and the copies of ``also``.
@@ -249,9 +258,11 @@ class Store:
                 self._delete([(one,) for one in (*wanted, *also)])
         return ({} if missing else {one: int(row[0]) for one, row in rows.items()}), missing
 
-    def _forget_finished(self, condition: str, values: list[Any], limit: int) -> Attempts:
-        sql = f"SELECT id, attempt FROM jobs WHERE {condition} ORDER BY finished_at LIMIT ?"
-        gone = dict(self.database.execute(sql, [*values, limit]).fetchall())
+    def _forget_finished(self, condition: str, values: list[Any], limit: int, spared: Container[int]) -> Attempts:
+        sql = f"SELECT id, attempt FROM jobs WHERE {condition} ORDER BY finished_at"
+        rows = self.database.execute(sql, values)
+        gone = dict(islice((row for row in rows if row[0] not in spared), limit))
+        rows.close()
         self._delete([(one,) for one in gone])
         return gone
 

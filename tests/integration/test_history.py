@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import signal
 import time
@@ -14,6 +15,7 @@ import psutil
 import pytest
 from jobyard import Client, HistoryUnavailable, Job, JobNotFound, OutcomeUnknown, WrongState
 from jobyard.protocol import codec, messages
+from jobyard.protocol.history import Stats
 from jobyard.protocol.ids import new_uid
 from jobyard.protocol.states import FINISHED
 from live import Yard, wait_for
@@ -214,6 +216,37 @@ def test_submit_that_is_sent_again_after_its_job_was_archived_is_that_job(yard: 
         client.request(messages.Submit([again]))
     assert client.status().counts["queued"] == 0
     assert client.info(jobs[0].id).state == "cancelled"
+
+
+def test_largest_submit_that_is_sent_again_after_its_jobs_were_archived_is_those_jobs(yard: Yard) -> None:
+    client = yard.client()
+    payload = codec.pack_arguments((1, 2), {})
+    first = [
+        messages.Submission(new_uid(), "jobs:add", payload, 2, options={"queue": "off"})
+        for _ in range(messages.SUBMIT_JOBS_MAX)
+    ]
+    ids = [accepted.id for accepted in client.request(messages.Submit(first)).jobs]
+    client.cancel(queue="off")
+    left_memory(client, finish(client))
+    again = [dataclasses.replace(one, resent=True) for one in first]
+    found = client.request(messages.Submit(again)).jobs
+    assert ([one.id for one in found], all(one.existing for one in found)) == (ids, True)
+
+
+def test_job_that_was_put_back_is_not_pruned_and_counted_once(yard: Yard) -> None:
+    client = yard.client()
+    job = client.options(retry={"max_attempts": 1}).submit("jobs:talk")
+    assert job.wait(20)
+    left_memory(client, finish(client))
+    client.pause("default")
+    job.retry()
+    assert (client.prune(state="succeeded", dry_run=True), client.prune(state="succeeded")) == (0, 0)
+    assert list(job.logs(attempt=1)), "its output is still there"
+    client.resume("default")
+    assert job.wait(20)
+    left_memory(client, finish(client))
+    [counted] = client.request(Stats(["ref"], ref="jobs:talk")).rows
+    assert (counted.submitted, counted.states, counted.run.count) == (1, {"succeeded": 2}, 2)
 
 
 def test_supervisor_killed_while_an_archivist_works_loses_and_doubles_nothing(yard: Yard) -> None:

@@ -105,6 +105,17 @@ def test_the_oldest_are_forgotten_first_and_so_many_at_a_time(history: Store) ->
     assert tables(history) == [{1, 2, 3, 4, 5, 6}] * 3
 
 
+def test_jobs_that_were_put_back_are_not_forgotten_for_what_they_were(history: Store) -> None:
+    history.archive([finished(number) for number in range(1, 7)], 6, ALWAYS)
+    assert query.count_old(history.database, AT + 1000, [], [1, 3, 99]) == 4
+    assert list(history.prune(AT + 1000, [], 2, [], {1, 3})) == [2, 4]
+    assert list(history.expire(AT + 1000, {1, 3})) == [5, 6]
+    assert ids(history) == [1, 3]
+    history.archive([finished(1, attempt=2, finished_at=AT + 2000)], 7, ALWAYS)
+    [tally] = counts(history, ()).values()
+    assert (tally.submitted, tally.states) == (6, {"succeeded": 7})
+
+
 def test_hours_beyond_the_retention_are_forgotten_and_the_whole_is_still_counted(history: Store) -> None:
     history.archive([finished(1), finished(2, created_at=AT + 5 * HOUR_S)], 2, ALWAYS)
     history.expire(AT + 4 * HOUR_S)
