@@ -37,7 +37,7 @@ def duration(value: object) -> float:
     if isinstance(value, bool):
         pass
     elif isinstance(value, int | float):
-        seconds = float(value)
+        seconds = float(value) if abs(value) <= DURATION_MAX_S else None
     elif isinstance(value, str):
         text = value.strip().lower().replace(" ", "")
         if _DURATION.match(text):

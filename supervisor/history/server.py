@@ -18,7 +18,7 @@ from typing import Any
 import msgpack
 
 from ...protocol import schema
-from ...protocol.errors import HistoryUnavailable, JobyardError
+from ...protocol.errors import HistoryUnavailable, JobyardError, StorageUnavailable
 from ...protocol.history import STATS_ROWS_MAX, Stats
 from ...protocol.job import Parent
 from ...protocol.messages import List
@@ -29,7 +29,7 @@ from ..core.turn import describe
 from ..spliced import job_elements
 from . import query, wire
 from .series import latest_first
-from .store import HistoryDamaged, Store, locked, set_aside, translated
+from .store import Attempts, HistoryDamaged, Store, locked, set_aside, translated
 
 IDLE_S = 60.0
 _STEPS = 10_000  # of SQLite's machine between two looks at the clock
@@ -161,21 +161,29 @@ def _known(store: Store | None, body: Any) -> list[Any]:
 
 def _remove(store: Store | None, body: Any) -> list[int]:
     """Forget jobs, and copies of jobs that are ``here``, in memory; ids of those that are not there at all."""
-    here = dict(body["here"])
-    gone, missing = store.remove(body["wanted"], here) if store else ({}, list(body["wanted"]))
-    if not missing:
-        output_pruner.remove(body["output"], {**gone, **here})
-    return missing
+    if store:
+        return store.remove(body["wanted"], dict(body["here"]), lambda gone: _remove_output(body, gone))[1]
+    if not body["wanted"]:
+        _remove_output(body, {})
+    return list(body["wanted"])
 
 
 def _prune(store: Store | None, body: Any) -> list[int]:
     """Forget what is old, and copies of jobs that are ``here``; ids beside those."""
-    here = dict(body["here"])
-    gone = {}
     if store:
-        gone = store.prune(body["before"], body["states"], body["limit"], here, set(body["spared"]))
-    output_pruner.remove(body["output"], {**gone, **here})
-    return list(gone)
+        bounds = body["before"], body["states"], body["limit"], dict(body["here"]), set(body["spared"])
+        return list(store.prune(*bounds, lambda gone: _remove_output(body, gone)))
+    _remove_output(body, {})
+    return []
+
+
+def _remove_output(body: Any, gone: Attempts) -> None:
+    """The output of jobs that are forgotten, here and there."""
+    try:
+        output_pruner.remove(body["output"], {**gone, **dict(body["here"])})
+    except OSError as error:
+        hint = "see to that directory ([output] dir), then try again"
+        raise StorageUnavailable(f"no job was removed, for its output cannot be: {error}", hint=hint) from None
 
 
 def _count(store: Store | None, body: Any) -> list[int]:

@@ -11,7 +11,7 @@ import contextlib
 import fcntl
 import os
 import sqlite3
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -55,6 +55,10 @@ CREATE TABLE series (
 """
 _TEXTS = "CREATE VIRTUAL TABLE texts USING fts5(arguments, error, reason, tokenize = 'trigram')"
 _TEXTS_WITHOUT_FTS = "CREATE TABLE texts (arguments TEXT NOT NULL, error TEXT NOT NULL, reason TEXT NOT NULL)"
+
+
+def _nothing(_: Attempts) -> None:
+    pass
 
 
 class HistoryDamaged(Exception):
@@ -229,23 +233,34 @@ class Store:
         return gone
 
     def prune(
-        self, before: float, states: Sequence[str], limit: int, also: Iterable[int], spared: Container[int] = ()
+        self,
+        before: float,
+        states: Sequence[str],
+        limit: int,
+        also: Iterable[int],
+        spared: Container[int] = (),
+        with_them: Callable[[Attempts], None] = _nothing,
     ) -> Attempts:
         """Forget jobs that finished by this moment, in one of these states if any are given, the oldest first, and the
         copies of ``also``. What was counted of them stays.
 
         Args:
             spared: as of ``expire``.
+            with_them: forgets what else there is of them; if it raises, nothing is forgotten.
 
         Returns:
             As of ``expire``, without ``also``.
         """
         with self._transaction():
             self._delete([(one,) for one in also])
-            return self._forget_finished(*old(before, states), limit, spared)
+            gone = self._forget_finished(*old(before, states), limit, spared)
+            with_them(gone)
+        return gone
 
-    def remove(self, wanted: Sequence[int], also: Iterable[int]) -> tuple[Attempts, list[int]]:
-        """Forget ``wanted`` if all of them are there, and the copies of ``also``.
+    def remove(
+        self, wanted: Sequence[int], also: Iterable[int], with_them: Callable[[Attempts], None] = _nothing
+    ) -> tuple[Attempts, list[int]]:
+        """Forget ``wanted`` if all of them are there, and the copies of ``also``; ``with_them`` as of ``prune``.
 
         Returns:
             Those of ``wanted`` that were forgotten, and those that are not there: then nothing was forgotten.
@@ -254,9 +269,11 @@ class Store:
         with self._transaction():
             rows = {one: self.database.execute(find, (one,)).fetchone() for one in wanted}
             missing = [one for one, row in rows.items() if row is None]
+            gone = {} if missing else {one: int(row[0]) for one, row in rows.items()}
             if not missing:
                 self._delete([(one,) for one in (*wanted, *also)])
-        return ({} if missing else {one: int(row[0]) for one, row in rows.items()}), missing
+                with_them(gone)
+        return gone, missing
 
     def _forget_finished(self, condition: str, values: list[Any], limit: int, spared: Container[int]) -> Attempts:
         sql = f"SELECT id, attempt FROM jobs WHERE {condition} ORDER BY finished_at"

@@ -13,7 +13,7 @@ from typing import Any
 
 import psutil
 import pytest
-from jobyard import Client, HistoryUnavailable, Job, JobNotFound, OutcomeUnknown, WrongState
+from jobyard import Client, HistoryUnavailable, Job, JobNotFound, OutcomeUnknown, StorageUnavailable, WrongState
 from jobyard.protocol import codec, messages
 from jobyard.protocol.history import Stats
 from jobyard.protocol.ids import new_uid
@@ -156,6 +156,30 @@ def test_output_goes_with_its_job_wherever_that_was(yard: Yard, way: str) -> Non
         client.remove([archived, here])
     else:
         assert client.prune(state="succeeded") == 3
+    assert printed(yard, archived) == printed(yard, here) == []
+
+
+def test_job_whose_output_cannot_be_removed_stays(yard: Yard) -> None:
+    client = yard.client()
+    archived = client.submit("jobs:talk")
+    assert archived.wait(20)
+    left_memory(client, finish(client))
+    here = client.submit("jobs:talk")
+    assert here.wait(20)
+    folders = list(yard.path(".jobyard/output").iterdir())
+    for folder in folders:
+        folder.rename(f"{folder}-away")
+        folder.write_text("no directory")
+    for job in (archived, here):
+        with pytest.raises(StorageUnavailable, match=r"no job was removed, for its output .*Not a directory"):
+            client.remove(job)
+    with pytest.raises(StorageUnavailable):
+        client.prune(state="succeeded")
+    assert [archived.info().state, here.info().state] == ["succeeded", "succeeded"]
+    for folder in folders:
+        folder.unlink()
+        folder.with_name(f"{folder.name}-away").rename(folder)
+    client.remove([archived, here])
     assert printed(yard, archived) == printed(yard, here) == []
 
 

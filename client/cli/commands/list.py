@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import sys
 
 from ....protocol import messages
 from ....protocol.lists import SORTS
@@ -49,7 +50,8 @@ def run(args: argparse.Namespace, context: Context) -> int:
         reply: messages.Jobs = context.request(messages.List(chosen, args.limit, sort=args.sort))
         infos, more = reply.jobs, reply.more
     else:
-        infos = list(itertools.islice(selection.pages(context, chosen, sort=args.sort), args.limit + 1))
+        found = selection.pages(context, chosen, sort=args.sort)
+        infos = list(itertools.islice(found, min(args.limit, sys.maxsize - 1) + 1))
         infos, more = infos[: args.limit], len(infos) > args.limit
     if not infos and args.output == "text":
         context.out.say("no jobs")

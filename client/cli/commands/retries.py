@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import sys
 from collections.abc import Iterator
 
 from ....protocol import messages
@@ -41,7 +42,8 @@ def add(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, context: Context) -> int:
     if args.limit < 1:
         raise UsageError(f"--limit {args.limit} is not a positive number")
-    infos = list(itertools.islice(_failed_once(context, _states(args.status)), args.limit + 1))
+    found = _failed_once(context, _states(args.status))
+    infos = list(itertools.islice(found, min(args.limit, sys.maxsize - 1) + 1))
     more, infos = len(infos) > args.limit, infos[: args.limit]
     out = context.out
     if args.output == "json":

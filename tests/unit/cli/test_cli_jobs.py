@@ -187,6 +187,7 @@ def test_list_all_asks_page_by_page(jobctl: Run, supervisor: Any, job: Run, monk
     assert jobctl("list", "--all", "-o", "id").out.split() == ["7", "6", "5", "4", "3", "2", "1"]
     assert [one.before for one in supervisor.asked(messages.List)] == [None, 5, 2]
     assert jobctl("list", "--limit", "4", "-o", "id").out.split() == ["7", "6", "5", "4"]
+    assert jobctl("list", "--limit", "9" * 20, "-o", "id").out.split()[-1] == "1"
 
 
 def test_show_takes_ids_in_every_form(jobctl: Run, supervisor: Any, job: Run) -> None:

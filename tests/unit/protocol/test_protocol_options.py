@@ -49,6 +49,7 @@ def test_duration_is_read(value: object, seconds: float) -> None:
         [],
         {},
         float("nan"),
+        10**400,
         float("inf"),
         "inf",
         "nan",
