@@ -40,6 +40,7 @@ class Archived:
         stored, expired: how many jobs were new to it, and how many were forgotten for their age.
         trouble: why it could not be written.
         aside: where a damaged one was put.
+        left_behind: why output of jobs that were forgotten could not be removed.
     """
 
     upto: int | None = None
@@ -47,6 +48,7 @@ class Archived:
     expired: int = 0
     trouble: str | None = None
     aside: str | None = None
+    left_behind: str | None = None
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -107,19 +109,24 @@ def _store(path: Path, state: State, expired_before: float, output_dir: str, tol
         jobs = [state.jobs[job_id] for job_id in state.finished]
         told.stored = store.archive(jobs, state.finish_count, expired_before)
         told.upto = state.finish_count
-        _remove_output(output_dir, {job.id: job.attempt for job in jobs if (job.finished_at or 0) < expired_before})
+        too_old = {job.id: job.attempt for job in jobs if (job.finished_at or 0) < expired_before}
+        _remove_output(output_dir, too_old, told)
         unfinished = state.jobs.keys() - state.finished.keys()
         while True:
             gone = store.expire(expired_before, unfinished)
-            _remove_output(output_dir, gone)
+            _remove_output(output_dir, gone, told)
             told.expired += len(gone)
             if len(gone) < EXPIRE_BATCH or told.expired >= len(jobs):
                 return
 
 
-def _remove_output(output_dir: str, jobs: Mapping[int, int]) -> None:
+def _remove_output(output_dir: str, jobs: Mapping[int, int], told: Archived) -> None:
+    """What stays is left to the retention of output."""
     if output_dir:
-        output_pruner.remove(output_dir, jobs)
+        try:
+            output_pruner.remove(output_dir, jobs)
+        except OSError as error:
+            told.left_behind = str(error)
 
 
 if __name__ == "__main__":

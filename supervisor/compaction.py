@@ -165,6 +165,8 @@ class Compaction:
         """What the archivist said of the history: finished jobs that it holds may leave memory."""
         if told["aside"]:
             log.error("history: the file was damaged; it is kept as %s, and a new one begun", told["aside"])
+        if told["left_behind"]:
+            log.warning("output of jobs forgotten for their age could not be removed: %s", told["left_behind"])
         self.trouble = told["trouble"]
         if self.trouble is not None:
             log.warning("history: it cannot be written (%s); finished jobs stay in memory for now", self.trouble)

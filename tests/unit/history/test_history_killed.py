@@ -10,6 +10,7 @@ from pathlib import Path
 
 import msgpack
 import pytest
+from finished import finished
 from jobyard.conf.settings import JournalSettings
 from jobyard.protocol.history import Stats
 from jobyard.protocol.job import Policy
@@ -128,6 +129,23 @@ def test_snapshot_is_made_though_a_job_cannot_be_stored(
     assert (directory / "0000000001.snapshot").exists()
     with Store.open(path) as history:
         assert history.database.execute("SELECT count(*) FROM jobs").fetchall() == [(0,)]
+
+
+def test_jobs_are_stored_though_output_of_older_ones_cannot_be_removed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    directory, path, output = tmp_path / "journal", tmp_path / "history.db", tmp_path / "output"
+    directory.mkdir()
+    make_journal(directory).close()
+    with Store.open(path) as history:
+        history.archive([finished(1, finished_at=1e9)], 0, 0)
+    output.mkdir()
+    (output / "0").write_text("no directory")
+    arguments = [str(directory), "1", "--kept-attempts", "20", "--history", str(path), "--output", str(output)]
+    assert archivist.main([*arguments, "--retention", "1"]) == 0
+    told = json.loads(capsys.readouterr().out)["archived"]
+    assert (told["upto"], told["trouble"], told["expired"]) == (JOBS, None, 1)
+    assert "Not a directory" in told["left_behind"]
 
 
 def test_damaged_history_is_kept_aside_and_a_new_one_begun(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
