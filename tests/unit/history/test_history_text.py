@@ -61,6 +61,11 @@ def test_words_are_found_in_memory(words: str) -> None:
     assert text.holds_words(finished(1, "failed", args=("invoice-77", 4711, 2**40), error="customer"), words)
 
 
+@pytest.mark.parametrize("words", ["Иван", "иван", "ИВАН 4711", "ünï", "ÜNÏ", f"иван {2**40}"])
+def test_words_in_other_letters_are_found_in_memory(words: str) -> None:
+    assert text.holds_words(finished(1, args=("Иван", "Ünï", 4711, 2**40)), words)
+
+
 @pytest.mark.parametrize("words", ["nobody", "invoice nobody", "4712", "9" * 5000, "²"])
 def test_other_words_are_not(words: str) -> None:
     assert not text.holds_words(finished(1, "failed", args=("invoice-77", 4711), error="customer"), words)
