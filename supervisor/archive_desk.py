@@ -100,8 +100,10 @@ class ArchiveDesk:
         body: Any,
         then: Callable[[Any], None],
         otherwise: Callable[[JobyardError], None] | None = None,
+        once: bool = False,
     ) -> None:
-        """``then`` takes the value of the answer; ``otherwise`` an error, which is the asker's if it is not given."""
+        """``then`` takes the value of the answer; ``otherwise`` an error, which is the asker's if it is not given;
+        ``once`` as of the link."""
 
         def answered(value: Any) -> None:
             try:
@@ -114,7 +116,7 @@ class ArchiveDesk:
             except JobyardError as error:
                 self._refuse(token, error)
 
-        self._link.ask(verb, body, clock.now().boot, answered)
+        self._link.ask(verb, body, clock.now().boot, answered, once)
 
     def _lost(self, what: str) -> None:
         log.error("history: %s", what)

@@ -183,7 +183,7 @@ class UpkeepDesk:
             raise error
 
         try:
-            self._archive.ask(token, verb, body, done, failed)
+            self._archive.ask(token, verb, body, done, failed, once=True)
         except JobyardError as error:
             compaction.held -= 1
             self._refuse(token, error)

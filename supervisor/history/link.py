@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from ...protocol import errors
-from ...protocol.errors import HistoryUnavailable, JobyardError, QueueFull
+from ...protocol.errors import HistoryUnavailable, JobyardError, OutcomeUnknown, QueueFull
 from . import wire
 from .wire import LOST
 
@@ -31,13 +31,15 @@ Answer = Callable[[Any], None]
 
 @dataclass(slots=True)
 class _Question:
-    """``answer`` takes the value, or a JobyardError. ``tries``: how often it was sent."""
+    """``answer`` takes the value, or a JobyardError. ``tries``: how often it was sent. ``once``: it changes something,
+    and is not sent again when the process may have done it."""
 
     number: int
     verb: str
     body: Any
     until: float
     answer: Answer
+    once: bool
     tries: int = 0
 
 
@@ -66,8 +68,8 @@ class HistoryLink:
         self.unwatch: Callable[[int], None]
         self.lost: Callable[[str], None]
 
-    def ask(self, verb: str, body: Any, now: float, answer: Answer) -> None:
-        """``answer`` is called once, later.
+    def ask(self, verb: str, body: Any, now: float, answer: Answer, once: bool = False) -> None:
+        """``answer`` is called once, later; with OutcomeUnknown if that is not known of what is to be done ``once``.
 
         Raises:
             QueueFull: too many questions wait.
@@ -75,7 +77,7 @@ class HistoryLink:
         if len(self._questions) >= self._asked_max:
             raise QueueFull(f"{self._asked_max:,} requests wait already", hint="raise [limits] parked_requests")
         self._count += 1
-        self._questions.append(_Question(self._count, verb, body, now + self._within_s(), answer))
+        self._questions.append(_Question(self._count, verb, body, now + self._within_s(), answer, once))
         self._send_next()
 
     def wake_at(self) -> float | None:
@@ -109,12 +111,12 @@ class HistoryLink:
 
     def _send(self, question: _Question) -> None:
         question.tries += 1
+        message = wire.pack([question.number, question.verb, question.body, self._within_s()])
+        self._unsent = memoryview(message)
         try:
             if self._line is None:
                 self._start()
             assert self._line is not None
-            message = wire.pack([question.number, question.verb, question.body, self._within_s()])
-            self._unsent = memoryview(message)
             self._go_on_sending(self._line)
         except OSError as error:
             self._failed(str(error))
@@ -138,14 +140,20 @@ class HistoryLink:
 
     def _failed(self, why: str) -> None:
         """The process is gone, or cannot be had: once more, or not."""
+        arrived = not self._unsent
         self._drop()
         if not self._questions or not self._questions[0].tries:
             return
         question = self._questions[0]
-        if question.tries < _TRIES:
+        if question.tries < _TRIES and not (question.once and arrived):
             self._send(question)
             return
         self._questions.popleft()
+        if question.once and arrived:
+            unknown = "the history process ended while it changed the history: it may have done so or not"
+            question.answer(OutcomeUnknown(unknown, hint="look before you try again: jobctl list"))
+            self._send_next()
+            return
         log.warning("the history process cannot be used: %s", why)
         question.answer(HistoryUnavailable(f"the history process cannot be used: {why}", hint="try again"))
         self._send_next()

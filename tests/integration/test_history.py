@@ -7,6 +7,7 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -310,6 +311,22 @@ def test_killed_history_process_is_started_anew(yard: Yard) -> None:
         process.kill()
         process.wait()
     assert jobs[1].info().state == "cancelled"
+
+
+def test_removal_is_not_done_twice_when_the_history_process_is_killed(yard: Yard) -> None:
+    client = yard.client()
+    jobs = finish(client)
+    left_memory(client, jobs)
+    assert jobs[0].info().state == "cancelled"
+    process = history_process(yard)
+    process.suspend()
+    with ThreadPoolExecutor(1) as pool:
+        removed = pool.submit(yard.client().remove, jobs[0])
+        wait_for("the request", lambda: "removal of 1 jobs asked" in yard.log)
+        process.kill()
+        with pytest.raises(OutcomeUnknown, match="it may have done so or not"):
+            removed.result(20)
+    assert client.remove(jobs[0]).ids == [jobs[0].id]
 
 
 def test_history_process_that_hangs_holds_nothing_up(yard: Yard, caplog: pytest.LogCaptureFixture) -> None:
