@@ -125,7 +125,7 @@ class Catalog:
         known = (spelling.replace(":", ".").rpartition(".") for spelling in self._names.spellings())
         methods = sorted({method for owner, _, method in known if owner == cls and _last_part(cls)[:1].isupper()})
         if methods:
-            return f"{cls} allows {', '.join(methods)}"
+            return f"known: {', '.join(methods)}"
         return f"add it to allow in {self._settings.file}" if refs.is_ref(text) else "jobctl catalog"
 
     def _nearest(self, text: str) -> str | None:
