@@ -148,7 +148,7 @@ def _disk(path: Path) -> Check:
     text = f"{size(free)} free at {path}"
     advice = "free space there, or set [supervisor] state_dir to a directory on another disk"
     if free < FREE_BYTES_FAIL:
-        return fail("disk", f"{text}: the journal may not grow, and nothing new would be accepted", advice)
+        return fail("disk", f"{text}: soon nothing new may be accepted", advice)
     if free < FREE_BYTES_WARN:
         return warn("disk", text, advice)
     if room.f_files and room.f_favail < FREE_FILES_WARN:
