@@ -48,4 +48,5 @@ def document(notice: Notice) -> dict[str, Any]:
     body["at"], body["run_at"] = documents.time(notice.at), documents.time(notice.run_at)
     if notice.progress is not None:
         body["progress"]["at"] = documents.time(notice.progress.at)
-    return documents.plain(body)  # type: ignore[no-any-return]
+    told: dict[str, Any] = documents.plain(body)
+    return told

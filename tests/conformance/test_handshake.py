@@ -163,7 +163,7 @@ def test_deadlines_hold_while_no_supervisor_is_there(up: Yard, second: Superviso
 
 
 def test_output_goes_on_while_no_supervisor_is_there(up: Yard, second: Supervisor) -> None:
-    attempt = up.begin("print_when_told", up.spec.cwd + "/go")
+    attempt = up.begin("output_jobs:print_when_told", up.spec.cwd + "/go")
     second.hello()
     second.told()
     second.close()

@@ -18,12 +18,12 @@ from yard import Yard
 
 def test_output_is_complete_when_the_exit_is_told(yard: Yard) -> None:
     for _ in range(10):
-        attempt = yard.run("say")
+        attempt = yard.run("output_jobs:say")
         assert yard.text(attempt).count(b"\n") == 5
 
 
 def test_streams_are_told_apart_where_the_executor_can(yard: Yard) -> None:
-    attempt = yard.run("say")
+    attempt = yard.run("output_jobs:say")
     logged = b"WARNING job: to the log\n    second line\nINFO app.mail: sent 3\n"
     if yard.executor.caps.splits_streams:
         assert yard.text(attempt, "stdout") == b"to stdout\n"
@@ -41,7 +41,7 @@ def buffering_yard(make_yard: MakeYard) -> Yard:
 
 def test_everything_arrives_whatever_way_it_is_printed(buffering_yard: Yard) -> None:
     yard = buffering_yard
-    attempt = yard.run("print_from_everywhere")
+    attempt = yard.run("output_jobs:print_from_everywhere")
     printed = b"print\nC line\ndescriptor\nsubprocess\n"
     unfinished = {b"unfinished printunfinished C", b"unfinished Cunfinished print"}
     if yard.executor.caps.splits_streams:
@@ -58,14 +58,14 @@ def test_everything_arrives_whatever_way_it_is_printed(buffering_yard: Yard) -> 
 
 def test_line_of_c_code_is_there_while_the_job_goes_on(buffering_yard: Yard, tmp_path: Path) -> None:
     yard = buffering_yard
-    attempt = yard.begin("print_c_line_and_wait", str(tmp_path / "go"))
+    attempt = yard.begin("output_jobs:print_c_line_and_wait", str(tmp_path / "go"))
     yard.wait(lambda: yard.text(attempt) == b"from C\n", "the line")
     (tmp_path / "go").touch()
     yard.finish(attempt)
 
 
 def test_job_may_configure_logging_itself(yard: Yard) -> None:
-    assert yard.text(yard.run("say_after_configuring"), "stdout") == b"own: configured\n"
+    assert yard.text(yard.run("output_jobs:say_after_configuring"), "stdout") == b"own: configured\n"
 
 
 def test_silent_job_has_empty_output(yard: Yard) -> None:
@@ -76,38 +76,38 @@ def test_silent_job_has_empty_output(yard: Yard) -> None:
 
 
 def test_output_of_a_job_that_crashes_is_kept(yard: Yard) -> None:
-    attempt = yard.run("print_and_crash")
+    attempt = yard.run("output_jobs:print_and_crash")
     assert attempt.exit is not None and attempt.exit.signal == "SIGKILL"
     assert yard.text(attempt) == b"last words\n"
 
 
 def test_binary_output_is_kept_as_it_is(yard: Yard) -> None:
     data = bytes(range(256)) * 100
-    assert yard.text(yard.run("print_raw", data)) == data
+    assert yard.text(yard.run("output_jobs:print_raw", data)) == data
 
 
 def test_text_that_cannot_be_encoded_is_printed(yard: Yard) -> None:
-    assert yard.text(yard.run("print_surrogate")) == b"bad \\udcff text\n"
+    assert yard.text(yard.run("output_jobs:print_surrogate")) == b"bad \\udcff text\n"
 
 
 def test_output_files_are_for_the_owner_alone(yard: Yard) -> None:
-    yard.run("say")
+    yard.run("output_jobs:say")
     paths = [path for path in Path(yard.spec.output_dir).rglob("*") if path.is_file()]
     assert paths and all(stat.S_IMODE(path.stat().st_mode) == 0o600 for path in paths)
 
 
 def test_output_can_be_read_in_pieces(yard: Yard) -> None:
-    attempt = yard.run("print_bytes", 1_000_000)
+    attempt = yard.run("output_jobs:print_bytes", 1_000_000)
     chunks, dropped = yard.chunks(attempt, limit=77_777)
     assert b"".join(chunk.data for chunk in chunks) == yard.text(attempt) and dropped == 0
 
 
 def test_closed_stdout_is_no_error(yard: Yard) -> None:
-    assert yard.run("close_stdout").value == "closed"
+    assert yard.run("output_jobs:close_stdout").value == "closed"
 
 
 def test_follower_is_told_of_growth_once_and_of_the_end(yard: Yard, tmp_path: Path) -> None:
-    attempt = yard.begin("print_when_told", str(tmp_path / "go"))
+    attempt = yard.begin("output_jobs:print_when_told", str(tmp_path / "go"))
     yard.wait(lambda: b"first\n" in yard.text(attempt), "the first line")
     size = yard.size(attempt)
     yard.executor.follow(attempt.child, size)
@@ -137,7 +137,7 @@ def test_follower_of_a_silent_job_is_told_of_its_end(yard: Yard) -> None:
 def test_disk_that_refuses_does_not_hold_up_the_job(make_yard: MakeYard, tmp_path: Path) -> None:
     (tmp_path / "output").write_text("a file where the directory should be")
     yard = make_yard()
-    attempt = yard.run("print_bytes", 1_000_000)
+    attempt = yard.run("output_jobs:print_bytes", 1_000_000)
     assert attempt.exit is not None and attempt.exit.exit_code == 0 and attempt.value is None
     yard.wait(lambda: yard.refused, "word of it")
     assert yard.refused[0].errno == errno.ENOTDIR
@@ -153,7 +153,7 @@ def test_hundred_megabytes_leave_head_and_tail(make_yard: MakeYard) -> None:
     cap = 4 << 20
     yard = make_yard(max_job_bytes=cap)
     total = 100_000_000 // 64_000 * 64_000
-    attempt = yard.run("print_bytes", total)
+    attempt = yard.run("output_jobs:print_bytes", total)
     directory = yard.spec.output_dir
     assert attempt.exit is not None and attempt.exit.exit_code == 0
     assert yard.size(attempt) == total
@@ -170,7 +170,7 @@ def test_hundred_megabytes_leave_head_and_tail(make_yard: MakeYard) -> None:
 def test_log_writer_that_is_killed_loses_nothing(yard: Yard, tmp_path: Path) -> None:
     path = tmp_path / "marks"
     count = 20_000
-    attempt = yard.begin("print_numbers", count, str(path))
+    attempt = yard.begin("output_jobs:print_numbers", count, str(path))
     killed = 0
     while attempt.exit is None:
         yard.step()
@@ -189,7 +189,7 @@ def test_output_that_cannot_be_written_is_counted_and_told_a_few_times(make_yard
     (tmp_path / "output").write_text("a file where the directory should be")
     yard = make_yard()
     total = 100 * 64_000
-    attempt = yard.run("print_bytes", total)
+    attempt = yard.run("output_jobs:print_bytes", total)
     path = output.base(yard.spec.output_dir, attempt.order.job_id, 1)
     yard.wait(lambda: OutputRefused(path, total, errno.ENOTDIR) in yard.refused, "the whole loss")
     assert len(yard.refused) <= 32, "it is told again when it has doubled"
@@ -200,7 +200,7 @@ def test_output_that_cannot_be_written_is_counted_and_told_a_few_times(make_yard
 def test_output_that_cannot_be_written_wakes_no_follower(make_yard: MakeYard, tmp_path: Path) -> None:
     (tmp_path / "output").write_text("a file where the directory should be")
     yard = make_yard()
-    attempt = yard.begin("print_when_told", str(tmp_path / "go"))
+    attempt = yard.begin("output_jobs:print_when_told", str(tmp_path / "go"))
     yard.executor.follow(attempt.child, 0)
     yard.wait(lambda: yard.refused, "word of what was refused")
     assert attempt.grown == [], "there is nothing to read"

@@ -47,10 +47,10 @@ def spec(directory: Path, kind: str, **changes: Any) -> PoolSpec:
         cwd=str(directory),
         path=[str(jobs)],
         env={**os.environ, "TMPDIR": str(directory)},
-        allow=["conformance_jobs:*", "conformance_jobs:Greeter.*", "conformance_jobs:OrderedDict"],
+        allow=["conformance_jobs:*", "output_jobs:*", "conformance_jobs:Greeter.*", "conformance_jobs:OrderedDict"],
         runtime_dir=str(directory / "run"),
         output_dir=str(directory / "output"),
-        preload=["conformance_jobs"] if kind == "zygote" else [],
+        preload=["conformance_jobs", "output_jobs"] if kind == "zygote" else [],
     )
     return replace(base, **changes)
 

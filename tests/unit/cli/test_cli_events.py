@@ -33,7 +33,7 @@ def following(supervisor: Any) -> list[Any]:
                 raise one
             yield one
 
-    supervisor.events = events  # type: ignore[attr-defined]
+    supervisor.events = events
     return coming
 
 
