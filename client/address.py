@@ -18,7 +18,7 @@ from ..protocol.plain import dataclass
 SOCKET_VARIABLE = "JOBYARD_SOCKET"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Target:
     """The socket at ``path``, named by ``origin``; ``state_dir`` is the supervisor's, where that is known."""
 

@@ -97,7 +97,7 @@ class Follower:
             self._finished = notice.kind in (n.SUCCEEDED, n.FAILED, n.CANCELLED)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Subscribe:
     """Connect to the notice socket at ``path``, anew, and subscribe to ``topics`` in this order."""
 
@@ -105,7 +105,7 @@ class Subscribe:
     topics: list[bytes]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Receive:
     """The reply is the next published message, or None: the connection is lost, or nothing has come at ``until``."""
 

@@ -21,13 +21,13 @@ from ..protocol.job import JobInfo
 from ..protocol.messages import LIST_JOBS_MAX, Request, Submission
 from ..protocol.notices import EventFilter
 from .handle import Handle
-from .lines import Lines, LogLine
 from .options import Duration, parse_options
-from .output import OutputReader
 from .steps import Pause
 from .submission import chunks
 
 if TYPE_CHECKING:
+    from .lines import LogLine
+    from .output import OutputReader
     from .stats import Stats
 
 RELOAD_TIMEOUT_S = 120.0  # every allowed module is imported before it is answered
@@ -164,11 +164,16 @@ def output(
     job_id: int, attempt: int | None, offset: int, follow: bool, clock: Callable[[], float]
 ) -> Stream[messages.LogReply]:
     """The output of one attempt; see ``Client.log_chunks``. ``clock`` tells monotonic time."""
+    from .output import OutputReader  # few programs ask
+
     return _read(OutputReader(job_number(job_id), attempt, offset, follow), clock, lambda piece: [piece])
 
 
 def log_lines(job_id: int, attempt: int | None, follow: bool, clock: Callable[[], float]) -> Stream[LogLine]:
     """Lines of a job's output; see ``Client.logs``. ``clock`` tells monotonic time."""
+    from .lines import Lines
+    from .output import OutputReader
+
     number, lines = attempt, Lines()
 
     def feed(piece: messages.LogReply) -> Iterator[LogLine]:

@@ -19,7 +19,7 @@ from .processes import Process
 FILE_NAME = "guard.lock"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Guarded:
     """``supervisor``: the pid of the one started last, 0 before the first."""
 

@@ -19,7 +19,7 @@ _END = re.compile(rb"\r*\n|\r+(?=[^\r\n])")
 _LEVELLED = re.compile(r"([A-Z][A-Z_]*|Level \d+) (?=\S+: )")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class LogLine:
     """One line of a job's output.
 

@@ -24,6 +24,7 @@ from ..protocol import messages
 from ..protocol.errors import JobyardError, OutcomeUnknown, SupervisorUnavailable, WaitTimeout
 from ..protocol.messages import Request
 from ..protocol.notices import Events
+from ..protocol.plain import dataclass
 
 # Requests that change nothing: without an answer, nothing is left in doubt.
 _READS = (
@@ -53,7 +54,7 @@ class Completion(NamedTuple):
     outcome: Any
 
 
-@dataclasses.dataclass(slots=True)
+@dataclass(slots=True)
 class _Pending:
     """``until``: the caller's time is over. ``reach_by``: a connection must be up again; infinite while one is."""
 

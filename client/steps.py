@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from ..protocol.plain import dataclass
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Pause:
     """Go on after so many seconds; none means that others may have their turn."""
 

@@ -25,18 +25,18 @@ from ..protocol.messages import Request, Submission
 from ..protocol.notices import Notice
 from . import exchange
 from .address import find_target
-from .events import Follower, Since
 from .exchange import RELOAD_TIMEOUT_S, Exchange, Step, Stream, event_filter, job_filter, job_number
 from .handle import Job, WaitResult, When, wait
-from .lines import LogLine
 from .options import Duration, SetOptions
-from .pipeline import Pipeline
 from .session import is_parked
 from .steps import Pause, drive
 from .submitter import Submitter
 
 if TYPE_CHECKING:
+    from .events import Since
+    from .lines import LogLine
     from .link import Link, Links
+    from .pipeline import Pipeline
     from .stats import Stats
 
 T = TypeVar("T")
@@ -110,6 +110,8 @@ class Client(Submitter):
         Args:
             timeout: seconds for each answer; None takes the client's.
         """
+        from .pipeline import Pipeline  # few programs ask
+
         return Pipeline(self, self._timeout if timeout is None else parsers.duration(timeout))
 
     def get(self, job_id: int) -> Job[Any]:
@@ -255,6 +257,7 @@ class Client(Submitter):
             BadArguments: no such kind; or a position that is still to come.
             JobNotFound, UnknownQueue: no such job or queue.
         """
+        from .events import Follower  # few programs ask
         from .stream import follow  # with ZeroMQ
 
         follower = Follower(since, event_filter(job, queue, kinds))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from .plain import dataclass
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Distribution:
     """Times of attempts: how many took at most each of ``Counted.bounds_s``, then all others; and their sum."""
 
@@ -13,7 +13,7 @@ class Distribution:
     sum_s: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class QueueCounters:
     """Counts of one queue that only ever grow. ``attempts`` counts those that ended, by outcome."""
 
@@ -28,7 +28,7 @@ class QueueCounters:
     cpu_s: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Counted:
     """Answer to counters. ``started_at``: since when, in seconds since the epoch."""
 

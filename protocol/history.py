@@ -12,7 +12,7 @@ SEARCH_CHARS_MAX = 1_000
 GROUPS = ("hour", "ref", "queue")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Stats:
     """What became of jobs, counted by the hour.
 
@@ -31,7 +31,7 @@ class Stats:
     until: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Times:
     """How ``count`` times are spread, in seconds; None if there are none.
 
@@ -44,7 +44,7 @@ class Times:
     max_s: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class StatsRow:
     """One group of jobs; what was not asked for in ``by`` is None.
 
@@ -68,7 +68,7 @@ class StatsRow:
     peak_rss_bytes: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class StatsReply:
     """Groups, the latest hour first, then by name. ``more``: there are more groups than a reply holds.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from dataclasses import field
 from datetime import UTC, datetime, timedelta
@@ -40,7 +39,7 @@ class Retry:
         return {name: getattr(self, name) for name in self.__slots__}
 
 
-@dataclasses.dataclass(frozen=True, slots=True)  # a key of dicts
+@dataclass(frozen=True, slots=True)
 class RetryPolicy:
     """A retry policy with every value decided. ``delays_s`` holds at least one wait."""
 
@@ -53,11 +52,11 @@ class RetryPolicy:
     give_up_on: tuple[str, ...] = ()
 
 
-@dataclasses.dataclass(frozen=True, slots=True)  # a key of dicts
+@dataclass(frozen=True, slots=True)
 class Policy:
     """How attempts of a job are treated; many jobs share one."""
 
-    retry: RetryPolicy = RetryPolicy()
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
     timeout_s: float | None = None
     soft_timeout_s: float | None = None
     stall_timeout_s: float | None = None

@@ -10,7 +10,7 @@ from .plain import dataclass
 SORTS = ("newest", "oldest", "finished")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Filter:
     """Which jobs: all conditions that are given must hold. ``ref`` matches the reference or the alias.
 
@@ -32,7 +32,7 @@ class Filter:
     search: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class List:
     """Jobs that match, a page of them.
 

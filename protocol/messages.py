@@ -45,7 +45,7 @@ LOG_CHUNKS_MAX = 512
 # -- requests ----------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Submission:
     """One job as the client asks for it. ``options`` holds what was given, in the terms of ``protocol/options.py``.
 
@@ -64,14 +64,14 @@ class Submission:
     resent: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Ping:
     """Answered at once; says who answers."""
 
     VERB: ClassVar[str] = "ping"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Submit:
     """Store jobs; all or none. Answered with ``Submitted`` once they are as durable as asked."""
 
@@ -79,7 +79,7 @@ class Submit:
     jobs: list[Submission]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Get:
     """The jobs with these ids."""
 
@@ -87,7 +87,7 @@ class Get:
     ids: list[int]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Wait:
     """Parked until one (``any``) or all of the jobs are finished; answered with those that are."""
 
@@ -96,7 +96,7 @@ class Wait:
     any: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Cancel:
     """Cancel these jobs, or all unfinished ones that match the filter.
 
@@ -110,7 +110,7 @@ class Cancel:
     reason: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class RetryJob:
     """Put a finished job back into its queue."""
 
@@ -119,7 +119,7 @@ class RetryJob:
     uid: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class SetQueue:
     """Pause, resume or drain a queue (None: all). mode is "open", "paused" or "draining"."""
 
@@ -128,21 +128,21 @@ class SetQueue:
     queue: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Status:
     """What runs, what waits, and what is wrong."""
 
     VERB: ClassVar[str] = "status"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Catalog:
     """Everything that may be submitted."""
 
     VERB: ClassVar[str] = "catalog"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Logs:
     """Output of one attempt (None: the last) from ``offset``, at most ``limit`` bytes. With ``follow`` parked while
     nothing is new. With limit 0 the reply says how much there is, for who reads the files itself."""
@@ -155,14 +155,14 @@ class Logs:
     limit: int = LOG_BYTES_MAX
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Reload:
     """Read the config again and start fresh zygotes; the running jobs stay."""
 
     VERB: ClassVar[str] = "reload"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Stop:
     """Stop the supervisor. mode: "wait" for running jobs, or stop them "now" and requeue them."""
 
@@ -170,7 +170,7 @@ class Stop:
     mode: str = "wait"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class RecyclePool:
     """Start a fresh zygote for one pool; the older one ends with its last job. The config and the catalogue stay."""
 
@@ -178,14 +178,14 @@ class RecyclePool:
     pool: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Counters:
     """What happened to jobs since this supervisor was started."""
 
     VERB: ClassVar[str] = "counters"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class LogFormat:
     """Write the supervisor's own log in this format, one of ``options.LOG_FORMATS``, until the next reload or restart.
 
@@ -225,7 +225,7 @@ REQUESTS: dict[str, type[Any]] = {cls.VERB: cls for cls in typing.get_args(Reque
 # -- replies -----------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Pong:
     pid: int
     version: str
@@ -233,7 +233,7 @@ class Pong:
     generation: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Accepted:
     """One submitted job: its id, and whether it existed before (a resend, or the same key)."""
 
@@ -242,12 +242,12 @@ class Accepted:
     existing: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Submitted:
     jobs: list[Accepted]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Jobs:
     """Answer to get, list and wait.
 
@@ -261,7 +261,7 @@ class Jobs:
     incomplete: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Cancelled:
     """Ids that are or will be cancelled; those that had finished before. ``more``: ask again, a request takes a bounded
     number of jobs."""
@@ -271,17 +271,17 @@ class Cancelled:
     more: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Requeued:
     id: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class QueuesSet:
     queues: list[str]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Parameter:
     """kind: "positional", "either", "named", "args" (``*args``) or "kwargs" (``**kwargs``)."""
 
@@ -292,7 +292,7 @@ class Parameter:
     default: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class CatalogEntry:
     """One callable that may be submitted."""
 
@@ -308,7 +308,7 @@ class CatalogEntry:
     module_file: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class CatalogProblem:
     """Something allowed that cannot be used: ``what`` is the pattern or target, ``why`` says it in full."""
 
@@ -317,13 +317,13 @@ class CatalogProblem:
     pool: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class CatalogReply:
     entries: list[CatalogEntry]
     problems: list[CatalogProblem] = field(default_factory=list)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class LogChunk:
     """Consecutive bytes of one stream ("stdout", "stderr", "logging") written at about ``at``."""
 
@@ -333,7 +333,7 @@ class LogChunk:
     data: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class LogReply:
     """Output from where it was asked for up to ``next_offset``.
 
@@ -359,25 +359,25 @@ class LogReply:
     size: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Reloaded:
     changed: bool
     warnings: list[str] = field(default_factory=list)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Stopping:
     running: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Recycled:
     """The fresh zygote is being started; status says when it is up."""
 
     pool: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class LogFormatSet:
     """The format that is in force."""
 

@@ -37,7 +37,7 @@ KINDS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class EventFilter:
     """Which notices: all conditions that are given must hold. ``kinds`` are of protocol/notices.py."""
 
@@ -46,7 +46,7 @@ class EventFilter:
     kinds: list[str] = field(default_factory=list)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Events:
     """The notices after (``epoch``, ``seq``), as far as they are kept; answered at once, never parked.
 
@@ -62,7 +62,7 @@ class Events:
     filter: EventFilter = field(default_factory=EventFilter)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Notice:
     """Something that happened. (epoch, seq) orders notices: the epoch is new with each start, the seq goes up by one.
 
@@ -100,7 +100,7 @@ class Notice:
         return self.epoch, self.seq
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class EventsReply:
     """Notices in their order, and how far that is.
 

@@ -29,7 +29,7 @@ _AT_MAX = 1 << 62
 _TIME_MAX = 1e11
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Reading:
     """What was read.
 

@@ -7,7 +7,7 @@ from dataclasses import field
 from .plain import dataclass
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class QueueStatus:
     name: str
     mode: str
@@ -19,7 +19,7 @@ class QueueStatus:
     blocked: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class PoolStatus:
     """state: "starting", "up", "failed" or "unreachable"; ``problem`` says why it is not up."""
 
@@ -33,7 +33,7 @@ class PoolStatus:
     problem: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class SupervisorStatus:
     pid: int
     version: str

@@ -13,7 +13,7 @@ from .states import CANCELLED, FAILED, SUCCEEDED
 CHANGE_JOBS_MAX = 1_000
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class SetJob:
     """Change jobs that wait; others stay as they are.
 
@@ -26,7 +26,7 @@ class SetJob:
     options: dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Changed:
     """Ids of the jobs that were changed, and of the others, which do not wait."""
 
@@ -34,7 +34,7 @@ class Changed:
     others: list[int] = field(default_factory=list)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Remove:
     """Forget these jobs, which must have ended, wherever they are kept, and their output; others stay."""
 
@@ -42,7 +42,7 @@ class Remove:
     ids: list[int]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Removed:
     """Ids of the jobs that are forgotten, and of the others, which have not ended."""
 
@@ -50,7 +50,7 @@ class Removed:
     others: list[int] = field(default_factory=list)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Prune:
     """Forget jobs that have ended, wherever they are kept, and their output, oldest first: those that are older than
     the retention of the history, or all that fit what is given.
@@ -64,7 +64,7 @@ class Prune:
     dry_run: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Pruned:
     """How many jobs were (or would be) forgotten. ``more``: ask again, a request takes a bounded number of jobs."""
 
@@ -72,7 +72,7 @@ class Pruned:
     more: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Why:
     """Say why a job is in the state that it is in. Answered with an ``Explanation``."""
 
@@ -80,7 +80,7 @@ class Why:
     id: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Reason:
     """One thing that holds a job up, or that became of it.
 
@@ -97,7 +97,7 @@ class Reason:
     seconds: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Explanation:
     """Why a job is in its state.
 

@@ -6,7 +6,10 @@ import copy
 import dataclasses
 import pickle
 
+import pytest
+from jobyard.protocol.job import Policy, RetryPolicy, Usage
 from jobyard.protocol.messages import Filter, List, Pong
+from jobyard.protocol.plain import dataclass
 
 
 def test_equal_fields_of_one_class_are_equal_and_hash_alike() -> None:
@@ -30,4 +33,32 @@ def test_the_standard_functions_take_them() -> None:
     assert dataclasses.asdict(one)["filter"]["states"] == ["failed"]
     assert dataclasses.replace(one, limit=4).limit == 4
     assert copy.deepcopy(one) == pickle.loads(pickle.dumps(one)) == one
-    assert not hasattr(one, "__dict__")
+
+
+def test_instances_with_slots_have_no_dictionary() -> None:
+    assert not hasattr(Usage(), "__dict__")
+
+
+def test_keys_of_dicts_are_found_again_whatever_was_asked_first() -> None:
+    one, other = Policy(), Policy(RetryPolicy(max_attempts=3))
+    assert {one: 1}[other] == 1
+    assert one == other and one != Policy(grace_s=3.0) and one != "policy"
+
+
+@pytest.mark.parametrize("slots", [True, False])
+def test_fields_are_known_before_there_is_an_instance_and_in_classes_below(slots: bool) -> None:
+    @dataclass(frozen=True, slots=slots)
+    class Above:
+        one: int
+        other: list[int] = dataclasses.field(default_factory=list)
+
+    @dataclass(frozen=True, slots=slots)
+    class Below(Above):
+        third: int = 3
+
+    assert dataclasses.is_dataclass(Below)
+    assert [field.name for field in dataclasses.fields(Below)] == ["one", "other", "third"]
+    assert [field.name for field in dataclasses.fields(Above)] == ["one", "other"]
+    assert Below(1) == Below(1, [], 3) and Below(1).other is not Below(1).other
+    with pytest.raises(TypeError, match="one"):
+        Above()  # type: ignore[call-arg]
