@@ -10,12 +10,13 @@ STAMP := .venv/ready-$(shell { cat pyproject.toml; pwd; } | cksum | tr ' ' '-')
 MYPY := $(BIN)/mypy --strict --config-file "$(CHECKOUT)/pyproject.toml" --cache-dir "$(CHECKOUT)/.mypy_cache" --no-error-summary
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input
 
-.PHONY: help demo docs test lint types clean
+.PHONY: help demo docs test nightly torture lint types clean
 
 help:
 	@echo "make demo   run the example: invoices, mails, a kill -9 in the middle, and a table of what happened"
 	@echo "make docs   build the documentation, to be read from site/index.html"
 	@echo "make test   lint, types and all tests"
+	@echo "make nightly, make torture   the tests of docs/reliability.md, for up to two hours and a day"
 	@echo "make lint   lint and types only"
 	@echo "make clean  remove everything that was made here"
 
@@ -27,6 +28,12 @@ docs: $(STAMP)
 
 test: lint
 	@$(BIN)/pytest -n 2 -q $(ARGS)
+
+nightly: $(STAMP)
+	@$(BIN)/python tests/plan.py N $(ARGS)
+
+torture: $(STAMP)
+	@$(BIN)/python tests/plan.py R $(ARGS)
 
 lint: types
 	@$(BIN)/ruff check --quiet .

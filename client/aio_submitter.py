@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import Any, ParamSpec, TypeVar, Unpack, overload
 
@@ -14,14 +15,14 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-class AsyncSubmitter:
+class AsyncSubmitter(ABC):
     """Something that takes submissions. The methods are those of ``Client``, to be awaited."""
 
     _given: JobOptions = {}
     _parsed: Mapping[str, Any] = {}
 
-    async def _accept(self, wanted: list[Submission]) -> list[AsyncJob[Any]]:
-        raise NotImplementedError
+    @abstractmethod
+    async def _accept(self, wanted: list[Submission]) -> list[AsyncJob[Any]]: ...
 
     @overload
     async def submit(

@@ -11,6 +11,7 @@ import errno
 import math
 import struct
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Any
@@ -97,7 +98,7 @@ class Wire:
         self._sockets.close()
 
 
-class Connection:
+class Connection(ABC):
     """A session and the wire that it has at the moment. Used by one thread at a time."""
 
     def __init__(self, place: Place) -> None:
@@ -107,13 +108,15 @@ class Connection:
         self.retry_at = 0.0
         self._retry_s = RECONNECT_FIRST_S
 
+    @abstractmethod
     def keep(self, completions: list[Completion]) -> None:
         """Called with the requests that have ended."""
-        raise NotImplementedError
 
+    @abstractmethod
     def wire_opened(self, wire: Wire) -> None:
         """Called when there is a wire to watch."""
 
+    @abstractmethod
     def wire_closing(self, wire: Wire) -> None:
         """Called just before a wire is closed."""
 

@@ -5,6 +5,7 @@ How submissions travel is left to ``_accept``.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import Any, ParamSpec, TypeVar, Unpack, overload
 
@@ -17,14 +18,14 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-class Submitter:
+class Submitter(ABC):
     """Something that takes submissions."""
 
     _given: JobOptions = {}
     _parsed: Mapping[str, Any] = {}
 
-    def _accept(self, wanted: list[Submission]) -> list[Job[Any]]:
-        raise NotImplementedError
+    @abstractmethod
+    def _accept(self, wanted: list[Submission]) -> list[Job[Any]]: ...
 
     @overload
     def submit(self, target: Callable[P, Coroutine[Any, Any, R]], /, *args: P.args, **kwargs: P.kwargs) -> Job[R]: ...

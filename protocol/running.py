@@ -7,6 +7,7 @@ zygote, or a test. Lean on purpose, since every job process imports it.
 from __future__ import annotations
 
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence, Sized
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -44,7 +45,7 @@ T = TypeVar("T")
 _LEVELS = ("debug", "info", "warning", "error", "critical")
 
 
-class RunningJob:
+class RunningJob(ABC):
     """The attempt that runs in this process.
 
     Attributes:
@@ -89,13 +90,13 @@ class RunningJob:
         return None if timeout_s is None else datetime.fromtimestamp(self._began_at + timeout_s, UTC)
 
     @property
+    @abstractmethod
     def scratch(self) -> Path:
         """A directory for this attempt alone, made on first use and removed after its end.
 
         Raises:
             OSError: it cannot be made.
         """
-        raise NotImplementedError
 
     def progress(self, done: float, total: float | None = None, text: str = "") -> None:
         """Say how far the job is; also a sign of life. May be called as often as you like: the newest wins.
@@ -115,9 +116,9 @@ class RunningJob:
             yield item
             self.progress(done, total, text)
 
+    @abstractmethod
     def heartbeat(self) -> None:
         """Sign of life, for jobs with a ``stall_timeout``."""
-        raise NotImplementedError
 
     def log(self, text: object, level: str = "info") -> None:
         """Write a line to the job's log.
@@ -138,13 +139,13 @@ class RunningJob:
         if self._asked is not None:
             raise CancelRequested(self._asked)
 
+    @abstractmethod
     def _tell(self, done: float, total: float | None, text: str, at: float) -> None:
         """Pass progress on, which is also a sign of life."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _write(self, level: str, text: str) -> None:
         """Pass a line of the log on."""
-        raise NotImplementedError
 
 
 def log_record(level: str, name: str, message: str) -> str:

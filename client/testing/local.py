@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
 class LocalClient(Client):
     """A client without a connection: whoever derives from it answers in ``request``."""
 
-    def request(self, request: Request, timeout: float | None = None) -> Any:
-        raise NotImplementedError
+    @abstractmethod
+    def request(self, request: Request, timeout: float | None = None) -> Any: ...
 
     @contextmanager
     def borrow(self) -> Iterator[Link]:
