@@ -175,7 +175,7 @@ def _dict_check(key_check: Check, item_check: Check) -> Check:
 def _dataclass_check(cls: type) -> Check:
     hints = typing.get_type_hints(cls)
     checks = {name: _check_for(hints[name]) for name in _names(cls)}
-    plain = {name: hints[name] for name in checks if hints[name] in _AS_IS}  # most values are just of their type
+    plain = {name: _plain_kinds(hints[name]) for name in checks}  # most values are just of their type
     needed = {
         field.name
         for field in dataclasses.fields(cls)
@@ -191,12 +191,18 @@ def _dataclass_check(cls: type) -> Check:
         name = ""
         try:
             for name, item in value.items():
-                fields[name] = item if type(item) is plain.get(name) else checks[name](item)
+                fields[name] = item if type(item) in plain[name] else checks[name](item)
         except _Misfit as misfit:
             raise misfit.inside(f".{name}") from None
         return cls(**fields)
 
     return check
+
+
+def _plain_kinds(kind: Any) -> tuple[type, ...]:
+    """The types of which a value of this kind may be and need not be looked into."""
+    kinds = typing.get_args(kind) if typing.get_origin(kind) in (typing.Union, types.UnionType) else (kind,)
+    return tuple(one for one in kinds if one in _AS_IS)
 
 
 def _compare(given: Set[Any], needed: Set[str], known: Set[str]) -> None:
