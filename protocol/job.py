@@ -93,7 +93,7 @@ class ErrorInfo:
 
 @dataclass(frozen=True, slots=True)
 class AttemptInfo:
-    """One attempt. Times are seconds since the epoch."""
+    """One attempt. Times are seconds since the epoch; ``code_version`` names the code that its pool had loaded."""
 
     number: int
     started_at: float
@@ -109,6 +109,7 @@ class AttemptInfo:
     host: str = ""
     pool: str = ""
     log: str | None = None
+    code_version: str = ""
 
 
 @dataclass(frozen=True, slots=True)
