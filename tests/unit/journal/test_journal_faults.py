@@ -74,10 +74,11 @@ class Driver:
         assert self._journal is not None
         self._journal.flush()
         if self._journal.failed is not None:
-            try:
+            self._journal.try_disk()
+            self._journal.flush()
+            if self._journal.usable:
                 self._journal.restart(self.chunks())
-            except OSError:
-                pass
+                self._journal.flush()
         self.acked = max([self.acked, *(n for ticket, n in self._tickets.items() if ticket <= self._journal.synced)])
 
     def compact(self) -> None:
@@ -88,6 +89,7 @@ class Driver:
             upto = self._journal.sealed
             compact(HOME, upto, Numbers(), number_of, Misfit, self.disk)
             self._journal.compacted(upto)
+            self._journal.flush()
         except Exception as error:
             if not isinstance(error, OSError) and "cannot be compacted" not in str(error):
                 raise
