@@ -19,13 +19,14 @@ from ..protocol import errors
 from ..protocol.errors import JobyardError, StorageUnavailable
 from ..protocol.messages import Compacted
 from .core import events as e
+from .core.job import JOB_BYTES
 from .core.machine import Machine
 from .journal.journal import Journal
 
 log = logging.getLogger("jobyard.journal")
 Answer = Callable[[Compacted | JobyardError], None]
 SLACK_BYTES = 48 * 1024 * 1024  # with the open segment the size stays below 2 x live + 64 MiB
-LOW_SLACK_BYTES = 1024 * 1024  # the same while the disk is almost full: to be short is all that helps then
+LOW_SLACK_BYTES = 1024 * 1024  # the same while the disk is almost full
 SLACK_JOBS = 1000  # finished jobs, at least, between two attempts to write a history that refuses
 
 
@@ -123,12 +124,13 @@ class Compaction:
             self._reap()
 
     def _journal_is_long(self) -> bool:
-        journal = self._journal
-        return journal.bytes_since_snapshot > max(self._slack_bytes, journal.size // 2, self._not_before)
-
-    @property
-    def _slack_bytes(self) -> int:
-        return LOW_SLACK_BYTES if self._journal.low_space else SLACK_BYTES
+        """On a disk that is almost full, also as soon as that would give back half of what the journal takes."""
+        journal, state = self._journal, self._machine.state
+        since = journal.bytes_since_snapshot
+        live = state.unfinished_bytes + state.finished_bytes + JOB_BYTES * len(state.jobs)
+        if journal.low_space and journal.size > 2 * live + LOW_SLACK_BYTES:
+            return since > self._not_before
+        return since > max(SLACK_BYTES, journal.size // 2, self._not_before)
 
     def _jobs_wait(self) -> bool:
         machine = self._machine
@@ -229,7 +231,8 @@ class Compaction:
 
     def _later(self) -> None:
         """Do not try again before as much has been written, and as many jobs have finished, once more."""
-        self._not_before = self._journal.bytes_since_snapshot + self._slack_bytes
+        slack = LOW_SLACK_BYTES if self._journal.low_space else SLACK_BYTES
+        self._not_before = self._journal.bytes_since_snapshot + slack
         self._archive_later()
 
     def _archive_later(self) -> None:

@@ -185,6 +185,12 @@ class SimDisk(Disk):
         self._open[self._next_fd] = self.names[path]
         return self._next_fd
 
+    def open_write(self, path: Path) -> int:
+        self._call("open_write")
+        self._next_fd += 1
+        self._open[self._next_fd] = self._inode(path)
+        return self._next_fd
+
     def write(self, fd: int, data: bytes | memoryview, offset: int) -> int:
         self._call("write", fd, data, offset)
         return self._write(fd, bytes(data), offset)
@@ -197,6 +203,12 @@ class SimDisk(Disk):
             _store(durable, offset, data)
             inode.durable = bytes(durable)
         inode.unsynced = []
+
+    def forget(self, fd: int) -> None:
+        self._call("forget")
+        inode = self._open[fd]
+        if not inode.unsynced:
+            inode.data = bytearray(inode.durable)
 
     def truncate(self, fd: int, size: int) -> None:
         self._call("truncate")

@@ -253,6 +253,53 @@ def test_a_start_on_a_full_disk_uses_the_reserve() -> None:
     assert contents(opened(disk)) == list(range(1, 18))
 
 
+def without_room_for_a_copy() -> SimDisk:
+    """A full disk with 1 to 20 on it, the reserve used up, that has crashed."""
+    disk = SimDisk(capacity=RESERVE_BYTES + 1000)
+    journal = started(disk, settings=ROOMY)
+    fill(journal, 1, 20)
+    journal.close()
+    disk.unlink(HOME / "reserve")
+    disk.process_loss()
+    disk.capacity = journal.size + 100
+    return disk
+
+
+def test_a_start_without_room_for_a_copy_goes_on_in_the_same_file() -> None:
+    disk = without_room_for_a_copy()
+    journal = started(disk, settings=ROOMY)
+    assert "forget" in disk.trace
+    assert journal.low_space
+    fill(journal, 21, 22)
+    disk.power_loss()
+    assert contents(opened(disk)) == list(range(1, 23))
+
+
+def test_a_start_without_room_for_a_copy_drops_a_torn_tail_and_says_so() -> None:
+    disk = without_room_for_a_copy()
+    segment = disk.names[HOME / "0000000001.segment"]
+    segment.data += b"torn" * 20
+    segment.durable = bytes(segment.data)
+    disk.capacity = len(segment.data)
+    recovery = opened(disk, settings=ROOMY)
+    assert contents(recovery) == list(range(1, 21))
+    journal = recovery.begin()
+    assert "80 bytes" in recovery.notes[0] and "dropped, for want of space" in recovery.notes[0]
+    fill(journal, 21, 21)
+    assert contents(opened(disk)) == list(range(1, 22))
+
+
+def test_a_start_without_room_for_a_copy_is_refused_if_the_disk_does_not_have_what_was_read() -> None:
+    """A sync had failed before the crash: the pages are in memory and look as if they were on disk."""
+    disk = without_room_for_a_copy()
+    segment = disk.names[HOME / "0000000001.segment"]
+    segment.durable = segment.durable[:-1] + b"?"
+    recovery = opened(disk, settings=ROOMY)
+    assert contents(recovery) == list(range(1, 21))
+    with pytest.raises(StorageUnavailable, match="is not on disk as it was read"):
+        recovery.begin()
+
+
 @pytest.mark.parametrize(("code", "hint"), [(errno.ENOSPC, "free some space on that disk"), (errno.EROFS, "")])
 def test_a_start_that_the_disk_refuses_says_where_and_changes_nothing(code: int, hint: str) -> None:
     disk = SimDisk()

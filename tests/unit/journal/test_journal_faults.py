@@ -11,7 +11,9 @@ from collections import Counter
 
 import pytest
 import tiers
+from jobyard.protocol.errors import StorageUnavailable
 from jobyard.supervisor.journal.errors import JournalDamaged
+from jobyard.supervisor.journal.reserve import RESERVE_BYTES
 from journals import SMALL
 from simdisk import PowerLost, SimDisk
 from workload import Workload, contents
@@ -70,9 +72,9 @@ def test_no_failing_call_loses_what_was_acknowledged() -> None:
     tiers.report("T4", "a failing n-th call, until it passes", faults=faults, lost=0, stuck=0)
 
 
-def crash_states(seed: int, boundary: int) -> tuple[Workload, SimDisk] | None:
+def crash_states(seed: int, boundary: int, capacity: int | None) -> tuple[Workload, SimDisk] | None:
     """The workload up to where the power goes at that call; None if it ends before."""
-    disk = SimDisk(seed)
+    disk = SimDisk(seed, capacity)
     work = Workload(disk, seed, fault=True)
     disk.lose_power_at = boundary
     try:
@@ -90,26 +92,33 @@ def reopens(work: Workload, disk: SimDisk, again_at: int | None) -> None:
             recovery = work.recovery(disk)
             work.check(contents(recovery))
             recovery.begin()
-        except PowerLost:
+        except (PowerLost, StorageUnavailable):
             pass
         disk.power_loss()
     recovery = work.recovery(disk)
     read = contents(recovery)
     work.check(read)
-    journal = recovery.begin()
+    try:
+        journal = recovery.begin()
+    except StorageUnavailable:
+        assert disk.capacity is not None
+        disk.process_loss()
+        disk.capacity = None
+        recovery = work.recovery(disk)
+        assert contents(recovery).last == read.last, "a start that found no room has lost something"
+        journal = recovery.begin()
     shown = read.last
     journal.close()
     disk.power_loss()
     assert contents(work.recovery(disk)).last == shown, "what a start has shown is lost"
 
 
-def power_states(states: int, first_seed: int = 0) -> tuple[int, int]:
+def power_states(states: int, capacity: int | None = None) -> tuple[int, int]:
     """Look at so many states, in turn after every call of the workload of one seed after another; how many states and
     calls that were."""
-    seen = boundaries = 0
-    seed, boundary = first_seed, 0
+    seen = boundaries = seed = boundary = 0
     while seen < states:
-        found = crash_states(seed, boundary)
+        found = crash_states(seed, boundary, capacity)
         if found is None:
             seed, boundary = seed + 1, 0
             continue
@@ -133,6 +142,13 @@ def test_power_loss_at_any_call_loses_nothing_acknowledged() -> None:
     tiers.report(
         "T6", "power loss, on a simulated disk", states=states, calls=boundaries, lost=0, phantom=0, unopenable=0
     )
+
+
+@pytest.mark.tier("T6")
+def test_power_loss_on_a_disk_without_room_loses_nothing_acknowledged() -> None:
+    room = 900
+    states, boundaries = power_states(tiers.size(1_500, 20_000, 400_000), capacity=RESERVE_BYTES + room)
+    tiers.report("T6", "power loss, on a full disk", states=states, calls=boundaries, lost=0, phantom=0, unopenable=0)
 
 
 def test_power_loss_together_with_failing_calls_loses_nothing_acknowledged() -> None:
