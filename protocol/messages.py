@@ -25,6 +25,8 @@ from .status import QueueStatus as QueueStatus
 from .status import SupervisorStatus as SupervisorStatus
 from .upkeep import CHANGE_JOBS_MAX as CHANGE_JOBS_MAX
 from .upkeep import Changed as Changed
+from .upkeep import Compact as Compact
+from .upkeep import Compacted as Compacted
 from .upkeep import Explanation as Explanation
 from .upkeep import Prune as Prune
 from .upkeep import Pruned as Pruned
@@ -219,6 +221,7 @@ Request = (
     | Remove
     | Prune
     | Why
+    | Compact
     | Stats
 )
 REQUESTS: dict[str, type[Any]] = {cls.VERB: cls for cls in typing.get_args(Request)}
@@ -409,6 +412,7 @@ REPLIES: dict[str, type[Any]] = {
     "remove": Removed,
     "prune": Pruned,
     "why": Explanation,
+    "compact": Compacted,
     "stats": StatsReply,
 }
 

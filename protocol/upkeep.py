@@ -1,5 +1,5 @@
 """Requests about jobs that are there, and their replies: change one that waits, remove what has ended, say why one is
-as it is. ``messages.py`` has the table of all requests, and the frames.
+as it is, make the journal short. ``messages.py`` has the table of all requests, and the frames.
 """
 
 from __future__ import annotations
@@ -116,3 +116,28 @@ class Explanation:
     def __str__(self) -> str:
         so = {SUCCEEDED: "succeeded", FAILED: "failed", CANCELLED: "was cancelled"}.get(self.state, f"is {self.state}")
         return f"job {self.id} {so}: " + "; ".join(reason.text for reason in self.reasons)
+
+
+@dataclass(frozen=True, slots=True)
+class Compact:
+    """Make the journal as short as it can be. Answered with ``Compacted`` when that is done, however long it takes."""
+
+    VERB: ClassVar[str] = "compact"
+
+
+@dataclass(frozen=True, slots=True)
+class Compacted:
+    """The journal was compacted.
+
+    Attributes:
+        upto: number of the last segment that the snapshot takes the place of.
+        before_bytes, after_bytes: size of the journal.
+        archived: how many finished jobs were new to the history.
+        trouble: why the history could not be written, or files not be removed; None if all went well.
+    """
+
+    upto: int
+    before_bytes: int
+    after_bytes: int
+    archived: int = 0
+    trouble: str | None = None

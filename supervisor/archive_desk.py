@@ -42,8 +42,8 @@ FAR_S = 1e12  # moments are nearer
 class Backstage(Protocol):
     """What this desk needs of the driver."""
 
-    degraded: str | None
-
+    @property
+    def degraded(self) -> str | None: ...
     @property
     def history_retention_s(self) -> float | None: ...
     @property

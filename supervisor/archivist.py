@@ -55,23 +55,33 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="jobyard.supervisor.archivist", description="Compact a journal.")
     parser.add_argument("directory", type=Path, help="the journal's directory")
     parser.add_argument("upto", type=int, help="the last segment to compact; it must be sealed")
-    parser.add_argument("--kept-attempts", type=int, required=True, help="as the supervisor has it")
-    parser.add_argument("--history", type=Path, help="the history's file")
-    parser.add_argument("--retention", type=float, default=math.inf, help="seconds for which it keeps jobs")
-    parser.add_argument("--output", default="", help="the directory with the output of jobs")
+    add_options(parser)
     parser.add_argument("--parent", type=int, help="process without which this one is not to go on")
     arguments = parser.parse_args(argv)
     if arguments.parent is not None:
         die_with_parent(arguments.parent)  # the next supervisor starts an archivist of its own
     try:
-        print(json.dumps(_work(arguments)))
+        print(json.dumps(work(arguments.directory, arguments.upto, arguments)))
     except JobyardError as error:
         print(json.dumps({"error": error.to_wire()}), file=sys.stderr)
         return 1
     return 0
 
 
-def _work(arguments: argparse.Namespace) -> dict[str, Any]:
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """The options of ``work``."""
+    parser.add_argument("--kept-attempts", type=int, required=True, help="as the supervisor has it")
+    parser.add_argument("--history", type=Path, help="the history's file")
+    parser.add_argument("--retention", type=float, default=math.inf, help="seconds for which it keeps jobs")
+    parser.add_argument("--output", default="", help="the directory with the output of jobs")
+
+
+def work(directory: Path, upto: int, arguments: argparse.Namespace) -> dict[str, Any]:
+    """Archive and compact the segments of the journal in ``directory`` up to ``upto``; gives what was done.
+
+    Raises:
+        JournalDamaged, JournalTooNew, WrongState, StorageUnavailable.
+    """
     state, archived = State(arguments.kept_attempts), Archived()
 
     def keep() -> None:
@@ -79,9 +89,9 @@ def _work(arguments: argparse.Namespace) -> dict[str, Any]:
             archive(arguments.history, state, time.time() - arguments.retention, arguments.output, archived)
 
     try:
-        done = compact(arguments.directory, arguments.upto, state, from_wire, IllegalRecord, before=keep)
+        done = compact(directory, upto, state, from_wire, IllegalRecord, before=keep)
     except (OSError, BadRecord, IllegalRecord) as error:
-        raise StorageUnavailable(f"segment {arguments.upto} cannot be compacted: {error}") from None
+        raise StorageUnavailable(f"segment {upto} cannot be compacted: {error}") from None
     return {**dataclasses.asdict(done), "archived": dataclasses.asdict(archived)}
 
 

@@ -1,6 +1,7 @@
 """When to compact the journal and to archive finished jobs, and the archivist process that does both.
 
-The loop is never held up: it is told by a descriptor when the archivist has ended.
+One round: the open segment is sealed, the archivist runs, finished jobs leave memory, the journal's thread removes what
+the snapshot covers. The loop is never held up: descriptors tell when the archivist and the thread are done.
 """
 
 from __future__ import annotations
@@ -14,12 +15,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from ..protocol import errors
+from ..protocol.errors import JobyardError, StorageUnavailable
+from ..protocol.messages import Compacted
 from .core import events as e
+from .core.job import JOB_BYTES
 from .core.machine import Machine
 from .journal.journal import Journal
 
 log = logging.getLogger("jobyard.journal")
+Answer = Callable[[Compacted | JobyardError], None]
 SLACK_BYTES = 48 * 1024 * 1024  # with the open segment the size stays below 2 x live + 64 MiB
+LOW_SLACK_BYTES = 1024 * 1024  # the same while the disk is almost full
 SLACK_JOBS = 1000  # finished jobs, at least, between two attempts to write a history that refuses
 
 
@@ -28,7 +35,6 @@ class Compaction:
 
     Attributes:
         trouble: why the history could not be written the last time; None if it could.
-        held: nothing is begun while this is not 0, so that what is being removed is not archived once more.
     """
 
     def __init__(
@@ -41,14 +47,17 @@ class Compaction:
         output_dir: Callable[[], str],
     ) -> None:
         self.trouble: str | None = None
-        self.held = 0
         self._journal = journal
         self._machine = machine
         self._directory = directory
         self._history = history
         self._retention = retention
         self._output_dir = output_dir
-        self._seal_ticket: int | None = None
+        self._held = 0
+        self._awaited: tuple[int, Callable[[], None]] | None = None  # a ticket, and what follows when it is synced
+        self._asked: list[Answer] = []  # who waits for the next round
+        self._askers: list[Answer] = []  # who waits for this one
+        self._before_bytes = 0
         self._process: subprocess.Popen[bytes] | None = None
         self._pidfd = -1
         self._upto = 0
@@ -71,26 +80,42 @@ class Compaction:
         """The history was set aside: what an archivist at work has stored may have gone with it."""
         self._void = self._busy
 
+    def hold(self) -> None:
+        """Begin nothing before as many calls of ``let_go``, so that what is being removed is not archived once more."""
+        self._held += 1
+
+    def let_go(self) -> None:
+        self._held -= 1
+        self.consider()
+
+    def ask(self, answer: Answer) -> None:
+        """Compact now, whether or not it is worth it, with all that is in the journal by then."""
+        self._asked.append(answer)
+        self.consider()
+
     @property
     def _busy(self) -> bool:
-        return self._process is not None or self._seal_ticket is not None
+        return self._process is not None or self._awaited is not None
 
     def _tell_idle(self) -> None:
         while self._when_idle and not self._busy:
             self._when_idle.pop(0)()
 
     def consider(self) -> None:
-        """Begin if it is worth it, or go on: seal, then start the archivist. Cheap when there is nothing to do."""
+        """Begin a round if it is worth it, or go on with one. Cheap when there is nothing to do."""
         journal = self._journal
         if self._process is not None or journal.failed is not None:
             return
-        if self._seal_ticket is not None:
-            if journal.synced >= self._seal_ticket:
-                self._seal_ticket = None
-                self._start(journal.sealed)
-        elif not self.held and (self._journal_is_long() or self._jobs_wait()):
+        if self._awaited is not None:
+            ticket, then = self._awaited
+            if journal.synced >= ticket:
+                self._awaited = None
+                then()
+        elif not self._held and (self._asked or self._journal_is_long() or self._jobs_wait()):
+            self._askers, self._asked = self._asked, []
             self._finish_bytes = self._machine.state.finish_bytes
-            self._seal_ticket = journal.seal()
+            self._before_bytes = journal.size
+            self._awaited = journal.seal(), self._sealed
 
     def close(self) -> None:
         """Stop an archivist at work: what it has not finished, the next one does."""
@@ -99,17 +124,28 @@ class Compaction:
             self._reap()
 
     def _journal_is_long(self) -> bool:
-        journal = self._journal
-        return journal.bytes_since_snapshot > max(SLACK_BYTES, journal.size // 2, self._not_before)
+        """On a disk that is almost full, also as soon as that would give back half of what the journal takes."""
+        journal, state = self._journal, self._machine.state
+        since = journal.bytes_since_snapshot
+        live = state.unfinished_bytes + state.finished_bytes + JOB_BYTES * len(state.jobs)
+        if journal.low_space and journal.size > 2 * live + LOW_SLACK_BYTES:
+            return since > self._not_before
+        return since > max(SLACK_BYTES, journal.size // 2, self._not_before)
 
     def _jobs_wait(self) -> bool:
         machine = self._machine
         due = machine.eviction.archive_due(machine.rules.limits)
         return due and machine.state.finish_count >= self._not_before_finish
 
-    def _start(self, upto: int) -> None:
-        self._upto = upto
-        command = [sys.executable, "-P", "-m", "jobyard.supervisor.archivist", str(self._directory), str(upto)]
+    def _sealed(self) -> None:
+        self._upto = self._journal.sealed
+        if self._upto > self._journal.covered:
+            self._start()
+        else:  # a new start after a failure came in between, or nothing was written since the last snapshot
+            self._end(self._compacted(0, None))
+
+    def _start(self) -> None:
+        command = [sys.executable, "-P", "-m", "jobyard.supervisor.archivist", str(self._directory), str(self._upto)]
         command += ["--kept-attempts", str(self._machine.state.kept_attempts), "--parent", str(os.getpid())]
         command += ["--history", str(self._history), "--retention", str(self._retention())]
         command += ["--output", self._output_dir()]
@@ -120,28 +156,53 @@ class Compaction:
             )
             self._pidfd = os.pidfd_open(process.pid)
         except OSError as error:
-            log.warning("the archivist could not be started: %s", error)
             if process is not None:
                 process.kill()
                 process.communicate()
-            self._later()
+            self._failed(StorageUnavailable(f"the archivist could not be started: {error}"), later=True)
             return
         self._process = process
         self.watch(self._pidfd, self._ended)
 
     def _ended(self) -> None:
         code, said, complaint = self._reap()
-        if code == 0:
-            self._archived(json.loads(said)["archived"])
-            self._compacted()
-        elif code > 0:
-            why = complaint.decode(errors="backslashreplace").strip()
-            log.warning("the archivist failed (%d): %s", code, why[-500:])
-            self._later()
+        if code != 0:
+            self._void = False
+            self._failed(_failure(code, complaint), later=code > 0)  # one that was killed may fare better next time
+            return
+        archived = json.loads(said)["archived"]
+        self._archived(archived)
         self._void = False
+        self.settle()  # jobs leave memory before segments are removed
+        self._awaited = self._journal.compacted(self._upto), lambda: self._removed(archived)
+        self.consider()
+
+    def _removed(self, archived: dict[str, Any]) -> None:
+        left = self._journal.left_behind
+        self._not_before = 0
+        if left is None:
+            log.info("journal: compacted up to segment %d, %d bytes left", self._upto, self._journal.size)
+        else:
+            log.warning("journal: segments could not be removed: %s", left)
+        trouble = self.trouble if left is None else f"segments could not be removed: {left}"
+        self._end(self._compacted(archived["stored"], trouble))
+
+    def _compacted(self, stored: int, trouble: str | None) -> Compacted:
+        return Compacted(self._upto, self._before_bytes, self._journal.size, stored, trouble)
+
+    def _failed(self, error: JobyardError, *, later: bool) -> None:
+        log.warning("journal: not compacted: %s", error.message)
+        if later:
+            self._later()
+        self._end(error)
+
+    def _end(self, answer: Compacted | JobyardError) -> None:
+        """The round is over. As many jobs may have finished meanwhile, and then nothing more may happen for long."""
+        askers, self._askers = self._askers, []
+        for tell in askers:
+            tell(answer)
         self._tell_idle()
-        if code == 0:  # as many may have finished meanwhile, and then nothing more may happen for long
-            self.settle()
+        if self._asked or isinstance(answer, Compacted):
             self.consider()
 
     def _reap(self) -> tuple[int, bytes, bytes]:
@@ -152,14 +213,6 @@ class Compaction:
         os.close(self._pidfd)
         said, complaint = process.communicate()
         return process.returncode, said, complaint
-
-    def _compacted(self) -> None:
-        try:
-            self._journal.compacted(self._upto)
-            self._not_before = 0
-            log.info("journal: compacted up to segment %d, %d bytes left", self._upto, self._journal.size)
-        except OSError as error:
-            log.warning("journal: segments could not be removed: %s", error)
 
     def _archived(self, told: dict[str, Any]) -> None:
         """What the archivist said of the history: finished jobs that it holds may leave memory."""
@@ -178,9 +231,19 @@ class Compaction:
 
     def _later(self) -> None:
         """Do not try again before as much has been written, and as many jobs have finished, once more."""
-        self._not_before = self._journal.bytes_since_snapshot + SLACK_BYTES
+        slack = LOW_SLACK_BYTES if self._journal.low_space else SLACK_BYTES
+        self._not_before = self._journal.bytes_since_snapshot + slack
         self._archive_later()
 
     def _archive_later(self) -> None:
         state = self._machine.state
         self._not_before_finish = state.finish_count + max(SLACK_JOBS, len(state.jobs) // 3)
+
+
+def _failure(code: int, complaint: bytes) -> JobyardError:
+    """Why the archivist ended with this code; it says an error as on the wire, unless that is a fault of ours."""
+    try:
+        return errors.from_wire(json.loads(complaint)["error"])
+    except (ValueError, LookupError, TypeError):
+        why = complaint.decode(errors="backslashreplace").strip()[-500:] or "it said nothing"
+        return StorageUnavailable(f"the archivist ended with code {code}: {why}")

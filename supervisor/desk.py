@@ -33,7 +33,7 @@ from ..protocol.history import Stats
 from ..protocol.ids import is_uid
 from ..protocol.notices import Events
 from ..protocol.states import UNFINISHED, WAITING
-from . import clock, output, reads, room
+from . import archive_desk, clock, output, reads, room
 from .archive_desk import ArchiveDesk
 from .compaction import Compaction
 from .core import events as e
@@ -56,15 +56,13 @@ log = logging.getLogger("jobyard.requests")
 CALL_DEFAULTS = {"on_duplicate": "return", "durability": "fsync"}
 
 
-class Backstage(Protocol):
+class Backstage(archive_desk.Backstage, Protocol):
     """What the desk needs of the driver."""
 
     @property
     def catalog(self) -> Catalog | None: ...
     @property
     def argument_bytes(self) -> int: ...
-    @property
-    def output_dir(self) -> str: ...
     @property
     def low_space(self) -> bool: ...
     @property
@@ -76,15 +74,12 @@ class Backstage(Protocol):
     @property
     def compaction(self) -> Compaction: ...
     @property
-    def history_retention_s(self) -> float | None: ...
-    @property
     def stream(self) -> Stream: ...
     @property
     def counters(self) -> Counters: ...
     @property
     def sites(self) -> Sites: ...
 
-    degraded: str | None
     story: Story
 
     def refreshing(self) -> bool: ...
@@ -92,11 +87,8 @@ class Backstage(Protocol):
     def use_log_format(self, name: str | None) -> str: ...
     def reload(self, token: Token | None) -> None: ...
     def follow(self, job_id: int, size: int) -> None: ...
-    def answer(self, token: Token, reply: Any) -> None: ...
     def answer_events(self, asked: Asked) -> None: ...
     def answer_at_once(self, token: Token, reply: Any) -> None: ...
-    def take_in(self, event: e.Event) -> None: ...
-    def settle(self) -> None: ...
 
 
 class Desk:
@@ -196,7 +188,7 @@ class Desk:
                 if self._archive.retry(token, request.id):
                     return None
                 return e.RetryAsked(token, request.id, token.peer.who)
-            case m.SetJob() | m.Remove() | m.Prune():
+            case m.SetJob() | m.Remove() | m.Prune() | m.Compact():
                 settle()
                 self._check_storage()
                 return self._upkeep.take(token, request, self._back.catalog)
@@ -397,7 +389,7 @@ class Desk:
                 self._why(token, request.id)
             case m.Submit() | m.Cancel() | m.RetryJob() | m.SetQueue() | m.Stop() | m.Reload():
                 raise AssertionError(f"{request.VERB} is not a read")
-            case m.RecyclePool() | m.LogFormat() | m.SetJob() | m.Remove() | m.Prune():
+            case m.RecyclePool() | m.LogFormat() | m.SetJob() | m.Remove() | m.Prune() | m.Compact():
                 raise AssertionError(f"{request.VERB} is not a read")
             case _:
                 assert_never(request)

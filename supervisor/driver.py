@@ -17,7 +17,7 @@ import zmq
 from ..conf.catalog import Catalog
 from ..protocol import logfile
 from ..protocol import messages as m
-from ..protocol.errors import JobyardError, OutcomeUnknown
+from ..protocol.errors import JobyardError
 from ..protocol.states import FINISHED
 from . import clock
 from .compaction import Compaction
@@ -39,6 +39,7 @@ from .signals import Signals
 from .sites import Sites
 from .sockets import RequestSocket
 from .spliced import Packed, Spliced
+from .storage import Storage
 from .story import Story
 from .stream import Asked, Stream
 from .token import Token
@@ -46,7 +47,6 @@ from .unfenced import Unfenced
 from .unwritten import Unwritten
 
 log = logging.getLogger("jobyard")
-PROBE_S = 1.0
 FAREWELL_S = 5.0
 LULL_S = 0.001  # nothing came in for so long: time for the log
 STORY_LINES_MAX = 64
@@ -78,15 +78,14 @@ class Driver:
         self.stream = stream
         self.desk = Desk(machine, self, office.settings.limits.parked_requests)
         self.outbox = Outbox(self._perform)
+        self.storage = Storage(machine, journal, self.outbox, self.answer_at_once)
         self.story = Story(machine, office)
         self.counters = Counters(machine)
         self.unfenced = Unfenced(machine.state)
-        self.degraded: str | None = None
         self._ticket = 0
         self._events: list[e.Event] = []
         self._turn_due = True
         self._stopped_at: float | None = None
-        self._probe_at: float | None = None
         self._timer = clock.Timer()
         self._steps = clock.StepWatch()
         self._signals = Signals()
@@ -171,7 +170,9 @@ class Driver:
             log.info("nothing is due: stopping")
             self._events.append(e.StopAsked(None, "wait"))
             self._step(now)
-        self._mind_storage(now)
+        self.storage.mind(now)
+        if self.machine.stopping is not None and self._stopped_at is None and self.storage.may_stop():
+            self._perform(f.Stopped())
         self.outbox.release_late_kills(now.boot)
         self.sites.mind_deadlines(now.boot)
         self.office.mind_deadlines(now.boot)
@@ -183,7 +184,7 @@ class Driver:
             self.unfenced.wake_at(),
             self.office.wake_at(),
             self.history.wake_at(),
-            self._probe_at,
+            self.storage.wake_at(),
             None if self._stopped_at is None else self._stopped_at + FAREWELL_S,
         ]
         self._timer.set(min((wake for wake in wakes if wake is not None), default=None))
@@ -284,7 +285,7 @@ class Driver:
         journal.collect()
         self.outbox.release(journal.synced)
         self.compaction.consider()
-        if journal.failed is not None or journal.low_space or self.degraded is not None:
+        if self.storage.unsettled:
             self._turn_due = True
 
     def _clock_stepped(self) -> None:
@@ -343,51 +344,6 @@ class Driver:
         state = self.machine.state
         return [logfile.name(job_id, state.jobs[job_id].attempt) for job_id in state.children.values()]
 
-    # -- storage -------------------------------------------------------------------------------------------------------
-
-    def _mind_storage(self, now: e.Now) -> None:
-        """Notice that the journal failed; try, once a second, to put all that is in memory into a new one."""
-        failed = self.journal.failed
-        if failed is None and self.degraded is None:
-            self._mind_space(now)
-            return
-        if self.degraded is None:
-            self.degraded = failed.strerror or str(failed) if failed else "it cannot be written"
-            log.error("journal: %s; nothing new is accepted until it can be written again", self.degraded)
-            self.outbox.release_all_kills()
-            for reply in self.outbox.take_replies(lambda effect: isinstance(effect, f.Reply)):
-                if reply.token is not None:
-                    self.answer_at_once(reply.token, OutcomeUnknown(hint="send it again: a repeated submit is one job"))
-            self._probe_at = now.boot + PROBE_S
-        elif self._probe_at is not None and now.boot >= self._probe_at:
-            self._probe()
-        if self.degraded is not None and self.machine.stopping is not None and self._stopped_at is None:
-            self._stop_without_storage()
-
-    def _stop_without_storage(self) -> None:
-        """Do not wait for a disk that may never come back: what it holds up has not begun to run."""
-        if self.machine.stopping == "keep" or self.outbox.starts() >= len(self.machine.state.children):
-            self._perform(f.Stopped())
-
-    def _mind_space(self, now: e.Now) -> None:
-        """While the reserve is used up, look once a second whether it can be had again."""
-        if not self.journal.low_space:
-            self._probe_at = None
-        elif self._probe_at is None or now.boot >= self._probe_at:
-            self.journal.probe()
-            self._probe_at = now.boot + PROBE_S
-
-    def _probe(self) -> None:
-        try:
-            self.journal.restart(self.machine.state.dump())
-        except OSError as error:
-            self.degraded = error.strerror or str(error)
-            self._probe_at = clock.now().boot + PROBE_S
-            return
-        log.warning("journal: it can be written again; all that is in memory is in a new file")
-        self.degraded = self._probe_at = None
-        self.outbox.release(self.journal.synced)
-
     # -- what the desk asks --------------------------------------------------------------------------------------------
 
     @property
@@ -401,6 +357,10 @@ class Driver:
     @property
     def output_dir(self) -> str:
         return str(self.office.paths.output_dir)
+
+    @property
+    def degraded(self) -> str | None:
+        return self.storage.degraded
 
     @property
     def low_space(self) -> bool:
@@ -425,6 +385,8 @@ class Driver:
         """Once everything decided so far is on disk; in degraded mode at once, saying so."""
         if self.degraded is not None:
             self.answer_at_once(token, _not_durable(reply))
+        elif isinstance(reply, m.SupervisorStatus) and self.storage.slow_s:
+            self.answer_at_once(token, reply)  # a disk that hangs is among what it tells
         else:
             self.outbox.add([f.Reply(token, reply)], self._ticket, self.journal.synced)
 

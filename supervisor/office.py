@@ -312,6 +312,8 @@ class Office:
             warnings.append(f"the journal cannot be written ({driver.degraded}): nothing new is accepted")
         elif driver.low_space:
             warnings.append(self.room.shortage())
+        if slow_s := driver.storage.slow_s:
+            warnings.append(f"the journal's disk is slow: one sync has taken {slow_s:.0f} s so far; what is new waits")
         if driver.compaction.trouble is not None:
             warnings.append(
                 f"the history cannot be written ({driver.compaction.trouble}): finished jobs stay in memory"

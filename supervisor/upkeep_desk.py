@@ -1,4 +1,4 @@
-"""The desk for requests of ``protocol/upkeep.py`` that change jobs: set, remove, prune.
+"""The desk for requests of ``protocol/upkeep.py`` that change something: set, remove, prune, compact.
 
 Jobs are changed and removed wherever they are: first the history forgets, and the output goes, then memory. Decides
 nothing about a job that is in memory; the machine does.
@@ -46,7 +46,9 @@ class UpkeepDesk:
         self._compaction = compaction
         self._refuse = refuse
 
-    def take(self, token: Token, request: m.SetJob | m.Remove | m.Prune, catalog: Catalog | None) -> e.Event | None:
+    def take(
+        self, token: Token, request: m.SetJob | m.Remove | m.Prune | m.Compact, catalog: Catalog | None
+    ) -> e.Event | None:
         """An event for the machine; None if the history is asked first."""
         match request:
             case m.SetJob():
@@ -59,6 +61,9 @@ class UpkeepDesk:
                 self._remove(token, request)
             case m.Prune():
                 self._prune(token, request)
+            case m.Compact():
+                log.info("compaction of the journal asked by %s", token.peer.who)
+                self._compaction.ask(lambda done: self._compacted(token, done))
         return None
 
     def _check_count(self, ids: list[int], verb: str) -> None:
@@ -105,6 +110,12 @@ class UpkeepDesk:
             self._take_in(e.RemoveAsked(token, request.ids, absent))
 
         self._compaction.when_idle(ask)
+
+    def _compacted(self, token: Token, done: m.Compacted | JobyardError) -> None:
+        if isinstance(done, JobyardError):
+            self._refuse(token, done)
+        else:
+            self._back.answer(token, done)
 
     # -- prune ---------------------------------------------------------------------------------------------------------
 
@@ -170,22 +181,22 @@ class UpkeepDesk:
     def _ask_forgetting(self, token: Token, verb: str, body: Any, then: Callable[[Any], None]) -> None:
         """No archivist may come between the history and memory and store the jobs anew."""
         compaction = self._compaction
-        compaction.held += 1
+        compaction.hold()
 
         def done(found: Any) -> None:
             try:
                 then(found)
             finally:
-                compaction.held -= 1
+                compaction.let_go()
 
         def failed(error: JobyardError) -> None:
-            compaction.held -= 1
+            compaction.let_go()
             raise error
 
         try:
             self._archive.ask(token, verb, body, done, failed, once=True)
         except JobyardError as error:
-            compaction.held -= 1
+            compaction.let_go()
             self._refuse(token, error)
 
     def _take_in(self, event: e.Event) -> None:

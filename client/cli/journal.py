@@ -1,4 +1,4 @@
-"""The journal verbs: they run the journal's own program, since jobctl knows nothing of its files."""
+"""The journal verbs: they run the journal's own programs, since jobctl knows nothing of its files."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import json
 import subprocess
 import sys
 
+from ...protocol import schema
+from ...protocol.messages import Compacted
 from . import documents
 from .context import Context
 
@@ -20,3 +22,18 @@ def run(verb: str, context: Context) -> int:
     if ended.stdout:
         context.out.document(documents.JOURNAL, json.loads(ended.stdout))
     return ended.returncode
+
+
+def compact(context: Context) -> tuple[int, Compacted | None]:
+    """Compact the journal of the config while no supervisor has it: the program's exit code, and what was done."""
+    settings, paths = context.loaded.settings, context.paths
+    command = [sys.executable, "-P", "-m", "jobyard.supervisor.offline_compaction", str(paths.state_dir)]
+    command += ["--kept-attempts", str(settings.limits.kept_attempts), "--history", str(paths.history)]
+    command += ["--output", str(paths.output_dir)]
+    if settings.history.retention is not None:
+        command += ["--retention", str(settings.history.retention)]
+    if context.args.output == "json":
+        command += ["--json"]
+    ended = subprocess.run(command, stdout=subprocess.PIPE, check=False)
+    done: Compacted | None = schema.from_wire(Compacted, json.loads(ended.stdout)) if ended.returncode == 0 else None
+    return ended.returncode, done

@@ -389,6 +389,17 @@ class Journal(TypedDict):
     aside: str | None
 
 
+class Compacted(TypedDict):
+    """What ``journal compact`` did. ``upto``: the last segment that the snapshot takes the place of; ``archived``: how
+    many finished jobs were new to the history; ``trouble``: what did not go well, though the rest did."""
+
+    upto: int
+    before_bytes: int
+    after_bytes: int
+    archived: int
+    trouble: str | None
+
+
 class Check(TypedDict):
     """One thing that was looked at. ``advice`` says what to do, and is empty where nothing is to be done."""
 
@@ -474,6 +485,7 @@ DOCUMENTS: dict[str, type] = {
     "jobctl.top/1": Top,
     "jobctl.checks/1": Checks,
     "jobctl.journal/1": Journal,
+    "jobctl.compacted/1": Compacted,
     "jobctl.events/1": Events,
     "jobctl.retries/1": Retries,
     "jobctl.log-format/1": LogFormat,

@@ -65,6 +65,7 @@ VERBS: dict[str, Verb] = {
     "journal check": Verb("journal_check", _JOURNAL, "Read the journal as a start would and report every damage."),
     "journal repair": Verb("journal_repair", _JOURNAL, "Make a damaged journal one that can be opened."),
     "journal dump": Verb("journal_dump", _JOURNAL, "Print every record as a line of JSON."),
+    "journal compact": Verb("journal_compact", _JOURNAL, "Make the journal as short as it can be."),
     "schema": Verb("schema", _SHELL, "Print the JSON Schema of what a verb prints with --json."),
     "completion": Verb("completion", _SHELL, "Print the completion script of a shell."),
 }

@@ -89,7 +89,8 @@ def _tell(report: fsck.Report) -> int:
     for problem in report.problems:
         print(problem)
     verdict = report.verdict.name.lower().replace("_", " ")
-    print(f"{verdict}: {_counted(report.segments, 'segment')}, {_counted(report.records, 'record')}")
+    snapshot = "a snapshot, " if report.chunks else ""
+    print(f"{verdict}: {snapshot}{_counted(report.segments, 'segment')}, {_counted(report.records, 'record')}")
     return report.verdict
 
 

@@ -43,6 +43,10 @@ class Disk:
         """A descriptor to write a new file with, readable by its owner alone."""
         return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
 
+    def open_write(self, path: Path) -> int:
+        """A descriptor to write a file with that is there."""
+        return os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+
     def write(self, fd: int, data: bytes | memoryview, offset: int) -> int:
         """Bytes written; may be fewer than given."""
         return os.pwrite(fd, data, offset)
@@ -50,6 +54,11 @@ class Disk:
     def sync(self, fd: int) -> None:
         """Return when the file's content and size are on disk."""
         _datasync(fd)
+
+    def forget(self, fd: int) -> None:
+        """After a sync: let the next reader of the file see what is on disk, not what is in memory."""
+        if hasattr(os, "posix_fadvise"):
+            os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
 
     def truncate(self, fd: int, size: int) -> None:
         os.ftruncate(fd, size)

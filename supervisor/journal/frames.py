@@ -44,6 +44,7 @@ KINDS = frozenset({SEGMENT, GROUP, SNAPSHOT, CHUNK, END, GAP})
 
 PAYLOAD_BYTES_MAX = 256 * 1024 * 1024  # far above what is written; a length over it is not even tried
 
+_LOOK_BYTES = 64 * 1024
 _CHECKED = struct.Struct(">4sIQQI")
 _CRC = struct.Struct(">I")
 _NUMBER = struct.Struct(">Q")
@@ -75,13 +76,15 @@ def encode(kind: bytes, number: int, salt: int, payload: bytes = b"", version: i
     return b"".join((checked, _CRC.pack(zlib.crc32(payload, zlib.crc32(checked))), payload))
 
 
-def decode(buffer: memoryview, start: int) -> Frame | None:
-    """The frame that begins at ``start``, or None if no intact one does."""
+def decode(buffer: memoryview, start: int, only_salt: int | None = None) -> Frame | None:
+    """The frame that begins at ``start``, or None if no intact one (of that salt) does."""
     body = start + HEADER_BYTES
     if body > len(buffer):
         return None
     kind, version, number, salt, length = _CHECKED.unpack_from(buffer, start)
     if kind not in KINDS or version == 0 or length > PAYLOAD_BYTES_MAX or body + length > len(buffer):
+        return None
+    if only_salt is not None and salt != only_salt:
         return None
     (crc,) = _CRC.unpack_from(buffer, start + _CHECKED.size)
     payload = buffer[body : body + length]
@@ -96,13 +99,18 @@ def payload_bytes(header: bytes) -> int:
     return length
 
 
-def find(buffer: memoryview, start: int) -> Iterator[Frame]:
-    """Every intact frame at or after ``start``, wherever it begins, but none inside the payload of another."""
+def find(buffer: memoryview, start: int, only_salt: int | None = None) -> Iterator[Frame]:
+    """Every intact frame at or after ``start``, wherever it begins, but none inside the payload of another.
+
+    Args:
+        only_salt: leave out frames of other files. What is stored for users may look like many long frames, and to sum
+            up each of them would take for ever; but nobody can guess the salt.
+    """
     whole = buffer.obj
     assert isinstance(whole, bytes)
     at = whole.find(PREFIX, start)
     while at >= 0:
-        frame = decode(buffer, at)
+        frame = decode(buffer, at, only_salt)
         if frame is not None:
             yield frame
         at = whole.find(PREFIX, frame.end if frame else at + 1)
@@ -110,7 +118,8 @@ def find(buffer: memoryview, start: int) -> Iterator[Frame]:
 
 def is_blank(buffer: memoryview, start: int) -> bool:
     """Whether there is nothing but zeros from ``start`` on."""
-    return not bytes(buffer[start:]).strip(b"\0")
+    blocks = range(start, len(buffer), _LOOK_BYTES)
+    return not any(bytes(buffer[at : at + _LOOK_BYTES]).strip(b"\0") for at in blocks)
 
 
 def pack_number(number: int) -> bytes:

@@ -1,19 +1,21 @@
 """The journal as the driver sees it: hand over records, learn when they are on disk.
 
-Owns the tickets and the thread that writes and syncs. The thread alone touches the writer, but for ``restart``, which
-finds it idle. Everything that the driver reads is one attribute that one thread assigns.
+Owns the tickets and the thread that writes and syncs. The thread alone touches the disk, so that the loop never waits
+for it, however slow it is. Everything that the driver reads is one attribute that one thread assigns.
 """
 
 from __future__ import annotations
 
 import errno
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Event, Thread
 from typing import Any
+
+import msgpack
 
 from ...conf.settings import JournalSettings
 from ...protocol.errors import TooLarge
@@ -24,6 +26,7 @@ from .wakeup import Wakeup
 from .writer import Writer
 
 _LIST_HEAD_BYTES = 5
+TRIAL_BYTES = 1024 * 1024  # that the disk must take before a new start is tried at all
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +39,18 @@ class _Batch:
 
 
 @dataclass(frozen=True, slots=True)
-class _Seal:
+class _Step:
+    """Something else than records. Not done after a failure; an OSError of it is one."""
+
     ticket: int
+    action: Callable[[], None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Mend:
+    """Done after a failure. An OSError of it leaves the journal failed."""
+
+    action: Callable[[], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +61,7 @@ class _Barrier:
     last: bool = False
 
 
-_Item = _Batch | _Seal | _Barrier
+_Item = _Batch | _Step | _Mend | _Barrier
 
 
 class Journal:
@@ -59,12 +72,18 @@ class Journal:
         synced: highest ticket on disk: it outlives a power failure.
         failed: set once a write or a sync failed. Tickets above ``synced`` are in doubt and later ones are not written,
             until ``restart`` succeeds.
+        mending: ``try_disk`` or ``restart`` is under way. usable: the last ``try_disk`` went well.
+        left_behind: why the last ``compacted`` could not remove everything; None if it could.
     """
 
     def __init__(self, writer: Writer, settings: JournalSettings, threaded: bool) -> None:
         self.written = self.synced = 0
         self.failed: OSError | None = None
+        self.mending = self.usable = False
+        self.left_behind: OSError | None = None
         self._writer = writer
+        self._trial_bytes = TRIAL_BYTES
+        self._probing = False
         self._group_bytes = min(settings.group_bytes_max, PAYLOAD_BYTES_MAX)
         self._ticket = 0
         self._busy_since: float | None = None
@@ -108,7 +127,7 @@ class Journal:
             raise TooLarge(f"{len(data):,} bytes of records in one step are over the limit of {PAYLOAD_BYTES_MAX:,}")
         if packed:
             self._ticket += 1
-            self._put(_Batch(self._ticket, len(packed), data))
+            self._queue.put(_Batch(self._ticket, len(packed), data))
         return self._ticket
 
     def seal(self) -> int:
@@ -117,9 +136,7 @@ class Journal:
         Returns:
             A ticket; once it is synced, ``sealed`` is the number of the last sealed segment.
         """
-        self._ticket += 1
-        self._put(_Seal(self._ticket))
-        return self._ticket
+        return self._step(self._writer.seal)
 
     def flush(self) -> None:
         """Return when everything handed over is synced, or the disk failed."""
@@ -166,36 +183,54 @@ class Journal:
         """Bytes that a start would have to replay."""
         return self._writer.bytes_since_snapshot
 
+    @property
+    def covered(self) -> int:
+        """Number of the last segment that a snapshot takes the place of; 0 while there is none."""
+        return self._writer.covered
+
     # -- upkeep --------------------------------------------------------------------------------------------------------
 
     def probe(self) -> None:
         """Try to get the reserve back; to be called now and then while ``low_space``."""
-        self._writer.reserve.ensure()
+        if not self._probing:
+            self._probing = True
+            self._step(self._take_reserve)
 
-    def compacted(self, upto: int) -> None:
+    def compacted(self, upto: int) -> int:
         """A snapshot that covers the segments up to this one is durable: remove them, and older snapshots.
+
+        Returns:
+            A ticket; once it is synced, ``left_behind`` tells how that went. What is left, a later call removes.
 
         Raises:
             ValueError: that segment is not sealed.
-            OSError: there is no such snapshot, or a file could not be removed; a later call removes it.
         """
-        self._writer.compacted(upto)
+        if not 0 < upto <= self.sealed:
+            raise ValueError(f"segment {upto} is not sealed; the last sealed one is {self.sealed}")
+        return self._step(lambda: self._remove(upto))
+
+    def try_disk(self) -> None:
+        """After a failure: find out whether the disk takes anything again. When ``mending`` ends, see ``usable``."""
+        self._mend(lambda: self._writer.trial(self._trial_bytes))
 
     def restart(self, chunks: Iterable[Any]) -> None:
         """After a failure: store the whole state in a new file and go on from there. Then nothing is in doubt any more.
 
+        When ``mending`` ends, ``failed`` is None, or else says why the disk still refuses.
+
         Args:
             chunks: the state with everything that was handed over, also what was not written since the failure.
-
-        Raises:
-            OSError: the disk still refuses; ``failed`` stands.
         """
-        if self.failed is None:
-            raise RuntimeError("there was no failure")
-        self.flush()  # drops what was handed over before the failure was seen; the thread is idle after it
-        self._writer.restart(chunks)
-        self.failed = None
-        self._publish(self._ticket)
+        packed = [msgpack.packb(chunk) for chunk in chunks]
+        self._trial_bytes = TRIAL_BYTES + sum(map(len, packed))
+        ticket = self._ticket
+
+        def action() -> None:
+            self._writer.restart(packed)
+            self.failed = None
+            self._publish(ticket)
+
+        self._mend(action)
 
     def close(self) -> None:
         """Write and sync what is pending and end the thread. ``failed`` tells whether that worked."""
@@ -209,9 +244,16 @@ class Journal:
 
     # -- the thread ----------------------------------------------------------------------------------------------------
 
-    def _put(self, item: _Item) -> None:
+    def _step(self, action: Callable[[], None]) -> int:
+        self._ticket += 1
+        self._queue.put(_Step(self._ticket, action))
+        return self._ticket
+
+    def _mend(self, action: Callable[[], None]) -> None:
         if self.failed is None:
-            self._queue.put(item)
+            raise RuntimeError("there was no failure")
+        self.mending, self.usable = True, False
+        self._queue.put(_Mend(action))
 
     def _run(self) -> None:
         while self._turn():
@@ -224,21 +266,33 @@ class Journal:
         if isinstance(item, _Barrier):
             item.reached.set()
             return not item.last
-        if self.failed is None:
+        if isinstance(item, _Mend):
+            self._try(item)
+        elif self.failed is None:
             self._busy_since = time.monotonic()
-            try:
-                if isinstance(item, _Seal):
-                    self._writer.seal()
-                    self.written = ticket = item.ticket
-                else:
-                    ticket = self._store(self._gather(item))
-                self._publish(ticket)
-            except OSError as error:
-                self._fail(error)
-            except Exception as error:  # a fault of ours, or no memory: as deadly to this descriptor as a failed disk
-                self._fail(OSError(errno.EIO, f"the journal could not be written: {type(error).__name__}: {error}"))
+            self._do(item)
             self._busy_since = None
         return True
+
+    def _do(self, item: _Batch | _Step) -> None:
+        try:
+            if isinstance(item, _Step):
+                item.action()
+                ticket = item.ticket
+            else:
+                ticket = self._store(self._gather(item))
+            self._publish(ticket)
+        except Exception as error:
+            self._fail(error)
+
+    def _try(self, item: _Mend) -> None:
+        try:
+            item.action()
+            self.usable = self.failed is not None
+        except Exception as error:
+            self.failed = _as_os_error(error)
+        self.mending = False
+        self._wakeup.set()
 
     def _gather(self, batch: _Batch) -> list[_Batch]:
         """This batch and those that wait behind it, up to the size of a group."""
@@ -262,6 +316,25 @@ class Journal:
         self.written = self.synced = ticket
         self._wakeup.set()
 
-    def _fail(self, error: OSError) -> None:
-        self.failed = error
+    def _fail(self, error: Exception) -> None:
+        self._probing = False  # it is not done any more
+        self.failed = _as_os_error(error)
         self._wakeup.set()
+
+    def _take_reserve(self) -> None:
+        self._writer.reserve.ensure()
+        self._probing = False
+
+    def _remove(self, upto: int) -> None:
+        try:
+            self._writer.compacted(upto)
+            self.left_behind = None
+        except OSError as error:
+            self.left_behind = error
+
+
+def _as_os_error(error: Exception) -> OSError:
+    """A fault of ours, or no memory, is as deadly to a descriptor as a failed disk."""
+    if isinstance(error, OSError):
+        return error
+    return OSError(errno.EIO, f"the journal could not be written: {type(error).__name__}: {error}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -55,7 +56,7 @@ class Recovery(JournalReader):
         reserve = Reserve(self.disk, self.directory)
         if self.end and self.torn:
             self._keep_torn(reserve, self.end)
-        tip = reserve.retrying(self._open_tip)
+        tip = self._open_tip(reserve)
         remove_covered(self.disk, self.directory, self.covered, self.files.segments, self.files.snapshots)
         reserve.ensure()
         snapshots = {self.covered: self.snapshot_size} if self.covered else {}
@@ -64,20 +65,50 @@ class Recovery(JournalReader):
     def _keep_torn(self, reserve: Reserve, end: SegmentReader) -> None:
         tail = end.tail()
         path = torn_path(self.directory, self.last, end.group)
-        reserve.retrying(lambda: write_file(self.disk, path, tail))
+        kept = f"kept in {path.name}"
+        try:
+            reserve.retrying(lambda: write_file(self.disk, path, tail))
+        except OSError as error:
+            if error.errno not in NO_SPACE:
+                raise
+            kept = "dropped, for want of space"
         self.notes.append(
             f"{end.path.name}: a crash left group {end.group} half-written; "
-            f"its {len(tail)} bytes from byte {end.offset} on are kept in {path.name}"
+            f"its {len(tail)} bytes from byte {end.offset} on are {kept}"
         )
         for old in self.files.torn[: -TORN_KEPT + 1]:
             self.disk.unlink(self.directory / old)
 
-    def _open_tip(self) -> Tip:
-        """The open segment in a new file: what was read from it may have been in memory only."""
-        group = self.last_group + 1
-        if self.end is None:
-            fd, salt, size = segment.create(self.disk, self.directory, self.last, group)
+    def _open_tip(self, reserve: Reserve) -> Tip:
+        end, group = self.end, self.last_group + 1
+        if end is None:
+            fd, salt, size = reserve.retrying(lambda: segment.create(self.disk, self.directory, self.last, group))
             return Tip(self.last, fd, salt, size, group)
-        with NewFile(self.disk, self.end.path) as file:
-            file.write(self.end.intact())
-            return Tip(self.last, file.publish(), self.end.salt, file.size, group)
+        try:
+            fd = reserve.retrying(lambda: self._copied(end))
+        except OSError as error:
+            if error.errno not in NO_SPACE:
+                raise
+            fd = self._seen_on_disk(end)
+        return Tip(self.last, fd, end.salt, end.offset, group)
+
+    def _copied(self, end: SegmentReader) -> int:
+        """The open segment in a new file: what was read from it may have been in memory only."""
+        with NewFile(self.disk, end.path) as file:
+            file.write(end.intact())
+            return file.publish()
+
+    def _seen_on_disk(self, end: SegmentReader) -> int:
+        """For want of space the same file, once the disk was seen to have all of it."""
+        fd = self.disk.open_write(end.path)
+        try:
+            self.disk.truncate(fd, end.offset)
+            self.disk.sync(fd)
+            self.disk.forget(fd)
+            with self.disk.open_read(end.path) as file:
+                if file.read() != end.intact():
+                    raise OSError(errno.EIO, f"{end.path.name} is not on disk as it was read, and a copy has no room")
+        except BaseException:
+            self.disk.close(fd)
+            raise
+        return fd

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable
 from pathlib import Path
-from threading import Lock
 from typing import TypeVar
 
 from .disk import NO_SPACE, Disk
@@ -16,7 +15,7 @@ T = TypeVar("T")
 
 
 class Reserve:
-    """The file ``reserve``. Given up by the thread that writes, made again by the one that decides.
+    """The file ``reserve``. Used by one thread at a time.
 
     Attributes:
         held: whether the space is there.
@@ -25,23 +24,20 @@ class Reserve:
     def __init__(self, disk: Disk, directory: Path, size: int = RESERVE_BYTES) -> None:
         self.held = False
         self._disk, self._path, self._size = disk, directory / "reserve", size
-        self._lock = Lock()
 
     def ensure(self) -> None:
         """Take the space, if it can be had."""
-        with self._lock:
-            if not self.held:
-                try:
-                    self._take()
-                    self.held = True
-                except OSError:
-                    self._remove()
+        if not self.held:
+            try:
+                self._take()
+                self.held = True
+            except OSError:
+                self._remove()
 
     def release(self) -> None:
         """Give the space to whoever writes next."""
-        with self._lock:
-            self.held = False
-            self._remove()
+        self.held = False
+        self._remove()
 
     def retrying(self, action: Callable[[], T]) -> T:
         """Do ``action``; when the disk is full, give up the reserve and do it once more."""

@@ -100,7 +100,7 @@ class Salvage:
             self._set_aside(path, data)
             self._disk.unlink(path)
             return 0
-        ends = [frame.number for frame in frames.find(data, 0) if frame.kind == frames.END and frame.salt == salt]
+        ends = [frame.number for frame in frames.find(data, 0, salt) if frame.kind == frames.END]
         kept.skip_to(max(ends, default=kept.number) + 1)  # without its end, nobody knows how many more there were
         first = frames.encode(frames.SNAPSHOT, upto, salt, frames.pack_number(last_group))
         last = frames.encode(frames.END, kept.number - 1, salt)
@@ -158,8 +158,8 @@ class _Kept:
     def add(self, data: memoryview, kind: bytes) -> None:
         """All intact frames of ``kind`` in ``data``, wherever they stand, and the gaps that are known already."""
         found: dict[int, Frame] = {}
-        for frame in frames.find(data, 0):
-            if frame.kind in (kind, frames.GAP) and frame.salt == self._salt and self._readable(frame):
+        for frame in frames.find(data, 0, self._salt):
+            if frame.kind in (kind, frames.GAP) and self._readable(frame):
                 frame.refuse_newer(self._path)
                 found.setdefault(frame.number, frame)
         for number, frame in sorted(found.items()):

@@ -106,8 +106,8 @@ class SegmentReader:
 
     def check_torn(self) -> None:
         """Raises: JournalDamaged if what stands behind the intact part is more than a torn tail."""
-        for frame in frames.find(self.data, self.offset):
-            if frame.kind in (frames.GROUP, frames.GAP) and frame.salt == self.salt and frame.number >= self.group:
+        for frame in frames.find(self.data, self.offset, self.salt):
+            if frame.kind in (frames.GROUP, frames.GAP) and frame.number >= self.group:
                 raise self._damaged(
                     f"but group {frame.number} is intact at byte {frame.start}, so it was stored before"
                 )

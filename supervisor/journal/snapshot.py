@@ -23,12 +23,17 @@ def write(disk: Disk, directory: Path, upto: int, last_group: int, chunks: Itera
     Returns:
         Its size in bytes.
     """
+    return write_packed(disk, directory, upto, last_group, map(msgpack.packb, chunks))
+
+
+def write_packed(disk: Disk, directory: Path, upto: int, last_group: int, chunks: Iterable[bytes]) -> int:
+    """The same, of chunks that are packed."""
     salt = disk.salt()
     with NewFile(disk, snapshot_path(directory, upto)) as file:
         buffer = bytearray(frames.encode(frames.SNAPSHOT, upto, salt, frames.pack_number(last_group)))
         count = 0
         for count, chunk in enumerate(chunks, 1):
-            buffer += frames.encode(frames.CHUNK, count, salt, msgpack.packb(chunk))
+            buffer += frames.encode(frames.CHUNK, count, salt, chunk)
             if len(buffer) >= _WRITE_BYTES:
                 file.write(bytes(buffer))
                 buffer.clear()

@@ -8,18 +8,17 @@ that must not be written again; ``restart`` is the only way on.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
-from typing import Any
 
 from . import frames, segment, snapshot
-from .disk import Disk, write_all
+from .disk import TEMPORARY, Disk, write_all
 from .files import listing, remove_covered, snapshot_path
 from .reserve import Reserve
 
 ROOM_BYTES = 1024 * 1024
+BLOCK_BYTES = 4096  # enough to see that the disk takes something
 
 
 @dataclass
@@ -61,7 +60,7 @@ class Writer:
         self._disk, self._directory, self._segment_bytes = disk, directory, segment_bytes
         self._tip = tip
         self._tried = tip.number  # highest number of a segment that may exist by now
-        self._sizes = Lock()  # of the two below, which the other thread sums up
+        self._sizes = Lock()  # of the two below, which the loop sums up
         self._sealed, self._snapshots = sealed, snapshots
 
     # -- groups --------------------------------------------------------------------------------------------------------
@@ -143,8 +142,6 @@ class Writer:
         Raises:
             OSError: there is no such snapshot, or something could not be removed. A later call removes it.
         """
-        if not 0 < upto <= self.sealed:
-            raise ValueError(f"segment {upto} is not sealed; the last sealed one is {self.sealed}")
         size = self._disk.size(snapshot_path(self._directory, upto))
         with self._sizes:
             self._snapshots[upto] = size
@@ -156,8 +153,32 @@ class Writer:
 
     # -- after a failure -----------------------------------------------------------------------------------------------
 
-    def restart(self, chunks: Iterable[Any]) -> None:
-        """Put the whole state in a new snapshot and go on in a new segment; then remove everything older.
+    def trial(self, size: int) -> None:
+        """Do to the disk what ``restart`` will do, with ``size`` bytes, and leave nothing behind.
+
+        Raises:
+            OSError: the disk still refuses, also after the reserve was given up.
+        """
+        path = self._directory / f"trial{TEMPORARY}"
+
+        def write() -> None:
+            self._disk.unlink(path)
+            fd = self._disk.create(path)
+            try:
+                self._disk.allocate(fd, size)
+                write_all(self._disk, fd, bytes(BLOCK_BYTES), 0)
+                self._disk.sync(fd)
+                self._disk.sync_directory(self._directory)
+            finally:
+                self._disk.close(fd)
+                with contextlib.suppress(OSError):  # what is left is removed at the next start
+                    self._disk.unlink(path)
+
+        self.reserve.retrying(write)
+
+    def restart(self, packed: list[bytes]) -> None:
+        """Put the whole state, as packed chunks, in a new snapshot and go on in a new segment; then remove everything
+        older.
 
         The snapshot takes a group number of its own. So nothing before it can ever be read on into what follows it.
 
@@ -168,8 +189,10 @@ class Writer:
         covered = tip.group
         tip.group += 1
         self._tried += 1
-        size = snapshot.write(self._disk, self._directory, upto, covered, chunks)
-        fd, salt, header_size = segment.create(self._disk, self._directory, upto + 1, tip.group)
+
+        disk, directory, retrying = self._disk, self._directory, self.reserve.retrying
+        size = retrying(lambda: snapshot.write_packed(disk, directory, upto, covered, packed))
+        fd, salt, header_size = retrying(lambda: segment.create(disk, directory, upto + 1, tip.group))
         self._disk.close(tip.fd)
         with self._sizes:
             self._tip = Tip(upto + 1, fd, salt, header_size, tip.group)
@@ -179,6 +202,12 @@ class Writer:
             remove_covered(self._disk, self._directory, upto, found.segments, found.snapshots)
 
     # -- facts ---------------------------------------------------------------------------------------------------------
+
+    @property
+    def covered(self) -> int:
+        """Number of the last segment that a snapshot takes the place of."""
+        with self._sizes:
+            return max(self._snapshots, default=0)
 
     @property
     def bytes_since_snapshot(self) -> int:

@@ -35,7 +35,7 @@ def answered(supervisor: Any, job: Run) -> Any:
         (["can"], ["cancel"]),
         (["qu"], ["queue"]),
         (["queue", "s"], ["show", "set"]),
-        (["journal", ""], ["check", "repair", "dump"]),
+        (["journal", ""], ["check", "repair", "dump", "compact"]),
         (["--vers"], ["--version"]),
         (["list", "--sta"], ["--state"]),
         (["list", "--state", "su"], ["succeeded"]),

@@ -1,30 +1,31 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import weakref
 
 import pytest
 from jobyard.supervisor.journal.wakeup import Wakeup
 
 
 @pytest.fixture(autouse=True)
-def _close_what_power_losses_leave_open(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _close_what_power_losses_leave_open(monkeypatch: pytest.MonkeyPatch) -> None:
     """A simulated power loss drops a journal without closing it; a real one would close its descriptors."""
-    made: list[Wakeup] = []
-    closed: set[int] = set()
     plain_init, plain_close = Wakeup.__init__, Wakeup.close
+    open_ones: dict[int, weakref.finalize[[int], Wakeup]] = {}
 
     def init(self: Wakeup) -> None:
         plain_init(self)
-        made.append(self)
+        open_ones[self.fileno()] = weakref.finalize(self, os.close, self.fileno())
 
     def close(self: Wakeup) -> None:
-        closed.add(id(self))
+        open_ones.pop(self.fileno()).detach()
         plain_close(self)
 
     monkeypatch.setattr(Wakeup, "__init__", init)
     monkeypatch.setattr(Wakeup, "close", close)
-    yield
-    for wakeup in made:
-        if id(wakeup) not in closed:
-            os.close(wakeup.fileno())
+
+
+@pytest.fixture
+def quiet(caplog: pytest.LogCaptureFixture) -> None:
+    """For tests with faults by the thousand: what is logged of each is not kept."""
+    caplog.set_level("CRITICAL", logger="jobyard")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import select
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +100,18 @@ def fill(journal: Journal, first: int, last: int, per_group: int = 1) -> None:
     assert journal.failed is None
 
 
+def restarted(journal: Journal, chunks: Iterable[Any]) -> None:
+    """A new start after a failure, done when this returns.
+
+    Raises:
+        OSError: the disk refused.
+    """
+    journal.restart(chunks)
+    journal.flush()
+    if journal.failed is not None:
+        raise journal.failed
+
+
 def files_of(disk: SimDisk) -> dict[str, bytes]:
     return {
         path.name: bytes(inode.data) for path, inode in disk.names.items() if path.suffix in (".segment", ".snapshot")
@@ -160,4 +172,16 @@ def compact_all(journal: Journal, disk: Disk, directory: Path = HOME) -> None:
     journal.flush()
     if journal.failed is None:
         compact(directory, journal.sealed, Numbers(), number_of, Misfit, disk)
-        journal.compacted(journal.sealed)
+        removed(journal, journal.sealed)
+
+
+def removed(journal: Journal, upto: int) -> None:
+    """What the snapshot ``upto`` covers is gone when this returns.
+
+    Raises:
+        OSError: it could not be removed.
+    """
+    journal.compacted(upto)
+    journal.flush()
+    if journal.left_behind is not None:
+        raise journal.left_behind

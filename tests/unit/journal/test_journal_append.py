@@ -23,6 +23,7 @@ from journals import (
     fill,
     opened,
     record,
+    removed,
     started,
     used,
     wait_synced,
@@ -263,7 +264,7 @@ def test_compacted_without_a_snapshot_removes_nothing() -> None:
     journal.seal()
     journal.flush()
     with pytest.raises(FileNotFoundError):
-        journal.compacted(1)
+        removed(journal, 1)
     assert contents(opened(disk)) == [1, 2, 3, 4, 5]
 
 

@@ -23,6 +23,7 @@ from journals import (
     fill,
     opened,
     record,
+    restarted,
     started,
     wait_synced,
 )
@@ -47,7 +48,7 @@ def test_a_failed_sync_stops_everything_until_a_new_start(code: int) -> None:
     assert disk.calls == calls, "nothing is written with that descriptor any more"
     assert later > doubtful
 
-    journal.restart([[1, 2, 3, 4, 5]])
+    restarted(journal, [[1, 2, 3, 4, 5]])
     assert journal.failed is None
     assert journal.synced >= later
     fill(journal, 6, 7)
@@ -64,7 +65,7 @@ def test_what_was_handed_over_before_the_failure_was_seen_is_dropped() -> None:
     journal.flush()
     assert journal.synced == 0
     assert contents(opened(disk)) == []
-    journal.restart([list(range(1, 9))])
+    restarted(journal, [list(range(1, 9))])
     assert contents(opened(disk)) == list(range(1, 9)), "once each"
 
 
@@ -77,12 +78,12 @@ def test_a_restart_that_fails_leaves_everything_as_it_was() -> None:
     journal.flush()
     for _ in range(3):
         with pytest.raises(OSError, match="Input/output"):
-            journal.restart([[1, 2, 3, 4]])
+            restarted(journal, [[1, 2, 3, 4]])
         assert journal.failed is not None
         assert journal.synced == 3
     disk.fail_from = None
     assert contents(opened(disk)) == [1, 2, 3]
-    journal.restart([[1, 2, 3, 4]])
+    restarted(journal, [[1, 2, 3, 4]])
     fill(journal, 5, 5)
     assert contents(opened(disk)) == [1, 2, 3, 4, 5]
     assert len(files_of(disk)) == 2, "what the new start covers is removed"
@@ -101,10 +102,10 @@ def test_the_chunks_of_a_restart_may_fail_too() -> None:
     journal.append([record(2)])
     journal.flush()
     with pytest.raises(ZeroDivisionError):
-        journal.restart(1 // number for number in (1, 0))
+        restarted(journal, (1 // number for number in (1, 0)))
     assert journal.failed is not None
     assert not [path for path in disk.names if path.suffix == ".tmp"]
-    journal.restart([[1, 2]])
+    restarted(journal, [[1, 2]])
     assert contents(opened(disk)) == [1, 2]
 
 
@@ -120,7 +121,7 @@ def test_losing_the_snapshot_of_a_restart_is_never_silent() -> None:
         journal.flush()
         failed_segment = files_of(disk)
         journal.append([record(5)])
-        journal.restart([[1, 2, 3, 4, 5]])
+        restarted(journal, [[1, 2, 3, 4, 5]])
         fill(journal, 6, 6)
         for old in (before, failed_segment):
             files = {**old, **files_of(disk)}
@@ -149,9 +150,9 @@ def test_a_failure_in_the_thread_wakes_the_loop_and_a_restart_recovers(tmp_path:
     assert journal.failed.errno == errno.EIO
     assert journal.synced < ticket
     with pytest.raises(OSError, match="bad block"):
-        journal.restart([[1, 2]])
+        restarted(journal, [[1, 2]])
     disk.failing = False
-    journal.restart([[1, 2]])
+    restarted(journal, [[1, 2]])
     assert journal.synced == ticket
     wait_synced(journal, journal.append([record(3)]))
     journal.close()
@@ -175,7 +176,7 @@ def test_any_other_failure_in_the_thread_is_as_deadly_as_one_of_the_disk(tmp_pat
     assert journal.failed is not None
     assert type(error).__name__ in str(journal.failed)
     disk.faulty = False
-    journal.restart([[1]])
+    restarted(journal, [[1]])
     journal.close()
     assert contents(opened(directory=tmp_path)) == [1]
 
@@ -204,9 +205,11 @@ def test_probe_takes_the_reserve_back_when_there_is_space_again() -> None:
     fill(journal, 1, 40)
     assert journal.low_space
     journal.probe()
+    journal.flush()
     assert journal.low_space
     disk.capacity = 2 * RESERVE_BYTES
     journal.probe()
+    journal.flush()
     assert not journal.low_space
     disk.capacity = None
     fill(journal, 41, 42)
@@ -225,12 +228,13 @@ def test_a_disk_that_is_full_beyond_the_reserve_fails_and_recovers_without_loss(
     synced = journal.synced
     assert contents(opened(disk)) == list(range(1, synced + 1))
     with pytest.raises(OSError, match="No space"):
-        journal.restart([list(range(1, 200))] * 9)
+        restarted(journal, [list(range(1, 200))] * 9)
 
     disk.capacity = None
-    journal.restart([list(range(1, 200))])
+    restarted(journal, [list(range(1, 200))])
     fill(journal, 200, 201)
     journal.probe()
+    journal.flush()
     assert not journal.low_space
     disk.power_loss()
     assert contents(opened(disk)) == list(range(1, 202))
@@ -247,6 +251,53 @@ def test_a_start_on_a_full_disk_uses_the_reserve() -> None:
     fill(again, 16, 17)
     assert again.low_space
     assert contents(opened(disk)) == list(range(1, 18))
+
+
+def without_room_for_a_copy() -> SimDisk:
+    """A full disk with 1 to 20 on it, the reserve used up, that has crashed."""
+    disk = SimDisk(capacity=RESERVE_BYTES + 1000)
+    journal = started(disk, settings=ROOMY)
+    fill(journal, 1, 20)
+    journal.close()
+    disk.unlink(HOME / "reserve")
+    disk.process_loss()
+    disk.capacity = journal.size + 100
+    return disk
+
+
+def test_a_start_without_room_for_a_copy_goes_on_in_the_same_file() -> None:
+    disk = without_room_for_a_copy()
+    journal = started(disk, settings=ROOMY)
+    assert "forget" in disk.trace
+    assert journal.low_space
+    fill(journal, 21, 22)
+    disk.power_loss()
+    assert contents(opened(disk)) == list(range(1, 23))
+
+
+def test_a_start_without_room_for_a_copy_drops_a_torn_tail_and_says_so() -> None:
+    disk = without_room_for_a_copy()
+    segment = disk.names[HOME / "0000000001.segment"]
+    segment.data += b"torn" * 20
+    segment.durable = bytes(segment.data)
+    disk.capacity = len(segment.data)
+    recovery = opened(disk, settings=ROOMY)
+    assert contents(recovery) == list(range(1, 21))
+    journal = recovery.begin()
+    assert "80 bytes" in recovery.notes[0] and "dropped, for want of space" in recovery.notes[0]
+    fill(journal, 21, 21)
+    assert contents(opened(disk)) == list(range(1, 22))
+
+
+def test_a_start_without_room_for_a_copy_is_refused_if_the_disk_does_not_have_what_was_read() -> None:
+    """A sync had failed before the crash: the pages are in memory and look as if they were on disk."""
+    disk = without_room_for_a_copy()
+    segment = disk.names[HOME / "0000000001.segment"]
+    segment.durable = segment.durable[:-1] + b"?"
+    recovery = opened(disk, settings=ROOMY)
+    assert contents(recovery) == list(range(1, 21))
+    with pytest.raises(StorageUnavailable, match="is not on disk as it was read"):
+        recovery.begin()
 
 
 @pytest.mark.parametrize(("code", "hint"), [(errno.ENOSPC, "free some space on that disk"), (errno.EROFS, "")])
@@ -299,6 +350,7 @@ def test_the_reserve_is_written_where_space_cannot_be_promised(
     assert journal.low_space == (not held)
     assert (tmp_path / "reserve").exists() == held
     journal.probe()
+    journal.flush()
     assert journal.low_space == (not held)
     journal.close()
     if held:

@@ -1,209 +1,267 @@
-"""Every single call to the disk fails once, or from then on; and the power goes at any moment.
+"""Every single call to the disk fails, once or from then on; and the power goes at any call (T4 and T6 of the plan).
 
-The workload does what the driver does: it appends, compacts now and then, and when the journal failed it starts it anew
-from memory. ``acked`` is what a client would have been told is stored.
+The message of a failure has the call, the fault and the seed.
 """
 
 from __future__ import annotations
 
 import errno
 import random
+from collections import Counter
 
 import pytest
+import tiers
 from jobyard.protocol.errors import StorageUnavailable
-from jobyard.supervisor.journal.compact import compact
 from jobyard.supervisor.journal.errors import JournalDamaged
-from jobyard.supervisor.journal.journal import Journal
-from journals import HOME, SMALL, Misfit, Numbers, contents, number_of, opened, record
+from jobyard.supervisor.journal.reserve import RESERVE_BYTES
+from journals import SMALL
 from simdisk import PowerLost, SimDisk
+from workload import Workload, contents
 
-TURNS = 12
+FAULTS = (errno.EIO, errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EINTR)
+pytestmark = pytest.mark.usefixtures("quiet")
+KINDS = {
+    "list", "make_directory", "size", "open_read", "create", "write", "sync", "truncate", "allocate", "extend",
+    "rename", "sync_directory", "unlink", "transact",
+}  # fmt: skip
+STATES_PER_CRASH = 10
 
 
-class Driver:
-    """``memory`` is its state, ``acked`` how much of that was acknowledged."""
+def with_failing_call(call: int, code: int, seed: int, *, for_ever: bool, short: bool) -> SimDisk | None:
+    """Run the workload with that fault, let the fault end, and see that all is well; None if it was never met."""
+    disk = SimDisk(seed=call)
+    disk.short_writes = short
+    work = Workload(disk, seed)
+    if for_ever:
+        disk.fail_from = (call, code)
+    else:
+        disk.fail_at[call] = code
+    work.run()
+    if disk.calls <= call:
+        return None
+    disk.fail_from = None
+    work.settle()
+    work.turn()
+    assert work.acked == work.memory.last, "no recovery after the fault"
+    work.check(contents(work.recovery(disk)))
+    disk.power_loss()
+    work.check(contents(work.recovery(disk)))
+    return disk
 
-    def __init__(self, disk: SimDisk, seed: int = 0) -> None:
-        self.disk = disk
-        self.memory: list[int] = []
-        self.acked = 0
-        self.batches = {0}
-        self._random = random.Random(seed)
-        self._tickets: dict[int, int] = {}
-        self._journal: Journal | None = None
 
-    def run(self, turns: int = TURNS) -> None:
-        """Raises: PowerLost."""
-        self.open()
-        for turn in range(turns):
-            self.turn()
-            if turn % 4 == 3:
-                self.compact()
+@pytest.mark.tier("T4")
+@pytest.mark.timeout(tiers.size(120, 3_600, 36_000))
+def test_no_failing_call_loses_what_was_acknowledged() -> None:
+    rounds, faults, met = tiers.size(2, 15, 150), 0, Counter[str]()
+    for seed in range(rounds):
+        for code in FAULTS:
+            for for_ever in (False, True):
+                call = 0
+                while True:
+                    fault = f"seed {seed}, call {call}, {errno.errorcode[code]}{' for ever' if for_ever else ''}"
+                    try:
+                        disk = with_failing_call(call, code, seed, for_ever=for_ever, short=call % 2 == seed % 2)
+                    except Exception as error:
+                        raise AssertionError(f"{fault}: {error}") from error
+                    if disk is None:
+                        break
+                    met[disk.trace[call]] += 1
+                    faults += 1
+                    call += 1
+    assert set(met) == KINDS
+    tiers.report("T4", "a failing n-th call, until it passes", faults=faults, lost=0, stuck=0)
 
-    def open(self) -> None:
-        """Start the supervisor; again and again while the disk refuses."""
-        for _ in range(40):
-            try:
-                recovery = opened(self.disk)
-                read = contents(recovery)
-                self.check(read)
-                self.memory = read
-                self._journal = recovery.begin()
-            except JournalDamaged:
-                raise
-            except (OSError, StorageUnavailable):
-                self.disk.process_loss()
-                self.disk.fail_from = None
-                continue
-            self._tickets.clear()
-            self.acked = max(self.acked, len(read))  # whoever asks now is told that these are stored
-            return
-        raise AssertionError("the journal cannot be opened though the fault is over")
 
-    def turn(self) -> None:
-        assert self._journal is not None
-        for _ in range(self._random.randint(1, 3)):
-            count = self._random.randint(1, 4)
-            batch = range(len(self.memory) + 1, len(self.memory) + 1 + count)
-            self.memory.extend(batch)
-            self.batches.add(len(self.memory))
-            self._tickets[self._journal.append(map(record, batch))] = len(self.memory)
-        self.settle()
+def crash_states(seed: int, boundary: int, capacity: int | None) -> tuple[Workload, SimDisk] | None:
+    """The workload up to where the power goes at that call; None if it ends before."""
+    disk = SimDisk(seed, capacity)
+    work = Workload(disk, seed, fault=True)
+    disk.lose_power_at = boundary
+    try:
+        work.run()
+    except PowerLost:
+        return work, disk
+    return None
 
-    def settle(self) -> None:
-        assert self._journal is not None
-        self._journal.flush()
-        if self._journal.failed is not None:
-            try:
-                self._journal.restart(self.chunks())
-            except OSError:
-                pass
-        self.acked = max([self.acked, *(n for ticket, n in self._tickets.items() if ticket <= self._journal.synced)])
 
-    def compact(self) -> None:
-        assert self._journal is not None
-        self._journal.seal()
-        self._journal.flush()
+def reopens(work: Workload, disk: SimDisk, again_at: int | None) -> None:
+    """A start on ``disk`` finds everything, also when it is itself cut off at its call ``again_at``; and goes on."""
+    if again_at is not None:
+        disk.lose_power_at = disk.calls + again_at
         try:
-            upto = self._journal.sealed
-            compact(HOME, upto, Numbers(), number_of, Misfit, self.disk)
-            self._journal.compacted(upto)
-        except Exception as error:
-            if not isinstance(error, OSError) and "cannot be compacted" not in str(error):
-                raise
-
-    def chunks(self) -> list[list[int]]:
-        return [self.memory[start : start + 7] for start in range(0, len(self.memory), 7)]
-
-    def check(self, read: list[int]) -> None:
-        """What was read is a beginning of what was appended, with all that was acknowledged and no part of a batch."""
-        assert read == list(range(1, len(read) + 1))
-        assert self.acked <= len(read) <= max(self.acked, len(self.memory)), f"{self.acked} were acknowledged"
-        assert len(read) in self.batches, "a part of a batch"
-
-
-@pytest.mark.parametrize("for_ever", [False, True], ids=["once", "for_ever"])
-@pytest.mark.parametrize("code", [errno.EIO, errno.ENOSPC, errno.EROFS], ids=errno.errorcode.get)
-def test_no_failing_call_loses_what_was_acknowledged(code: int, for_ever: bool) -> None:
-    call = 0
-    while True:
-        disk = SimDisk(seed=call)
-        driver = Driver(disk, seed=1)
-        if for_ever:
-            disk.fail_from = (call, code)
-        else:
-            disk.fail_at[call] = code
-        driver.run()
-        if disk.calls <= call:
-            break
-        acked_with_fault = driver.acked
-        disk.fail_from = None
-        driver.settle()
-        driver.turn()
-        assert driver.acked == len(driver.memory) > acked_with_fault, f"call {call}: no recovery after the fault"
+            recovery = work.recovery(disk)
+            work.check(contents(recovery))
+            recovery.begin()
+        except (PowerLost, StorageUnavailable):
+            pass
         disk.power_loss()
-        driver.check(contents(opened(disk)))
-        call += 1
-    assert call > 80
+    recovery = work.recovery(disk)
+    read = contents(recovery)
+    work.check(read)
+    try:
+        journal = recovery.begin()
+    except StorageUnavailable:
+        assert disk.capacity is not None
+        disk.process_loss()
+        disk.capacity = None
+        recovery = work.recovery(disk)
+        assert contents(recovery).last == read.last, "a start that found no room has lost something"
+        journal = recovery.begin()
+    shown = read.last
+    journal.close()
+    disk.power_loss()
+    assert contents(work.recovery(disk)).last == shown, "what a start has shown is lost"
 
 
-@pytest.mark.parametrize("block", range(6))
-def test_power_loss_at_any_call_loses_nothing_acknowledged(block: int) -> None:
-    for seed in range(block * 60, block * 60 + 60):
-        chance = random.Random(seed)
-        disk = SimDisk(seed)
-        driver = Driver(disk, seed)
-        for _ in range(4):
-            disk.lose_power_at = disk.calls + chance.randrange(1, 150)
+def power_states(states: int, capacity: int | None = None) -> tuple[int, int]:
+    """Look at so many states, in turn after every call of the workload of one seed after another; how many states and
+    calls that were."""
+    seen = boundaries = seed = boundary = 0
+    while seen < states:
+        found = crash_states(seed, boundary, capacity)
+        if found is None:
+            seed, boundary = seed + 1, 0
+            continue
+        work, disk = found
+        boundaries += 1
+        for chance in range(STATES_PER_CRASH):
+            again_at = random.Random(chance * 7919 + boundary).randrange(40) if chance % 5 == 4 else None
             try:
-                driver.run()
-            except PowerLost:
-                pass
-            disk.power_loss()
-            driver.check(contents(opened(disk)))
-        driver.run()
-        assert driver.acked == len(driver.memory)
+                reopens(work, disk.after_power_loss(seed * 1_000_003 + boundary * 101 + chance), again_at)
+            except Exception as error:
+                raise AssertionError(f"seed {seed}, call {boundary}, chance {chance}: {error}") from error
+            seen += 1
+        boundary += 1
+    return seen, boundaries
+
+
+@pytest.mark.tier("T6")
+@pytest.mark.timeout(tiers.size(120, 3_600, 36_000))
+def test_power_loss_at_any_call_loses_nothing_acknowledged() -> None:
+    states, boundaries = power_states(tiers.size(5_000, 100_000, 2_000_000))
+    tiers.report(
+        "T6", "power loss, on a simulated disk", states=states, calls=boundaries, lost=0, phantom=0, unopenable=0
+    )
+
+
+@pytest.mark.tier("T6")
+def test_power_loss_on_a_disk_without_room_loses_nothing_acknowledged() -> None:
+    room = 900
+    states, boundaries = power_states(tiers.size(1_500, 20_000, 400_000), capacity=RESERVE_BYTES + room)
+    tiers.report("T6", "power loss, on a full disk", states=states, calls=boundaries, lost=0, phantom=0, unopenable=0)
 
 
 def test_power_loss_together_with_failing_calls_loses_nothing_acknowledged() -> None:
     for seed in range(150):
         chance = random.Random(seed)
         disk = SimDisk(seed)
-        driver = Driver(disk, seed)
+        work = Workload(disk, seed)
         for _ in range(4):
             disk.lose_power_at = disk.calls + chance.randrange(20, 200)
             for _ in range(3):
                 disk.fail_at[disk.calls + chance.randrange(200)] = chance.choice((errno.EIO, errno.ENOSPC))
             try:
-                driver.run()
+                work.run()
             except PowerLost:
                 pass
             disk.power_loss()
             disk.fail_at.clear()
-            driver.check(contents(opened(disk)))
+            work.check(contents(work.recovery(disk)))
 
 
 def test_a_killed_process_followed_by_a_power_loss_loses_nothing_that_a_start_has_shown() -> None:
     for seed in range(100):
         disk = SimDisk(seed)
-        driver = Driver(disk, seed)
+        work = Workload(disk, seed)
         disk.lose_power_at = random.Random(seed).randrange(10, 120)
         try:
-            driver.run()
+            work.run()
         except PowerLost:
             pass
         disk.lose_power_at = None
         disk.process_loss()
-        driver.open()
+        work.open()
         disk.power_loss()
-        driver.check(contents(opened(disk)))
+        work.check(contents(work.recovery(disk)))
 
 
 def test_the_simulated_disk_gives_the_same_trace_for_the_same_seed() -> None:
     traces = []
     for _ in range(2):
         disk = SimDisk(7)
-        Driver(disk, 7).run()
+        Workload(disk, 7).run()
         disk.power_loss()
         traces.append((disk.trace, {path: bytes(inode.data) for path, inode in disk.names.items()}))
     assert traces[0] == traces[1]
 
 
-def test_the_tests_above_find_an_acknowledgement_before_the_sync(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("jobyard.supervisor.journal.writer.Writer.sync", lambda self: None)
-    with pytest.raises((AssertionError, JournalDamaged), match=r"acknowledged|damaged"):
-        test_power_loss_at_any_call_loses_nothing_acknowledged(0)
+def test_states_after_a_power_loss_leave_the_disk_as_it_was() -> None:
+    disk = SimDisk(7)
+    Workload(disk, 7).run()
+    before = {path: bytes(inode.data) for path, inode in disk.names.items()}
+    states = {tuple(sorted(disk.after_power_loss(seed).names)) for seed in range(50)}
+    assert len(states) > 1
+    assert {path: bytes(inode.data) for path, inode in disk.names.items()} == before
 
 
-def test_the_tests_above_find_a_rename_that_is_not_synced(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(SimDisk, "sync_directory", lambda self, directory: None)
-    with pytest.raises((AssertionError, JournalDamaged), match=r"acknowledged|damaged"):
-        test_power_loss_at_any_call_loses_nothing_acknowledged(0)
-
-
-def test_small_segments_are_what_the_workload_runs_on() -> None:
+def test_the_workload_does_everything_that_a_supervisor_does_to_its_journal() -> None:
     disk = SimDisk()
-    driver = Driver(disk)
-    driver.run(40)
+    work = Workload(disk, fault=True)
+    work.run(40)
+    assert set(disk.trace) == KINDS
     assert disk.trace.count("rename") > 10
+    assert work.degraded_turns > 0
+    assert 0 < work.memory.pruned <= work.archived < work.memory.last
     assert SMALL.segment_bytes < 1000
+
+
+# -- what would be found -----------------------------------------------------------------------------------------------
+
+
+def found_by_power_loss() -> None:
+    with pytest.raises((AssertionError, JournalDamaged), match=r"acknowledged|damaged|shown|history has"):
+        power_states(3_000)
+
+
+def test_an_acknowledgement_before_the_sync_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("jobyard.supervisor.journal.writer.Writer.sync", lambda self: None)
+    found_by_power_loss()
+
+
+def test_a_rename_that_is_not_synced_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(SimDisk, "sync_directory", lambda self, directory: None)
+    found_by_power_loss()
+
+
+def test_a_new_start_that_shows_what_it_has_not_synced_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    def publish_unsynced(self, *rest):  # type: ignore[no-untyped-def]
+        self._disk.rename(self._temporary, self._path)
+        self._disk.sync_directory(self._path.parent)
+        fd, self._fd = self._fd, None
+        return fd
+
+    monkeypatch.setattr("jobyard.supervisor.journal.disk.NewFile.publish", publish_unsynced)
+    found_by_power_loss()
+
+
+def test_jobs_that_are_pruned_before_the_history_has_them_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    def prune(self: Workload) -> None:
+        watermark = self.memory.last
+        self._commit([["pruned", watermark]])
+        self._wait()
+        self.archived = watermark
+
+    monkeypatch.setattr(Workload, "_archive", lambda self, watermark: None)
+    monkeypatch.setattr(Workload, "prune", prune)
+    found_by_power_loss()
+
+
+def test_writing_on_after_a_sync_that_failed_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    def sync(self):  # type: ignore[no-untyped-def]
+        try:
+            self._disk.sync(self._tip.fd)
+        except OSError:
+            self._disk.sync(self._tip.fd)  # it says that all is well
+
+    monkeypatch.setattr("jobyard.supervisor.journal.writer.Writer.sync", sync)
+    found_by_power_loss()

@@ -12,6 +12,7 @@ from jobyard.conf.settings import JournalSettings
 from jobyard.supervisor.journal import fsck, snapshot
 from jobyard.supervisor.journal.disk import Disk
 from jobyard.supervisor.journal.journal import Journal
+from journals import removed
 
 GOLDEN = Path(__file__).parents[2] / "golden"
 SETTINGS = JournalSettings()
@@ -48,7 +49,7 @@ def write_journal(directory: Path) -> None:
             journal.seal()
             journal.flush()
             snapshot.write(disk, directory, 1, 1, CHUNKS)
-            journal.compacted(1)
+            removed(journal, 1)
         elif part is GROUPS:
             journal.seal()
     journal.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import subprocess
 import sys
@@ -51,6 +52,7 @@ def test_nothing_synced_is_lost_when_the_process_is_killed(tmp_path: Path) -> No
             stdout=subprocess.PIPE,
             text=True,
             cwd=Path(__file__).parent,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
         )
         assert process.stdout is not None
         with process.stdout:

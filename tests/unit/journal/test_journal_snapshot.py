@@ -36,6 +36,7 @@ from journals import (
     frames_of,
     number_of,
     opened,
+    removed,
     started,
 )
 from simdisk import PowerLost, SimDisk
@@ -174,10 +175,10 @@ def test_compaction_puts_the_sealed_segments_into_a_snapshot() -> None:
     disk, journal = sealed_journal()
     done = compact(HOME, 1, Numbers(), number_of, Misfit, disk)
     assert done == Compacted(upto=1, records=10, skipped=0, bytes=len(files_of(disk)["0000000001.snapshot"]))
-    journal.compacted(1)
+    removed(journal, 1)
     done = compact(HOME, 2, Numbers(), number_of, Misfit, disk)
     assert done.records == 10, "what the first snapshot covers is not read again"
-    journal.compacted(2)
+    removed(journal, 2)
     assert sorted(files_of(disk)) == ["0000000002.snapshot", "0000000003.segment"]
     disk.power_loss()
     recovery = opened(disk)
@@ -279,7 +280,7 @@ def test_the_archivist_is_a_process_that_leaves_a_snapshot(tmp_path: Path) -> No
     assert done.returncode == 0, done.stdout + done.stderr
     answer = json.loads(done.stdout)
     assert (answer["upto"], answer["records"], answer["skipped"]) == (1, 4, 0)
-    journal.compacted(1)
+    removed(journal, 1)
     journal.close()
     state, recovery = State(), opened(directory=tmp_path)
     replay(recovery, recovery.groups(), state, from_wire, IllegalRecord)

@@ -1,15 +1,18 @@
 """A disk in memory that fails, fills up, and loses what was not synced. All chance comes from one seed.
 
-Every call of ``jobyard.supervisor.journal.disk.Disk`` but ``close`` counts as one call in ``calls``. A file's content
-and the entry in its directory are durable apart: the first after ``sync``, the second after ``sync_directory``.
+It stands where ``jobyard.supervisor.journal.disk.Disk`` does, so that the real journal runs on it. Every call but
+``close`` counts as one call in ``calls``. A file's content and the entry in its directory are durable apart: the first
+after ``sync``, the second after ``sync_directory``.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import io
 import os
 import random
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
@@ -44,7 +47,7 @@ class SimDisk(Disk):
         calls: made so far. trace: their names.
         fail_at: call number -> errno, for that call alone.
         fail_from: (call number, errno): every call from then on, until set to None.
-        short_writes: a write that is to fail for want of space stores half of its bytes first.
+        short_writes: a write that is to fail stores half of its bytes first.
         lose_power_at: call number at which ``PowerLost`` is raised; of that call, nothing or a part takes effect.
     """
 
@@ -77,6 +80,16 @@ class SimDisk(Disk):
         for inode in {id(inode): inode for inode in names.values()}.values():
             self._settle(inode)
         self.names, self.durable_names = names, dict(names)
+
+    def after_power_loss(self, seed: int) -> SimDisk:
+        """A disk on which the power was lost at this moment, with the chances of ``seed``; this one is as it was."""
+        other = SimDisk(seed, self.capacity)
+        inodes = {id(inode): inode for names in (self.names, self.durable_names) for inode in names.values()}
+        copies = {key: dataclasses.replace(inode, data=bytearray()) for key, inode in inodes.items()}
+        other.names = {path: copies[id(inode)] for path, inode in self.names.items()}
+        other.durable_names = {path: copies[id(inode)] for path, inode in self.durable_names.items()}
+        other.power_loss()
+        return other
 
     def process_loss(self) -> None:
         """The process was killed: its descriptors are gone, all that it wrote is still seen."""
@@ -119,7 +132,7 @@ class SimDisk(Disk):
         if self.fail_from is not None and number >= self.fail_from[0]:
             code = self.fail_from[1]
         if code is not None:
-            if name == "write" and fd is not None and code in (errno.ENOSPC, errno.EDQUOT) and self.short_writes:
+            if name == "write" and fd is not None and self.short_writes:
                 self._write(fd, bytes(data[: len(data) // 2]), offset)
             if name == "sync" and fd is not None:
                 self._forget(self._open[fd])
@@ -130,6 +143,20 @@ class SimDisk(Disk):
         seen = bytes(inode.data)
         self._settle(inode)
         inode.data = bytearray(seen)
+
+    def transact(self, commit: Callable[[], None]) -> None:
+        """A call of something that stores by itself, all or nothing, such as a database: it is one call here.
+
+        Raises:
+            OSError, PowerLost: as any call; with the latter it is a matter of chance whether it took effect.
+        """
+        try:
+            self._call("transact")
+        except PowerLost:
+            if self.random.random() < 0.5:
+                commit()
+            raise
+        commit()
 
     # -- the calls -----------------------------------------------------------------------------------------------------
 
@@ -158,6 +185,12 @@ class SimDisk(Disk):
         self._open[self._next_fd] = self.names[path]
         return self._next_fd
 
+    def open_write(self, path: Path) -> int:
+        self._call("open_write")
+        self._next_fd += 1
+        self._open[self._next_fd] = self._inode(path)
+        return self._next_fd
+
     def write(self, fd: int, data: bytes | memoryview, offset: int) -> int:
         self._call("write", fd, data, offset)
         return self._write(fd, bytes(data), offset)
@@ -170,6 +203,12 @@ class SimDisk(Disk):
             _store(durable, offset, data)
             inode.durable = bytes(durable)
         inode.unsynced = []
+
+    def forget(self, fd: int) -> None:
+        self._call("forget")
+        inode = self._open[fd]
+        if not inode.unsynced:
+            inode.data = bytearray(inode.durable)
 
     def truncate(self, fd: int, size: int) -> None:
         self._call("truncate")
