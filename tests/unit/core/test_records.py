@@ -34,6 +34,7 @@ STATES_OF_VERSION = {
         4: "queued",
     },
 }
+STATES_OF_VERSION[3] = {**STATES_OF_VERSION[2], 12: "queued", 13: "cancelled"}
 
 
 def busy_bench() -> Bench:
@@ -62,6 +63,9 @@ def busy_bench() -> Bench:
     bench.ask(e.RemoveAsked(None, [job_id]))
     bench.submit(after=[job_id, first.id], archived_parents={job_id: "failed"})
     bench.ask(e.RetryAsked(None, job_id, "me", archived))
+    bench.submit(payload=b"all of it", shown=b"***")
+    secret = bench.submit(queue="off", payload=b"all of it", shown=b"***")
+    bench.ask(e.CancelAsked(None, [secret.id], "me"))
     return bench
 
 
@@ -97,7 +101,7 @@ def test_snapshot_and_tail_give_an_equal_state() -> None:
         assert list(second.dump()) == list(bench.state.dump())
 
 
-@pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.parametrize("version", [1, 2, 3])
 def test_records_and_snapshots_of_every_version_are_read(version: int) -> None:
     golden = GOLDEN / f"records-v{version}"
     replayed, loaded = State(), State()
