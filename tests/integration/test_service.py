@@ -205,7 +205,8 @@ def test_unit_says_what_the_supervisor_does() -> None:
 def test_unit_confines_nothing_that_jobs_may_need() -> None:
     breaks_jobs = {
         "MemoryDenyWriteExecute", "NoNewPrivileges", "PrivateNetwork", "PrivateUsers", "RestrictNamespaces",
-        "ProtectHome", "ProtectSystem", "SystemCallFilter", "PrivateTmp", "CapabilityBoundingSet", "ProcSubset", "RestrictAddressFamilies", "PrivateDevices",
+        "ProtectHome", "ProtectSystem", "SystemCallFilter", "PrivateTmp", "CapabilityBoundingSet",
+        "ProcSubset", "RestrictAddressFamilies", "PrivateDevices",
     }  # fmt: skip
     assert not breaks_jobs & set(read_unit()["Service"])
 
