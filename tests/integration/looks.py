@@ -10,9 +10,11 @@ from jobyard.client.cli import verbs
 from jobyard.client.cli.main import main
 from live import Yard
 
-# Each with arguments that make it show as much as it can; {ids} are the jobs to look at, {some} a few of them.
+# Each with arguments that make it show as much as it can; {ids} are jobs that have finished, {some} a few
+# of them, {live} others.
 _LOOKS = (
-    "status", "ping", "list --limit 500", "show {ids}", "logs {some} --attempt all", "logs {some}",
+    "status", "ping", "list --limit 500", "show {ids}", "show {live}",
+    "why {live}", "logs {some} --attempt all", "logs {some}",
     "logs {some} --time", "events --since oldest --job {one}", "wait {ids}", "why {ids}", "retries", "retry {one}",
     "set {one} --priority 1", "cancel {one}", "catalog", "queue list", "queue show default",
     "queue set default open", "pause default", "resume default", "drain default", "resume default", "pool list",
@@ -36,9 +38,10 @@ class Look(NamedTuple):
     err: str
 
 
-def all_looks(yard: Yard, ids: list[int], capfd: pytest.CaptureFixture[str]) -> Iterator[Look]:
-    """One after the other; ``some`` and ``one`` are the first of ``ids``."""
+def all_looks(yard: Yard, ids: list[int], live: list[int], capfd: pytest.CaptureFixture[str]) -> Iterator[Look]:
+    """One after the other; ``ids`` have finished, ``live`` may not have."""
     given = {"ids": ",".join(map(str, ids)), "some": ",".join(map(str, ids[:20])), "one": str(ids[0])}
+    given["live"] = ",".join(map(str, live or ids[:1]))
     for template in _LOOKS:
         line = template.format(**given)
         for form in ((), ("--json",)):

@@ -132,7 +132,7 @@ def test_secret_is_in_no_output_and_no_log_in_any_format(canary_yard: Yard, capf
     assert len(told) > len(jobs)
     assert not any(CANARY in one for one in told)
     assert all(CANARY not in repr(info) for info in client.infos([job.id for job in jobs]))
-    for look in looks.all_looks(canary_yard, [job.id for job in jobs], capfd):
+    for look in looks.all_looks(canary_yard, [job.id for job in jobs], [], capfd):
         assert CANARY not in look.out + look.err, look.line
         assert look.code in (0, 1, 5, 6), look
         assert "Traceback" not in look.err, look.line
