@@ -41,11 +41,9 @@ class Target:
             return True
         if not stat.S_ISSOCK(found.st_mode) or found.st_uid != os.geteuid():
             return True
-        if self.state_dir is None:
-            return False
         from .guard_lock import is_abandoned
 
-        return is_abandoned(self.state_dir)
+        return is_abandoned(self.state_dir or Path(self.path).parent.parent)  # where it is unless the config says so
 
     def unavailable(self) -> SupervisorUnavailable:
         """The error that says what was tried, what is wrong there, and what to do about it."""

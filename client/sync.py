@@ -341,7 +341,8 @@ class Client(Submitter):
         """How long jobs waited and ran, what they used and how many succeeded, of all for which what is given holds.
 
         By queue, reference and time the figures are those that are kept, by the hour, also of jobs that have left the
-        history; for a state, tags or an alias each job is looked at.
+        history: ``since`` means jobs that ended since the beginning of that hour, or have not ended. For a state, tags
+        or an alias each job is looked at, and ``since`` means those that were submitted since then.
         """
         return self._run(exchange.figures(job_filter(state, queue, ref, tags, since)))
 

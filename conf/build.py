@@ -56,7 +56,7 @@ def build(file: Path, env: str, items: Items) -> Settings:
         queues=shipped.queues | queues,
         pools=shipped.pools | pools,
         jobs={name: _section(JobSettings, items, ("jobs", name)) for name in names(items, "jobs")},
-        **{key: items[(key,)].value for key in ("namespace", "allow") if (key,) in items},
+        **{key: items[(key,)].value for key in ("namespace", "allow", "redact") if (key,) in items},
         **sections,
     )
 

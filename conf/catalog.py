@@ -19,6 +19,7 @@ from ..protocol.signatures import check_arguments
 from .allow import pool_allows
 from .names import Named, Names
 from .policies import Policies, Settled
+from .redaction import Redaction
 from .settings import Settings
 
 _NOT_KEPT = options.POLICY_OPTIONS.keys() - {"queue"}  # a call with one of these is settled anew each time
@@ -50,12 +51,14 @@ class Catalog:
     Attributes:
         entries: all that may be submitted, by pool and name, with their aliases.
         problems: what is allowed and cannot be used.
+        redaction: what is hidden of arguments.
     """
 
     def __init__(self, settings: Settings, built: Sequence[Built]) -> None:
         self._settings = settings
         self._allows = {name: pool_allows(settings, name) for name in settings.pools}
         self._policies = Policies(settings)
+        self.redaction = Redaction(settings)
         self._settled: dict[tuple[str, str | None, str | None], Settled] = {}
         self._pools: dict[str, dict[str, CatalogEntry]] = {}
         self.problems = [problem for part in built for problem in part.problems]
@@ -70,10 +73,6 @@ class Catalog:
         )
 
     check_arguments = staticmethod(check_arguments)
-
-    def entry(self, ref: str) -> CatalogEntry | None:
-        """The entry of a reference, of any pool; None if it may not be submitted any more."""
-        return next(iter(self._pools.get(ref, {}).values()), None)
 
     # -- names ---------------------------------------------------------------------------------------------------------
 

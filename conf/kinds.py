@@ -142,9 +142,12 @@ def method(value: object) -> str:
     return str(value)
 
 
-def parameter(value: object) -> str:
-    if not isinstance(value, str) or not value.isidentifier():
-        _refuse(value, "the name of a parameter")
+def hidden_name(value: object) -> str:
+    """A name of an argument or a key, or a pattern of such names."""
+    if not isinstance(value, str) or not any(char.isalnum() for char in value) or not value.isprintable():
+        _refuse(
+            value, "a name, or a pattern of names", hint='"token" is that name, "*token*" every name with it inside'
+        )
     return value
 
 

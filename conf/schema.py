@@ -31,6 +31,7 @@ Table = Mapping[str, Any]
 Node = Parse | Table | Named
 
 _POLICY: dict[str, Node] = {**options.POLICY_OPTIONS, "retry": options.RETRY_OPTIONS, "keep": not_yet("keep")}
+_REDACT = kinds.list_of(kinds.hidden_name, 'redact = ["*password*", "token"]')
 _DURABILITY = not_yet("durability in the config", hint="give it per job: client.options(durability=...)")
 
 _QUEUE: dict[str, Node] = {
@@ -67,7 +68,7 @@ _JOB: dict[str, Node] = {
     **_POLICY,
     "target": kinds.target,
     "methods": kinds.list_of(kinds.method, 'methods = ["send"]'),
-    "redact": kinds.list_of(kinds.parameter, 'redact = ["token"]'),
+    "redact": _REDACT,
     **{name: not_yet(f"{name} for an alias") for name in options.CALL_OPTIONS},
 }
 
@@ -95,6 +96,7 @@ _LIMITS: dict[str, Node] = {
 TOP: dict[str, Node] = {
     "namespace": kinds.namespaces,
     "allow": kinds.list_of(kinds.pattern, 'allow = ["app.jobs:*"]'),
+    "redact": _REDACT,
     "supervisor": {
         "runtime_dir": kinds.text,
         "state_dir": kinds.text,

@@ -39,6 +39,22 @@ SHIPPED_DEFAULTS: dict[str, Any] = {
 }
 
 
+# Names of arguments and keys whose values are nobody's business; conf/redaction.py says what matches.
+SHIPPED_REDACT = (
+    "*password*",
+    "*passwd*",
+    "*passphrase*",
+    "*secret*",
+    "*token",
+    "*api_key*",
+    "*access_key*",
+    "*private_key*",
+    "*authorization*",
+    "*credential*",
+    "*cookie*",
+)
+
+
 @dataclass(frozen=True)
 class SupervisorSettings:
     runtime_dir: str | None = None
@@ -162,6 +178,7 @@ class Settings:
     file: Path
     namespace: tuple[str, ...] = ()
     allow: tuple[str, ...] = ()
+    redact: tuple[str, ...] = SHIPPED_REDACT
     env: str = "local"
     supervisor: SupervisorSettings = SupervisorSettings()
     defaults: dict[str, Any] = field(default_factory=lambda: copy.deepcopy(SHIPPED_DEFAULTS))

@@ -5,18 +5,37 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+from ..protocol.redaction import HIDDEN
 from . import schema
 from .check import dotted
+from .redaction import Patterns
 from .settings import Settings
 
 _KEYS = {field: key for key, field in schema.FIELDS.items()}
 
 
 def values(settings: Settings) -> dict[str, Any]:
-    """Every setting in force by its key path as written in the file, in the order of the file; None is "none"."""
-    found: dict[str, Any] = {"namespace": settings.namespace, "allow": settings.allow}
-    for name in ("supervisor", "defaults", "queues", "pools", "jobs", "logging", "output", "journal", "limits"):
+    """Every setting in force by its key path as written in the file, in the order of the file; None is "none".
+
+    Variables of ``[pools.X] env`` with a name that ``redact`` hides are shown without their value.
+    """
+    found: dict[str, Any] = {"namespace": settings.namespace, "allow": settings.allow, "redact": settings.redact}
+    for name in (
+        "supervisor",
+        "defaults",
+        "queues",
+        "pools",
+        "jobs",
+        "logging",
+        "output",
+        "journal",
+        "history",
+        "limits",
+    ):
         _add(found, (name,), getattr(settings, name))
+    hides = Patterns(settings.redact).match
+    for pool, section in settings.pools.items():
+        found.update({dotted(("pools", pool, "env", name)): HIDDEN for name in section.env if hides(name)})
     return found
 
 

@@ -98,7 +98,7 @@ def _cap(value: Any, depth: int = 1) -> int:
 # -- values ------------------------------------------------------------------------------------------------------------
 
 _PLAIN = frozenset({type(None), bool, float, str, bytes})
-_TUPLE, _SET, _BIGINT, _OTHER = 1, 2, 3, 4
+TUPLE, _SET, _BIGINT, _OTHER = 1, 2, 3, 4
 _INT64_MIN, _UINT64_MAX = -(2**63), 2**64 - 1
 
 
@@ -207,7 +207,7 @@ def _encode(value: Any, where: str, depth: int) -> Any:
         return _encode_dict(value, where, depth)
     if kind is tuple:
         return msgpack.ExtType(
-            _TUPLE, msgpack.packb([_encode(item, f"{where}[{i}]", depth + 1) for i, item in enumerate(value)])
+            TUPLE, msgpack.packb([_encode(item, f"{where}[{i}]", depth + 1) for i, item in enumerate(value)])
         )
     if kind is set:
         return msgpack.ExtType(_SET, msgpack.packb([_encode(item, f"{where}{{...}}", depth + 1) for item in value]))
@@ -266,7 +266,7 @@ def _decode_ext(code: int, data: bytes, depth: int) -> Any:
         return int.from_bytes(data, "big", signed=True)
     items = _unpacked(data)
     if type(items) is list:
-        if code == _TUPLE:
+        if code == TUPLE:
             return tuple([_decode(item, depth + 1) for item in items])
         if code == _SET:
             return {_decode(item, depth + 1) for item in items}

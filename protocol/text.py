@@ -9,9 +9,11 @@ from __future__ import annotations
 import math
 import re
 
-# C0 and C1 controls, DEL, line and paragraph separators, direction controls, invisible tags, lone surrogates.
+# C0 and C1 controls, DEL, spaces and hyphens of no width, line and paragraph separators, direction controls, invisible
+# tags, lone surrogates. The zero-width joiners stay: without them some languages, and emoji, cannot be written.
 HOSTILE = re.compile(
-    "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\U000e0000-\U000e007f\ud800-\udfff]"
+    "[\x00-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff"
+    "\ufff9-\ufffb\U000e0000-\U000e007f\ud800-\udfff]"
 )
 _INT_BITS_MAX = 10_000  # Python refuses to write much longer ones in decimal
 _NAMED = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}

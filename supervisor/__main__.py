@@ -56,6 +56,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     announce = _Announcer(options.ready_fd)
     os.umask(0o077)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # arguments of jobs would be in it
     sys.setswitchinterval(SWITCH_S)
     try:
         return _run(options, announce)

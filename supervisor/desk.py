@@ -266,6 +266,7 @@ class Desk:
             ref=resolved.entry.ref,
             name=resolved.name,
             payload=submission.payload,
+            shown=catalog.redaction.shown(resolved.entry, submission.payload),
             queue=settled.queue,
             priority=settled.priority,
             policy=settled.policy,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -30,6 +31,7 @@ from .history.link import HistoryLink
 from .idle import is_idle
 from .journal.journal import Journal
 from .metrics import Counters
+from .notify import ServiceManager
 from .office import Office
 from .outbox import Outbox
 from .output_retention import Retention
@@ -89,6 +91,7 @@ class Driver:
         self._timer = clock.Timer()
         self._steps = clock.StepWatch()
         self._signals = Signals()
+        self._manager = ServiceManager(os.environ)
         self._poller = zmq.Poller()
         self._handlers: dict[int, Callable[[], None]] = {}
         self._journal_fd = journal.fileno()
@@ -177,6 +180,7 @@ class Driver:
         self.sites.mind_deadlines(now.boot)
         self.office.mind_deadlines(now.boot)
         self.history.mind_deadlines(now.boot)
+        self._manager.mind(self, now.boot)
         wakes = [
             self.machine.wake_at(),
             self.outbox.wake_at(),
@@ -185,6 +189,7 @@ class Driver:
             self.office.wake_at(),
             self.history.wake_at(),
             self.storage.wake_at(),
+            self._manager.wake_at(),
             None if self._stopped_at is None else self._stopped_at + FAREWELL_S,
         ]
         self._timer.set(min((wake for wake in wakes if wake is not None), default=None))
@@ -408,6 +413,7 @@ class Driver:
         self.socket.send(token.peer, data)
 
     def reload(self, token: Token | None) -> None:
+        self._manager.reloading()
         self.office.reload(token)
 
     def follow(self, job_id: int, size: int) -> None:

@@ -191,9 +191,14 @@ class Office:
             self._driver.answer_at_once(token, reply)
 
     @property
+    def settled(self) -> bool:
+        """Whether the catalogue is there and no other is made."""
+        return self.catalog is not None and self._rebuild is None
+
+    @property
     def may_end(self) -> bool:
         """Whether to end as soon as nothing is due; not while a catalogue is made, for which submits may wait."""
-        return self._options.until_idle and self.catalog is not None and self._rebuild is None
+        return self._options.until_idle and self.settled
 
     # -- the log -------------------------------------------------------------------------------------------------------
 

@@ -11,7 +11,6 @@ import logging
 import time
 from typing import Any, NamedTuple, Protocol
 
-from ..conf.catalog import Catalog
 from ..conf.paths import Paths
 from ..conf.settings import Settings
 from ..protocol.job import AttemptInfo
@@ -32,7 +31,6 @@ class Source(Protocol):
 
     settings: Settings
     paths: Paths
-    catalog: Catalog | None
     log_format: str
 
 
@@ -85,7 +83,7 @@ class Story:
 
     def _write(self, one: Told, job: Job) -> None:
         log_format = self._source.log_format
-        shown = () if log_format in (told.PLAIN, told.STRING) else self._params(job.ref, job.payload)
+        shown = () if log_format in (told.PLAIN, told.STRING) else self._params(job)
         if one.kind == ENDED and log_format in (told.STRING, told.JSON):
             limit = self._source.settings.limits.logged_output_bytes
             for said in excerpt.beginning(str(self._source.paths.output_dir), one.id, one.attempt, limit):
@@ -93,12 +91,8 @@ class Story:
         for level, line in told.lines(one, shown, log_format):
             _emit(level, line, one.at)
 
-    def _params(self, ref: str, payload: bytes) -> Any:
-        settings, catalog = self._source.settings, self._source.catalog
-        entry = catalog.entry(ref) if catalog is not None else None
-        parameters = None if entry is None else entry.parameters
-        hidden = params.hidden_names(settings, ref)
-        return params.shown(payload, hidden, parameters, settings.limits.logged_argument_bytes)
+    def _params(self, job: Job) -> Any:
+        return params.shown(job.shown_payload, self._source.settings.limits.logged_argument_bytes)
 
 
 def _level(notice: Notify, plain: bool) -> int:

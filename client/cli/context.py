@@ -58,6 +58,7 @@ class Context:
         self.environ = environ
         self.cwd = cwd
         self._connect = connect
+        self.incomplete: str | None = None  # why a reply had not all that was asked for, if one had not
         self._connection: Connection | None = None
         self._loaded: Loaded | None = None
 
@@ -68,8 +69,10 @@ class Context:
             JobyardError: what it answered, or SupervisorUnavailable.
         """
         reply = self.connection.request(request, timeout=timeout)
-        if getattr(reply, "incomplete", None) is not None:
-            self.out.say(f"warning: what has left the supervisor's memory is not shown: {reply.incomplete}")
+        why = getattr(reply, "incomplete", None)
+        if why is not None:
+            self.incomplete = str(why)
+            self.out.say(f"warning: what has left the supervisor's memory is not shown: {why}")
         return reply
 
     @property

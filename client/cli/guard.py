@@ -39,6 +39,7 @@ KEEP, RESTART = signal.SIGUSR1, signal.SIGUSR2
 _STOP_SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, KEEP})
 _PASSED_ON = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, KEEP, RESTART)
 _DISK = StorageUnavailable.code
+_MANAGER = frozenset({"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"})  # a service manager's, who is told of no guard
 _OWN_VERDICTS = frozenset({exits.OK, exits.USAGE, exits.REFUSED})
 
 Report = Callable[[dict[str, Any]], None]
@@ -136,6 +137,7 @@ class Guard:
             child = subprocess.Popen(
                 [*self._command, *([] if self._was_ready else self._first), "--ready-fd", str(theirs)],
                 stdin=subprocess.DEVNULL,
+                env={key: value for key, value in os.environ.items() if key not in _MANAGER},
                 pass_fds=[theirs],
                 start_new_session=True,  # Ctrl-C reaches the guard alone, which passes it on once
             )

@@ -26,7 +26,8 @@ def print_as_data(context: Context, infos: Sequence[JobInfo], *, more: bool = Fa
     """The forms for programs."""
     out, form = context.out, context.args.output
     if form == "json":
-        out.document(documents.JOBS, {"jobs": [documents.job(info) for info in infos], "more": more})
+        body = {"jobs": [documents.job(info) for info in infos], "more": more, "incomplete": context.incomplete}
+        out.document(documents.JOBS, body)
     elif form == "jsonl":
         for info in infos:
             out.json_line(documents.job(info))

@@ -109,10 +109,11 @@ class Job(TypedDict):
 
 
 class Jobs(TypedDict):
-    """Jobs; ``more`` says that others match."""
+    """Jobs; ``more`` says that others match. ``incomplete``: why jobs that have left memory are missing; else null."""
 
     jobs: list[Job]
     more: bool
+    incomplete: str | None
 
 
 class Accepted(TypedDict):
@@ -158,10 +159,11 @@ class RetryRow(TypedDict):
 
 
 class Retries(TypedDict):
-    """Jobs that were or will be tried again."""
+    """Jobs that were or will be tried again. ``incomplete`` is as of jobs."""
 
     retries: list[RetryRow]
     more: bool
+    incomplete: str | None
 
 
 class LogFormat(TypedDict):
@@ -322,11 +324,12 @@ class Figures(TypedDict):
 
 
 class Stats(TypedDict):
-    """Figures of all jobs that match, and of each function and queue."""
+    """Figures of all jobs that match, and of each function and queue. ``incomplete`` is as of jobs."""
 
     total: Figures
     jobs: list[Figures]
     queues: list[Figures]
+    incomplete: str | None
 
 
 class Sample(TypedDict):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ...protocol import retry
+from ...protocol import redaction, retry
 from ...protocol.job import ErrorInfo, Usage
 from ...protocol.states import (
     CANCELLED,
@@ -180,7 +180,7 @@ def _record_end(turn: Turn, job: Job, outcome: str, exit: Exit, end: End | None,
             exit_code=exit.exit_code,
             signal=signal,
             reason=reason,
-            error=_error(end),
+            error=_error(job, end),
             usage=_usage(exit, end),
             result=end.result if end is not None and outcome == OK else None,
             counted=verdict.counted,
@@ -191,8 +191,10 @@ def _record_end(turn: Turn, job: Job, outcome: str, exit: Exit, end: End | None,
     turn.notify(job, "ended", outcome)
 
 
-def _error(end: End | None) -> ErrorInfo | None:
-    return end.error if end is not None else None
+def _error(job: Job, end: End | None) -> ErrorInfo | None:
+    """What the attempt raised, as it may be kept."""
+    error = end.error if end is not None else None
+    return error if error is None or job.shown is None else redaction.scrub(error, job.payload, job.shown)
 
 
 def _usage(exit: Exit, end: End | None) -> Usage | None:

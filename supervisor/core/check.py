@@ -21,6 +21,8 @@ def _check_jobs(state: State) -> None:
         assert (job.child is not None) == (job.state == RUNNING), f"{name}: a child while {job.state}"
         assert (job.finished_at is not None) == (job.state in FINISHED), f"{name}: finished_at while {job.state}"
         assert job.result is None or job.state == "succeeded", f"{name}: a result while {job.state}"
+        dropped = job.shown is not None and job.state in FINISHED
+        assert job.has_arguments != dropped, f"{name}: {len(job.payload)} bytes of arguments while {job.state}"
         assert job.due_boot is None or job.state in (SCHEDULED, BLOCKED), f"{name}: due while {job.state}"
         assert job.spent <= job.policy.retry.max_attempts, f"{name}: spent {job.spent}"
         assert job.id <= state.last_id, f"{name}: over the last id {state.last_id}"

@@ -33,7 +33,7 @@ class Wanted:
     """A job as asked for, with every name, option and argument checked.
 
     ``archived_id`` is that of the job with this very uid in the history, if it was looked for there and found;
-    ``archived_parents`` says how those of ``after`` ended that have left memory.
+    ``archived_parents`` says how those of ``after`` ended that have left memory. ``shown`` is as of ``NewJob``.
     """
 
     uid: str
@@ -55,6 +55,7 @@ class Wanted:
     on_parent_failure: str = "cancel"
     archived_id: int | None = None
     archived_parents: dict[int, str] = field(default_factory=dict)
+    shown: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)

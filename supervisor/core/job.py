@@ -20,6 +20,9 @@ class Job:
 
     ``parents`` says of each job of ``after`` how it ended, None while it has not; ``failed_parent`` is the one because
     of which this job will not run.
+
+    ``shown`` is the payload without the values that are hidden, None if there are none; a job that has them is without
+    a payload once it has ended.
     """
 
     __slots__ = (
@@ -47,6 +50,7 @@ class Job:
         "ref",
         "result",
         "run_at",
+        "shown",
         "spent",
         "state",
         "tags",
@@ -56,6 +60,7 @@ class Job:
     def __init__(self, new: r.NewJob, policy: Policy) -> None:
         self.id, self.uid, self.ref, self.name = new.id, new.uid, new.ref, new.name
         self.payload, self.queue, self.priority, self.policy = new.payload, new.queue, new.priority, policy
+        self.shown = new.shown
         self.created_at, self.run_at, self.due_boot = new.created_at, new.run_at, new.due_boot
         self.expires_at, self.key, self.tags, self.parent = new.expires_at, new.key, new.tags, new.parent
         self.parents: dict[int, str | None] = _NO_PARENTS
@@ -75,8 +80,18 @@ class Job:
     @property
     def held_bytes(self) -> int:
         """Memory for its values, as the limits count it."""
-        values = len(self.payload) + (len(self.result) if self.result else 0)
+        values = len(self.payload) + len(self.shown or b"") + (len(self.result) if self.result else 0)
         return values + sum(map(_error_bytes, self.attempts)) + PARENT_BYTES * len(self.parents)
+
+    @property
+    def shown_payload(self) -> bytes:
+        """The arguments as anybody but the job itself may see them."""
+        return self.payload if self.shown is None else self.shown
+
+    @property
+    def has_arguments(self) -> bool:
+        """Whether it can be run: not if hidden values were dropped at its end."""
+        return self.shown is None or bool(self.payload)
 
 
 def _error_bytes(info: AttemptInfo) -> int:

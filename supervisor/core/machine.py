@@ -178,6 +178,14 @@ class Machine:
             turn.reply(event.token, no_such_job(self.state, event.id))
         elif job.state not in FINISHED:
             turn.reply(event.token, WrongState(f"job {job.id} is {job.state}; only a finished job can be retried"))
+        elif not job.has_arguments:
+            turn.reply(
+                event.token,
+                WrongState(
+                    f"job {job.id} cannot run again: the hidden values among its arguments were dropped when it ended",
+                    hint="submit it anew; to a job that is to be retried by hand, give the id of a secret",
+                ),
+            )
         elif job.key is not None and job.key in self.state.keys:
             other = self.state.keys[job.key]
             turn.reply(event.token, DuplicateJob(f"job {other} with the same key {job.key!r} is not finished yet"))

@@ -57,7 +57,8 @@ class NewJob:
     """One job inside ``Submitted``. ``due_boot`` is None for a time given by the wall clock, and for none.
 
     ``after`` are the ids of earlier jobs; a job that has some begins as blocked, however those ended. ``ended`` says
-    of each how it ended, None of those that are in memory.
+    of each how it ended, None of those that are in memory. ``shown`` is the payload without the values that are hidden,
+    if there are any: ``payload`` is kept until the job has ended, then it is empty.
     """
 
     id: int
@@ -79,6 +80,7 @@ class NewJob:
     after: list[int] | None = None
     on_parent_failure: str = "cancel"
     ended: list[str | None] | None = None
+    shown: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ def job_to_wire(job: Job) -> list[Any]:
     new = r.NewJob(
         job.id, job.uid, job.ref, job.name, job.payload, job.queue, job.priority, job.policy, job.created_at,
         job.run_at, job.due_boot, job.expires_at, job.key, job.tags, job.parent, job.state == SCHEDULED,
-        list(job.parents) or None, job.on_parent_failure,
+        list(job.parents) or None, job.on_parent_failure, None, job.shown,
     )  # fmt: skip
     return [
         r.fields_to_wire(new),

@@ -208,6 +208,8 @@ class State:
         job = self._one(record.id)
         if job.id not in self.finished:
             raise IllegalRecord(f"job {job.id}: requeued while {job.state}")
+        if not job.has_arguments:
+            raise IllegalRecord(f"job {job.id}: requeued without its arguments")
         self._move(job, r.Requeued, BLOCKED if self.dependencies.requeued(job, self.jobs) else QUEUED)
         del self.finished[job.id]
         self.finished_bytes -= job.held_bytes
@@ -312,8 +314,10 @@ class State:
         job.due_boot = None
         self.finish_count += 1
         self.finished[job.id] = self.finish_count
-        self.finish_bytes += job.held_bytes + JOB_BYTES
         self.unfinished_bytes -= job.held_bytes
+        if job.shown is not None:
+            job.payload = b""
+        self.finish_bytes += job.held_bytes + JOB_BYTES
         self.finished_bytes += job.held_bytes
         if job.key is not None and self.keys.get(job.key) == job.id:
             del self.keys[job.key]

@@ -116,7 +116,7 @@ def _check_limits(turn: Turn, plan: Plan) -> None:
             f"{state.unfinished_count:,} jobs are unfinished; the limit is {limits.unfinished_jobs:,}",
             hint="wait for some to finish, or raise [limits] unfinished_jobs",
         )
-    size = sum(len(new.payload) + PARENT_BYTES * len(new.after or ()) for new in plan.new)
+    size = sum(len(new.payload) + len(new.shown or b"") + PARENT_BYTES * len(new.after or ()) for new in plan.new)
     if state.unfinished_bytes + size > limits.unfinished_bytes:
         raise QueueFull(
             f"unfinished jobs hold {state.unfinished_bytes:,} bytes; the limit is {limits.unfinished_bytes:,}",
@@ -148,6 +148,7 @@ def _new_job(turn: Turn, want: Wanted, job_id: int) -> NewJob:
         after=want.after or None,
         on_parent_failure=want.on_parent_failure,
         ended=_ended(turn, want) if want.archived_parents else None,
+        shown=want.shown,
     )
 
 

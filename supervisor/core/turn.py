@@ -94,7 +94,7 @@ def describe(job: Job, pool: str, parents: list[Parent], children_count: int) ->
         created_at=job.created_at,
         run_at=job.run_at,
         policy=job.policy,
-        payload=job.payload,
+        payload=job.shown_payload,
         started_at=job.attempts[0].started_at if job.attempts else None,
         finished_at=job.finished_at,
         expires_at=job.expires_at,

@@ -217,7 +217,8 @@ def _finished(scene: Scene, job: Job) -> Explanation:
         most = job.policy.retry.max_attempts
         then = f"{left} of its {most} attempts were left, but such an end is final" if left else "no attempts are left"
         reasons = [Reason("failed", f"{how}, {when}", [], ago_s), Reason("attempts", job.reason or then)]
-    return Explanation(job.id, job.state, reasons, hint=f"jobctl retry {job.id}")
+    hint = f"jobctl retry {job.id}" if job.has_arguments else "submit it anew: its hidden values are gone"
+    return Explanation(job.id, job.state, reasons, hint=hint)
 
 
 # -- words -------------------------------------------------------------------------------------------------------------

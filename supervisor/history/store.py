@@ -194,7 +194,7 @@ class Store:
         many("REPLACE INTO wires VALUES (?, ?)", ((job.id, msgpack.packb(job_to_wire(job))) for job in jobs))
         many(
             "INSERT INTO texts (rowid, arguments, error, reason) VALUES (?, ?, ?, ?)",
-            ((job.id, text.arguments(job.payload), text.error(job), text.reason(job)) for job in jobs),
+            ((job.id, text.arguments(job.shown_payload), text.error(job), text.reason(job)) for job in jobs),
         )
         many(
             "REPLACE INTO tags VALUES (?, ?)",

@@ -47,7 +47,7 @@ def holds_words(job: Job, words: str) -> bool:
     """Whether each word is part of the arguments or of what went wrong, without opening the arguments: as the bytes
     that it has there. Numbers below 128 have none of their own, and are not found like this."""
     words, said = words.lower(), SEPARATOR.join([error(job), reason(job)]).lower()
-    packed = job.payload[:PACKED_BYTES_MAX].lower()
+    packed = job.shown_payload[:PACKED_BYTES_MAX].lower()
     if not words.isascii():  # bytes know no other letters
         packed = packed.decode(errors="surrogateescape").lower().encode(errors="surrogateescape")
     return all(word in said or any(form in packed for form in _forms(word)) for word in words.split())

@@ -47,7 +47,8 @@ def run(args: argparse.Namespace, context: Context) -> int:
     more, infos = len(infos) > args.limit, infos[: args.limit]
     out = context.out
     if args.output == "json":
-        out.document(documents.RETRIES, {"retries": [documents.retry(info) for info in infos], "more": more})
+        rows = [documents.retry(info) for info in infos]
+        out.document(documents.RETRIES, {"retries": rows, "more": more, "incomplete": context.incomplete})
     elif args.output == "jsonl":
         for info in infos:
             out.json_line(documents.retry(info))

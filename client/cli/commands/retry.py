@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 
 from ....protocol import messages, states
-from ....protocol.errors import JobyardError
+from ....protocol.errors import JobyardError, WrongState
 from .. import documents, exits, selection
+from ..bulk import listed
 from ..context import Context
 from ..joblist import print_ids
 from ..parsing import add_ids_or_filters, add_output, add_yes
@@ -33,12 +34,19 @@ def run(args: argparse.Namespace, context: Context) -> int:
     if not ids:
         out.say("no such jobs")
     done: list[int] = []
+    refused: dict[int, WrongState] = {}
     try:
         for job_id in ids:
-            reply: messages.Requeued = context.request(messages.RetryJob(job_id))
+            try:
+                reply: messages.Requeued = context.request(messages.RetryJob(job_id))
+            except WrongState as error:  # of this job, and no reason to leave the others
+                refused[job_id] = error
+                continue
             done.append(reply.id)
             if args.output == "text":
                 out.line(f"requeued {reply.id}")
+        if refused:
+            raise _refusal(refused)
     except JobyardError as error:
         error.details["requeued"] = done
         raise
@@ -47,3 +55,12 @@ def run(args: argparse.Namespace, context: Context) -> int:
     elif args.output != "text":
         print_ids(context, done)
     return exits.OK
+
+
+def _refusal(refused: dict[int, WrongState]) -> WrongState:
+    """One error for all of them."""
+    first = next(iter(refused.values()))
+    if len(refused) > 1:
+        first.message += f" (and {len(refused) - 1} more were refused: {listed([*refused][1:])})"
+        first.details["refused"] = [*refused]
+    return first

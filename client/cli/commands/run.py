@@ -46,7 +46,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
         ) from None
     printer.end_line()
     if args.output == "json":
-        out.document(documents.JOBS, {"jobs": [documents.job(info)], "more": False})
+        out.document(documents.JOBS, {"jobs": [documents.job(info)], "more": False, "incomplete": None})
     _say_end(context, info)
     return exits.for_job(info)
 

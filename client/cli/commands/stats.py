@@ -23,8 +23,9 @@ _EXAMPLES = """Times are p50/p95/max: half of the attempts took no longer than t
 than the second. WAIT is from being due to starting, RUN from start to end. OK is the part of the
 jobs that succeeded; cancelled ones do not count. PEAK is the most memory that an attempt held.
 Figures by queue, function and time are kept by the hour, for as long as the history says: jobs that
-ended since the beginning of that hour, also those that have left the history, and those that have
-not ended. Their times are right to within 5 %. With any other filter each job is looked at.
+ended since the beginning of the hour of --since, also those that have left the history, and those
+that have not ended. Their times are right to within 5 %. With any other filter each job is looked
+at, and --since means those that were submitted since then, to the second.
 
 examples:
   jobctl stats
@@ -55,7 +56,8 @@ def run(args: argparse.Namespace, context: Context) -> int:
         found = stats.summarise(selection.pages(context, chosen))
     out = context.out
     if args.output == "json":
-        out.document(documents.STATS, cast("shapes.Stats", dataclasses.asdict(found)))
+        body = {**dataclasses.asdict(found), "incomplete": context.incomplete}
+        out.document(documents.STATS, cast("shapes.Stats", body))
     elif not found.total.jobs:
         out.say("no jobs")
     else:

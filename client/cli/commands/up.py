@@ -25,7 +25,8 @@ READY_TIMEOUT = "2m"
 _TAIL_LINES = 5
 _EXAMPLES = """In the foreground it runs until Ctrl-C, which lets running jobs end; a second Ctrl-C stops them
 and puts them back into their queue. A supervisor that crashes is started again, and no accepted
-job is lost.
+job is lost. As a service of systemd (Type=notify) it becomes the supervisor, which systemd
+starts again.
 
 examples:
   jobctl up
@@ -98,6 +99,8 @@ def _foreground(context: Context, command: list[str], state_dir: Path) -> int:
 
     context.out.flush()
     with guard_lock.GuardLock(state_dir / guard_lock.FILE_NAME) as lock:
+        if "NOTIFY_SOCKET" in context.environ:  # the service manager is the guard, and this the process that it watches
+            os.execve(command[0], [*command, *_first(context)], dict(context.environ))
         hangup_stops = sys.stdin is not None and sys.stdin.isatty()
         return guard.Guard(command, lock, report, first=_first(context), hangup_stops=hangup_stops).run()
 

@@ -139,7 +139,7 @@ def test_list_prints_a_table_newest_first(jobctl: Run, supervisor: Any, job: Run
 def test_list_of_nothing_says_so_and_prints_no_data(jobctl: Run) -> None:
     ended = jobctl("list")
     assert (ended.code, ended.out, ended.err) == (0, "", "no jobs\n")
-    assert jobctl("list", "--json").json == {"schema": "jobctl.jobs/1", "jobs": [], "more": False}
+    assert jobctl("list", "--json").json == {"schema": "jobctl.jobs/1", "jobs": [], "more": False, "incomplete": None}
 
 
 def test_list_in_the_forms_for_programs(jobctl: Run, supervisor: Any, job: Run) -> None:
@@ -352,7 +352,7 @@ def test_retry_puts_jobs_back(jobctl: Run, supervisor: Any) -> None:
     assert jobctl("retry", "7,8", "--json").json == {"schema": "jobctl.retried/1", "ids": [7, 8]}
 
 
-def test_retry_stops_at_the_first_that_cannot_and_tells_what_was_done(jobctl: Run, supervisor: Any) -> None:
+def test_retry_tells_what_could_not_be_put_back_and_what_was(jobctl: Run, supervisor: Any) -> None:
     supervisor.answers[messages.RetryJob] = lambda request: (
         messages.Requeued(7) if request.id == 7 else WrongState("job 8 is running")
     )
@@ -366,3 +366,4 @@ def test_list_that_lacks_archived_jobs_says_so_beside_it(jobctl: Run, supervisor
     result = jobctl("list")
     assert "is not shown: the history did not answer within 3 s" in result.err
     assert "is not shown" not in result.out
+    assert jobctl("list", "--json").json["incomplete"] == "the history did not answer within 3 s"

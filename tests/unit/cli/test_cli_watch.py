@@ -87,6 +87,10 @@ def test_stats_by_queue_function_and_time_are_those_that_are_kept(jobctl: Run, s
     ended = jobctl("stats", "--queue", "mail", "--job", "app:f", "--since", "1h")
     assert ended.out.splitlines()[1].split() == ["2", "50%", "1s/2s/4s", "1s/2s/4s", "750ms", "3.0", "MiB", "(all)"]
     assert "is not shown: the history did not answer" in ended.err
+    found = jobctl("stats", "--json").json
+    assert found["incomplete"] == "the history did not answer"
+    supervisor.requests.clear()
+    ended = jobctl("stats", "--queue", "mail", "--job", "app:f", "--since", "1h")
     assert [(one.by, one.queue, one.ref) for one in supervisor.asked(history.Stats)] == [
         ([], "mail", "app:f"),
         (["ref"], "mail", "app:f"),

@@ -70,6 +70,15 @@ def test_socket_left_behind_where_guard_and_supervisor_are_gone_fails_at_once(tm
         client.ping()
 
 
+def test_socket_that_was_given_and_left_behind_fails_at_once_too(tmp_path: Path, ended: int) -> None:
+    path = tmp_path / "run" / "socket"
+    path.parent.mkdir()
+    stale_socket(path)
+    name_in(tmp_path, ended, ended)
+    with Client(socket=path, timeout=LONG_S) as client, pytest.raises(SupervisorUnavailable, match="nobody listens"):
+        client.ping()
+
+
 def test_supervisor_is_expected_back_while_its_guard_or_it_lives(tmp_path: Path, ended: int, living: int) -> None:
     assert not is_abandoned(tmp_path)
     for guard, supervisor in ((living, ended), (ended, living)):

@@ -34,7 +34,7 @@ STATES_OF_VERSION = {
         4: "queued",
     },
 }
-STATES_OF_VERSION[3] = STATES_OF_VERSION[2]
+STATES_OF_VERSION[3] = {**STATES_OF_VERSION[2], 12: "queued", 13: "cancelled"}
 
 
 def busy_bench() -> Bench:
@@ -63,6 +63,9 @@ def busy_bench() -> Bench:
     bench.ask(e.RemoveAsked(None, [job_id]))
     bench.submit(after=[job_id, first.id], archived_parents={job_id: "failed"})
     bench.ask(e.RetryAsked(None, job_id, "me", archived))
+    bench.submit(payload=b"all of it", shown=b"***")
+    secret = bench.submit(queue="off", payload=b"all of it", shown=b"***")
+    bench.ask(e.CancelAsked(None, [secret.id], "me"))
     return bench
 
 

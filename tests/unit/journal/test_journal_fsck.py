@@ -328,7 +328,7 @@ def test_dump_shows_bytes_and_gaps() -> None:
     )
     lines = [json.loads(line) for line in fsck.dump(HOME, disk_with({"0000000001.segment": content}))]
     assert [line["kind"] for line in lines] == ["segment", "gap", "record", "damage"]
-    assert lines[2]["record"] == [1, {"hex": "00ff"}]
+    assert lines[2]["record"] == [1, {"bytes": 2}]
 
 
 def test_the_functions_work_on_a_real_disk(tmp_path: Path) -> None:
