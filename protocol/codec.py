@@ -18,7 +18,7 @@ from typing import Any
 
 import msgpack
 
-from .errors import NotSerializable, ProtocolError, TooLarge
+from .errors import NotSerializable, ProtocolError, TooDeep, TooLarge
 
 MESSAGE_BYTES_MAX = 16 * 1024 * 1024
 ENVELOPE_DEPTH_MAX = 32
@@ -61,7 +61,7 @@ def unpack(data: bytes) -> Any:
     try:
         value = msgpack.unpackb(data, raw=False, strict_map_key=True, ext_hook=_refuse_ext)
         if _cap(value) > ENVELOPE_ELEMENTS_MAX:
-            raise ProtocolError(f"a message of more than {ENVELOPE_ELEMENTS_MAX:,} elements")
+            raise TooDeep(f"a message of more than {ENVELOPE_ELEMENTS_MAX:,} elements")
     except ProtocolError:
         raise
     except Exception as error:  # msgpack raises eight different classes on bad input
@@ -81,7 +81,7 @@ def _cap(value: Any, depth: int = 1) -> int:
     if kind is not dict and kind is not list:
         raise ProtocolError("a message with a value that is not plain")
     if depth > ENVELOPE_DEPTH_MAX:
-        raise ProtocolError(f"a message nested deeper than {ENVELOPE_DEPTH_MAX}")
+        raise TooDeep(f"a message nested deeper than {ENVELOPE_DEPTH_MAX}")
     items = value
     if kind is dict:
         for key in value:

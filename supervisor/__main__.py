@@ -21,16 +21,19 @@ from typing import Any
 from ..conf.find import find_config
 from ..conf.loader import Loaded, load
 from ..conf.paths import Paths, paths_for, secure_directories, unusable
+from ..conf.users import find_clients
 from ..protocol.errors import JobyardError, StorageUnavailable
 from . import clock, logs
 from .compaction import Compaction
 from .core.machine import Machine
 from .core.records import BadRecord
 from .core.transitions import IllegalRecord
+from .addresses import open_addresses
 from .driver import Driver
 from .executors.base import Executor, PoolSpec
 from .executors.spawn import SpawnExecutor
 from .executors.zygote.executor import ZygoteExecutor
+from .front import Front
 from .history.link import HistoryLink
 from .journal.errors import JournalDamaged, JournalTooNew
 from .journal.lock import AlreadyLocked, DirectoryLock
@@ -75,7 +78,8 @@ def _run(options: argparse.Namespace, announce: _Announcer) -> int:
     options.config = str(find_config(options.config, Path.cwd(), os.environ))
     loaded = read()
     paths = paths_for(loaded.settings, os.environ)
-    secure_directories(paths)
+    clients = find_clients(loaded.settings.supervisor.clients)
+    secure_directories(paths, None if clients is None else clients.group)
     try:
         return _serve(read, loaded, paths, options, announce)
     except OSError as error:
@@ -124,8 +128,13 @@ def _compose(
         kind = SpawnExecutor if spec.start == "spawn" else ZygoteExecutor
         return kind(spec, generation=recovered.state.generation, salt=str(paths.journal_dir))
 
-    stream = Stream(machine, Publisher(str(paths.events_socket), settings.limits.unsent_notices), settings.limits)
-    socket = RequestSocket(str(paths.socket))
+    def requests_max() -> int:
+        return office.settings.limits.connection_requests
+
+    addresses = open_addresses(settings, paths, find_clients(settings.supervisor.clients), requests_max)
+    stream = Stream(machine, Publisher(addresses.events, settings.limits), settings.limits)
+    requests = RequestSocket(addresses.requests, settings.limits.connections)
+    front = Front(requests, [requests.gate, stream.gate], addresses, requests_max)
     office = Office(read, loaded, paths, options, lambda warnings: announce.ready(paths, warnings))
     sites = Sites(make)
 
@@ -138,7 +147,7 @@ def _compose(
 
     compaction = Compaction(recovered.journal, machine, paths.journal_dir, paths.history, retention, output_dir)
     history = HistoryLink(paths.history, lambda: office.settings.history.answer_within, settings.limits.parked_requests)
-    driver = Driver(machine, recovered.journal, socket, sites, office, compaction, history, stream)
+    driver = Driver(machine, recovered.journal, front, sites, office, compaction, history, stream)
     driver.begin(beginning, gone, now)
     return driver
 
@@ -150,7 +159,7 @@ class _Announcer:
         self._fd = fd
 
     def ready(self, paths: Paths, warnings: list[str]) -> None:
-        self._say({"pid": os.getpid(), "socket": str(paths.socket), "warnings": warnings})
+        self._say({"pid": os.getpid(), "socket": str(paths.address), "warnings": warnings})
 
     def failed(self, error: JobyardError, code: int) -> int:
         if self._fd is None:
