@@ -4,8 +4,8 @@ Owns the order in which an address is looked for: the ``socket`` argument, the `
 (set in every job, so that a job reaches its own supervisor), then the config that is found from the working directory.
 Opens no connection but to explain a failure.
 
-A key file, by its name ``*.key``, stands for a supervisor that is reached over TCP. It is read for each connection, since
-a supervisor that was started again has written another.
+A key file, by its name ``*.key``, stands for a supervisor that is reached over TCP. It is read for each connection,
+since a supervisor that was started again has written another.
 """
 
 from __future__ import annotations

@@ -24,11 +24,11 @@ from ..conf.paths import Paths, paths_for, secure_directories, unusable
 from ..conf.users import find_clients
 from ..protocol.errors import JobyardError, StorageUnavailable
 from . import clock, logs
+from .addresses import open_addresses
 from .compaction import Compaction
 from .core.machine import Machine
 from .core.records import BadRecord
 from .core.transitions import IllegalRecord
-from .addresses import open_addresses
 from .driver import Driver
 from .executors.base import Executor, PoolSpec
 from .executors.spawn import SpawnExecutor

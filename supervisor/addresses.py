@@ -67,6 +67,8 @@ def _tcp_entrances(
         return at(server.port, server.events_port)
     except CannotListen as error:
         found = at(0, 0)
-        log.warning("%s; from now on it is port %d, and keys that were given out name the old one", error, found[0].port)
+        log.warning(
+            "%s; from now on it is port %d, and keys that were given out name the old one", error, found[0].port
+        )
         keys.write(paths.keys_dir / keys.SERVER, replace(server, port=found[0].port, events_port=found[1].port))
         return found

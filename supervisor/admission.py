@@ -119,6 +119,4 @@ class _KeyRights:
 def _refused(peer: Peer, verb: str, rights: int) -> Unauthorised:
     if rights == _IS_NOBODY:
         return Unauthorised(f"{peer.who} may not use this supervisor (any more)", hint="ask whoever runs it for a key")
-    return Unauthorised(
-        f"{peer.who} may submit and read, and not {verb}", hint="be the user that runs the supervisor"
-    )
+    return Unauthorised(f"{peer.who} may submit and read, and not {verb}", hint="be the user that runs the supervisor")

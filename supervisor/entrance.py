@@ -118,9 +118,7 @@ def _clear(path: str) -> None:
         return
     except OSError as error:
         raise InvalidConfig(f"cannot listen on {path}: {error.strerror}", hint=f"ls -l {path}") from None
-    raise InvalidConfig(
-        f"{path} is in the way: it is not a socket of this user", hint=f"look at it with: ls -l {path}"
-    )
+    raise InvalidConfig(f"{path} is in the way: it is not a socket of this user", hint=f"look at it with: ls -l {path}")
 
 
 class TcpEntrance:

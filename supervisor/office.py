@@ -128,8 +128,11 @@ class Office:
 
     def _refuse_moves(self, settings: Settings, paths: Paths) -> None:
         now, then = settings.supervisor, self.settings.supervisor
-        moved = [name for name in ("state_dir", "journal_dir", "output_dir", "runtime_dir", "socket", "tcp")
-                 if getattr(paths, name) != getattr(self.paths, name)]
+        moved = [
+            name
+            for name in ("state_dir", "journal_dir", "output_dir", "runtime_dir", "socket", "tcp")
+            if getattr(paths, name) != getattr(self.paths, name)
+        ]
         moved += [name for name in ("host", "port", "clients") if getattr(now, name) != getattr(then, name)]
         for name in moved:
             name = "transport" if name == "tcp" else name

@@ -18,7 +18,15 @@ from ..conf.settings import LimitSettings
 from ..protocol import messages as m
 from ..protocol import notices as n
 from ..protocol import schema, topics
-from ..protocol.errors import BadArguments, JobyardError, NotAllowed, OutcomeUnknown, QueueFull, RateLimited, Unauthorised
+from ..protocol.errors import (
+    BadArguments,
+    JobyardError,
+    NotAllowed,
+    OutcomeUnknown,
+    QueueFull,
+    RateLimited,
+    Unauthorised,
+)
 from ..protocol.job import Progress
 from ..protocol.options import nearest_hint
 from ..protocol.states import FINISHED
