@@ -1,4 +1,4 @@
-"""Users who may connect beside the one that runs the supervisor: who they are, and by which group they reach its sockets.
+"""Users who may connect beside the supervisor's own: who they are, and by which group they reach its sockets.
 
 Owns names, numbers and membership. What such users may ask for is decided by the supervisor.
 """

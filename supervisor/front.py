@@ -125,8 +125,8 @@ class Front:
     def warnings(self, now: float) -> list[str]:
         """What is to be said of connections that were closed."""
         return [
-            f"{gate.name}: all connections were closed {now - gate.cut_at:.0f} s ago, {gate.cuts:,} times since the start:"
-            f" {gate.cut_why}"
+            f"{gate.name}: all connections were closed {now - gate.cut_at:.0f} s ago: {gate.cut_why}"
+            f" (closed {gate.cuts:,} times since the start)"
             for gate in self._gates
             if gate.cut_at is not None and now - gate.cut_at < CUT_TOLD_S
         ]

@@ -1,4 +1,4 @@
-"""One bound socket of the supervisor: lets libzmq listen, counts connections, and closes them all when there are too many.
+"""One bound socket: lets libzmq listen, counts connections, and closes them all when there are too many.
 
 libzmq ends the process when it finds no descriptor for a connection that it is to accept. The kernel gives the lowest
 that is free, so the number of the last one tells how near that is. Where it comes near, or where somebody opens more

@@ -13,8 +13,8 @@ from .gate import Gate
 BATCH_MAX = 256
 BATCH_BYTES_MAX = MESSAGE_BYTES_MAX
 LINGER_MS = 200  # for the last answers of a supervisor that stops
-# Replies to one peer: all that it waits for may be answered at the same moment. Requests of one peer that nobody has read
-# yet wait at the peer.
+# Replies to one peer: all that it waits for may be answered at the same moment. Requests of one peer over this number
+# wait there until some were read.
 SEND_HWM, RECEIVE_HWM = 10_000, 1_000
 HANDSHAKE_MS = 5_000
 UNKNOWN = "unknown"

@@ -16,8 +16,8 @@ from ..context import Context
 if TYPE_CHECKING:
     from .. import shapes_keys as shapes
 
-_EXAMPLES = """The file holds a secret: whoever can read it may submit and read jobs as NAME. Give it to its user with mode
-0600, and keep no copy. A supervisor that runs knows the key at once.
+_EXAMPLES = """The file holds a secret: whoever can read it may submit and read jobs as NAME. Give it to its user with
+mode 0600, and keep no copy. A supervisor that runs knows the key at once.
 
 examples:
   jobctl key new web
@@ -28,9 +28,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.usage = f"{parser.prog} [options] NAME"
     parser.add_argument("name", metavar="NAME", help="whose it is to be: letters, digits and . _ -")
     parser.add_argument("--out", metavar="FILE", help="where to write it; the name ends in .key (default: NAME.key)")
-    parser.add_argument(
-        "--host", metavar="HOST", help="by which its owner reaches this machine, if not [supervisor] host"
-    )
+    parser.add_argument("--host", metavar="HOST", help="by which this machine is reached (default: [supervisor] host)")
     parser.epilog = _EXAMPLES
 
 
@@ -54,9 +52,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
         context.out.line(f"{name}: {file}")
         context.out.say(f'it is used so: Client(socket="{file}")')
     if not context.paths.tcp:
-        context.out.say(
-            'warning: this supervisor is reached by its socket alone, until transport = "tcp" in its config'
-        )
+        context.out.say('warning: it is of no use before the config has transport = "tcp" under [supervisor]')
     return exits.OK
 
 
