@@ -130,7 +130,7 @@ class Desk:
             self.refused += 1
             self._refusals.malformed(peer, error)
             request_id = error.details.pop("id", "")
-            if request_id:
+            if 0 < len(request_id) <= m.REQUEST_ID_CHARS_MAX:
                 self._back.answer_at_once(Token(peer, request_id, UNREAD), error)
             return None
         token = Token(peer, request_id, request.VERB)
