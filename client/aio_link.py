@@ -12,7 +12,7 @@ import threading
 import time
 from typing import Any, Protocol
 
-from ..protocol.errors import JobyardError, SupervisorUnavailable
+from ..protocol.errors import JobyardError
 from ..protocol.messages import Request
 from .address import Target
 from .aio_watch import Watch
@@ -146,7 +146,7 @@ class AsyncLink(Connection):
     def _connect(self) -> None:
         try:
             self.open()
-        except SupervisorUnavailable as error:
+        except JobyardError as error:
             for request_id in list(self._futures):
                 self.session.forget(request_id)
                 self.keep([Completion(request_id, error)])

@@ -31,7 +31,7 @@ class _Listener:
                 return await self._receive(step.until)
             case events.Subscribe():
                 self._drop()
-                self._subscription = Subscription(self._link.place.context, step)
+                self._subscription = Subscription(self._link.place.context, self._link.place.target, step)
                 return None
             case Pause():
                 return await asyncio.sleep(step.seconds)

@@ -21,9 +21,10 @@ import zmq
 from ..protocol.codec import MESSAGE_BYTES_MAX
 from ..protocol.errors import SupervisorUnavailable
 from ..protocol.messages import Request
-from .address import Target
+from .address import Door, Target
 from .session import RECONNECT_FIRST_S, RECONNECT_MAX_S, Completion, Session
 
+HANDSHAKE_MS = 5_000  # over TCP somebody else may listen there, who says nothing
 SOCKETS_MAX = 16_384  # two for each connection; libzmq's own limit of 1,023 would be met at 500 threads
 _DONTWAIT = int(zmq.DONTWAIT)  # a number is ten times faster here than a member of an enumeration
 LOST = (
@@ -31,6 +32,7 @@ LOST = (
     | zmq.Event.CLOSED
     | zmq.Event.HANDSHAKE_FAILED_NO_DETAIL
     | zmq.Event.HANDSHAKE_FAILED_PROTOCOL
+    | zmq.Event.HANDSHAKE_FAILED_AUTH
 )
 _EVENTS = zmq.Event.HANDSHAKE_SUCCEEDED | LOST
 _MONITOR_HEAD = struct.Struct("=Hi")  # number of the event, its value; zmq.utils.monitor would bring in asyncio
@@ -54,7 +56,7 @@ class Place:
 class Wire:
     """One connection, from the attempt to make it to its loss; never connected twice."""
 
-    def __init__(self, context: zmq.Context[Any], endpoint: str) -> None:
+    def __init__(self, context: zmq.Context[Any], door: Door) -> None:
         with ExitStack() as opened:
             self.dealer = opened.enter_context(context.socket(zmq.DEALER))
             self.dealer.linger = 0
@@ -63,8 +65,9 @@ class Wire:
             self.dealer.maxmsgsize = MESSAGE_BYTES_MAX
             # libzmq would go on connecting for ever, also while nobody waits for anything.
             self.dealer.reconnect_ivl = -1
+            use_key(self.dealer, door)
             self.monitor = opened.enter_context(self.dealer.get_monitor_socket(_EVENTS))
-            self.dealer.connect(endpoint)
+            self.dealer.connect(door.endpoint)
             self._sockets = opened.pop_all()
 
     def send(self, frame: bytes) -> bool:
@@ -87,15 +90,25 @@ class Wire:
             return None
         return b"".join(parts)
 
-    def changes(self) -> Iterator[bool]:
-        """True when the connection came up, False when it was lost."""
+    def changes(self) -> Iterator[zmq.Event]:
+        """HANDSHAKE_SUCCEEDED when the connection came up, one of LOST when it was lost."""
         while self.monitor.get(zmq.EVENTS) & zmq.POLLIN:
             number, _ = _MONITOR_HEAD.unpack(self.monitor.recv_multipart(zmq.DONTWAIT)[0])
-            yield number == zmq.Event.HANDSHAKE_SUCCEEDED
+            yield zmq.Event(number)
 
     def close(self) -> None:
         self.dealer.disable_monitor()
         self._sockets.close()
+
+
+def use_key(socket: zmq.Socket[bytes], door: Door) -> None:
+    """Let a socket prove who it is, and accept one supervisor only, where the door asks for that."""
+    if door.key is not None:
+        socket.set(zmq.CURVE_SERVERKEY, door.key.server_key.encode())
+        socket.set(zmq.CURVE_PUBLICKEY, door.key.public_key.encode())
+        socket.set(zmq.CURVE_SECRETKEY, door.key.secret_key.encode())
+        socket.set(zmq.IPV6, "[" in door.endpoint)
+        socket.set(zmq.HANDSHAKE_IVL, HANDSHAKE_MS)
 
 
 class Connection(ABC):
@@ -133,10 +146,14 @@ class Connection(ABC):
 
         Raises:
             SupervisorUnavailable: that cannot even be tried.
+            InvalidConfig: the key file is of no use.
         """
         target = self.place.target
         try:
-            self.wire = Wire(self.place.context, target.endpoint)
+            self.wire = Wire(self.place.context, target.door())
+        except FileNotFoundError:  # no key file: as if nobody listened
+            self._lose_wire()
+            return
         except zmq.ZMQError as error:
             hint = "raise the limit of open files (ulimit -n), or use fewer threads"
             if error.errno == errno.ENAMETOOLONG:
@@ -153,12 +170,14 @@ class Connection(ABC):
 
     def follow(self, wire: Wire) -> None:
         """Take note of what became of the connection."""
-        for is_up in wire.changes():
-            if is_up:
+        for change in wire.changes():
+            if change == zmq.Event.HANDSHAKE_SUCCEEDED:
                 self.place.was_up, self._retry_s = True, RECONNECT_FIRST_S
                 if not all(map(self._put, self.session.connected())):
                     self._lose_wire()
             else:
+                if change == zmq.Event.HANDSHAKE_FAILED_AUTH:
+                    self.keep(self.session.refuse(self.place.target.unauthorised))
                 self._lose_wire()
             if self.wire is not wire:
                 return

@@ -175,6 +175,17 @@ class Session:
             completions.append(Completion(request_id, self._overdue(entry)))
         return completions
 
+    def refuse(self, error: Callable[[], JobyardError]) -> list[Completion]:
+        """The supervisor does not let us in (any more): end everything."""
+        pending, self._pending = self._pending, {}
+        return [
+            Completion(
+                request_id,
+                _unknown(entry.request) if entry.sent and not isinstance(entry.request, _READS) else error(),
+            )
+            for request_id, entry in pending.items()
+        ]
+
     def next_deadline(self) -> float:
         """When ``expire`` will have something to do; infinity if never."""
         while self._deadlines:

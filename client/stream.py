@@ -46,7 +46,7 @@ class _Listener:
 
     def _open(self, wanted: events.Subscribe) -> None:
         self.close()
-        self._subscription = Subscription(self._link.context, wanted)
+        self._subscription = Subscription(self._link.context, self._link.place.target, wanted)
         self._poller = zmq.Poller()
         self._poller.register(self._subscription.sub, zmq.POLLIN)
         self._poller.register(self._subscription.monitor, zmq.POLLIN)

@@ -13,7 +13,8 @@ import zmq
 
 from ..protocol.codec import MESSAGE_BYTES_MAX
 from ..protocol.errors import SupervisorUnavailable
-from .connection import LOST
+from .address import Target
+from .connection import LOST, use_key
 from .events import Subscribe
 
 UNREAD_MAX = 1_000  # messages that wait for this process; those after them wait for it at the supervisor
@@ -26,7 +27,11 @@ class Subscription:
         SupervisorUnavailable: it cannot even be tried.
     """
 
-    def __init__(self, context: zmq.Context[Any], wanted: Subscribe) -> None:
+    def __init__(self, context: zmq.Context[Any], target: Target, wanted: Subscribe) -> None:
+        try:
+            door = target.door().beside(wanted.path)
+        except FileNotFoundError:
+            raise target.unavailable() from None
         try:
             with ExitStack() as opened:
                 self.sub = opened.enter_context(context.socket(zmq.SUB))
@@ -34,8 +39,9 @@ class Subscription:
                 self.sub.set(zmq.RCVHWM, UNREAD_MAX)
                 self.sub.maxmsgsize = MESSAGE_BYTES_MAX
                 self.sub.reconnect_ivl = -1
+                use_key(self.sub, door)
                 self.monitor = opened.enter_context(self.sub.get_monitor_socket(LOST))
-                self.sub.connect(f"ipc://{wanted.path}")
+                self.sub.connect(door.endpoint)
                 for topic in wanted.topics:
                     self.sub.subscribe(topic)
                 self._sockets = opened.pop_all()

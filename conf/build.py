@@ -111,11 +111,35 @@ def cross_check(file: Path, items: Items, problems: Problems) -> None:
         elif key == ("pool",) and item.value not in pools:
             problems.add(item.where, *_undeclared("pool", path, item.value, pools), path=path)
     _check_aliases(items, problems)
+    _check_transport(items, problems)
     allows = any(is_allow(path) and item.value for path, item in items.items())
     mistaken = any(path and (is_allow(path) or path[0] == "jobs") for path in problems.paths)
     if not allows and not mistaken and not names(items, "jobs"):
         message = "nothing may run: there is no allow line and no [jobs.NAME]"
         problems.add(Where(0, 1, 1, str(file)), message, 'begin with allow = ["jobs:*"]')
+
+
+def _check_transport(items: Items, problems: Problems) -> None:
+    """Others get in by what was meant, and by nothing else."""
+    given = {str(path[1]): item for path, item in items.items() if path[0] == "supervisor" and len(path) == 2}
+    host = given.get("host")
+    if host and not _is_loopback(host.value) and not _is_set(given, "beyond_loopback"):
+        message = f"supervisor.host: {host.value} can be reached from other machines"
+        hint = 'write "127.0.0.1", or beyond_loopback = true if that is meant'
+        problems.add(host.where, message, hint, ("supervisor", "host"))
+    if _is_set(given, "clients") and "transport" in given and given["transport"].value == "tcp":
+        message = "supervisor.clients: over tcp users are not known"
+        problems.add(given["clients"].where, message, "give each a key: jobctl key new NAME", ("supervisor", "clients"))
+
+
+def _is_loopback(address: str) -> bool:
+    import ipaddress  # few configs have one
+
+    return ipaddress.ip_address(address).is_loopback
+
+
+def _is_set(given: dict[str, Item], key: str) -> bool:
+    return key in given and bool(given[key].value)
 
 
 def _undeclared(what: str, path: KeyPath, name: str, known: set[str]) -> tuple[str, str]:

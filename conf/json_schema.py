@@ -27,7 +27,7 @@ _SAMPLES: dict[str, tuple[object, ...]] = {
     "boolean": (True,),
     "integer": (0, 1, 64, 4096, 1 << 20, 64 << 20),
     "number": (0.5, 1.5),
-    "string": ("none", "name", "10s", "1MiB", "64MiB", "pkg.mod:function", *_WORDS),
+    "string": ("none", "name", "127.0.0.1", "10s", "1MiB", "64MiB", "pkg.mod:function", *_WORDS),
     "array": ([], ["name"], ["pkg.mod:function"]),
     "object": ({},),
 }

@@ -189,15 +189,14 @@ def variable_value(value: object) -> str:
     return value
 
 
-def none_of(why: str) -> Parse:
-    """For an empty list only: the feature behind the key is not in this version."""
+def address(value: object) -> str:
+    """An IP address, never a name: what a name means is decided elsewhere, and may change."""
+    import ipaddress  # few configs have one
 
-    def parse(value: object) -> tuple[()]:
-        if value != []:
-            raise BadArguments(why)
-        return ()
-
-    return parse
+    try:
+        return str(ipaddress.ip_address(text(value)))
+    except ValueError:
+        _refuse(value, "an IP address", hint='write "127.0.0.1"')
 
 
 @dataclass(frozen=True)

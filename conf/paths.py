@@ -10,6 +10,7 @@ import os
 import pwd
 import shlex
 import stat
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -19,12 +20,20 @@ from .settings import Settings
 
 SOCKET_PATH_BYTES_MAX = 107  # what sockaddr_un holds on Linux, less its final zero
 _LONGEST_NAME = "z-01234567"  # of the sockets in the runtime directory: a zygote's
+OWN_KEY = "client.key"
+GROUP_MODE = 0o710
 STATE_DIR, RUNTIME_DIR = "[supervisor] state_dir", "[supervisor] runtime_dir"
 
 
 @dataclass(frozen=True)
 class Paths:
-    """All absolute. ``socket`` takes requests, ``events_socket`` sends notices."""
+    """All absolute.
+
+    Attributes:
+        socket: takes requests. events_socket: sends notices. Both over IPC only.
+        own_key: over TCP, the file by which clients of this user connect. keys_dir: who else may.
+        tcp: how clients connect.
+    """
 
     state_dir: Path
     journal_dir: Path
@@ -36,6 +45,14 @@ class Paths:
     supervisor_log: Path
     error_log: Path
     lock: Path
+    own_key: Path
+    keys_dir: Path
+    tcp: bool
+
+    @property
+    def address(self) -> Path:
+        """What clients of this user are to be told: the socket or the key."""
+        return self.own_key if self.tcp else self.socket
 
 
 def paths_for(settings: Settings, environ: Mapping[str, str]) -> Paths:
@@ -66,7 +83,15 @@ def paths_for(settings: Settings, environ: Mapping[str, str]) -> Paths:
         supervisor_log=given_or(settings.logging.file, state_dir / "background_jobs.log"),
         error_log=given_or(settings.logging.error_file, state_dir / "background_jobs_errors.log"),
         lock=state_dir / "lock",
+        own_key=runtime_dir / OWN_KEY,
+        keys_dir=state_dir / "keys",
+        tcp=is_tcp(settings.supervisor.transport),
     )
+
+
+def is_tcp(transport: str) -> bool:
+    """Whether clients connect over TCP."""
+    return transport == "tcp" or (transport == "auto" and sys.platform == "win32")
 
 
 def _default_runtime_dir(config: Path, state_dir: Path) -> Path:
@@ -91,30 +116,35 @@ def _check_length(path: Path, key: str) -> None:
         raise _refused(message, "give a shorter path")
 
 
-def secure_directories(paths: Paths) -> None:
+def secure_directories(paths: Paths, group: int | None = None) -> None:
     """Make all directories of ``paths``, or see that those there are ours alone.
+
+    Args:
+        group: whose members may go through to the sockets.
 
     Raises:
         InvalidConfig: one of them is not safe to use, or cannot be made. StorageUnavailable: the disk refuses.
     """
     if paths.runtime_dir.parent == _shared_root():
-        secure_directory(paths.runtime_dir.parent, RUNTIME_DIR)
-    wanted = (
-        (paths.state_dir, STATE_DIR),
-        (paths.journal_dir, STATE_DIR),
-        (paths.output_dir, "[output] dir"),
-        (paths.runtime_dir, RUNTIME_DIR),
-        (paths.socket.parent, "[supervisor] socket"),
-    )
-    for directory, key in wanted:
-        secure_directory(directory, key)
+        secure_directory(paths.runtime_dir.parent, RUNTIME_DIR, group)
+    wanted = [
+        (paths.state_dir, STATE_DIR, group if paths.state_dir in paths.runtime_dir.parents else None),
+        (paths.journal_dir, STATE_DIR, None),
+        (paths.output_dir, "[output] dir", None),
+        (paths.runtime_dir, RUNTIME_DIR, group),
+    ]
+    if paths.socket.parent != paths.runtime_dir:
+        wanted.append((paths.socket.parent, "[supervisor] socket", group))
+    for directory, key, shared_with in wanted:
+        secure_directory(directory, key, shared_with)
 
 
-def secure_directory(path: Path, key: str = STATE_DIR, mode: int = 0o700) -> None:
-    """Make ``path`` a directory of this user with no more than the permissions of ``mode``; parents are made as needed.
+def secure_directory(path: Path, key: str = STATE_DIR, group: int | None = None) -> None:
+    """Make ``path`` a directory that this user alone may use; parents are made as needed.
 
     Args:
         key: the setting that names another directory, for hints.
+        group: whose members may go through it, to what they know by name.
 
     Raises:
         InvalidConfig: it is a link or a file, belongs to somebody else, is open to others, or cannot be made.
@@ -124,7 +154,7 @@ def secure_directory(path: Path, key: str = STATE_DIR, mode: int = 0o700) -> Non
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         parent = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            _secure_entry(parent, path, key, mode)
+            _secure_entry(parent, path, key, group)
         finally:
             os.close(parent)
     except OSError as error:
@@ -156,9 +186,9 @@ def be_user(uid: int) -> str:
     return f"sudo -u {shlex.quote(user_name(uid))} jobctl ..."
 
 
-def _secure_entry(parent: int, path: Path, key: str, mode: int) -> None:
+def _secure_entry(parent: int, path: Path, key: str, group: int | None) -> None:
     try:
-        os.mkdir(path.name, mode, dir_fd=parent)
+        os.mkdir(path.name, 0o700, dir_fd=parent)
         made = True
     except FileExistsError:
         made = False
@@ -173,14 +203,25 @@ def _secure_entry(parent: int, path: Path, key: str, mode: int) -> None:
                 f"{be_user(found.st_uid)}, or set {key} to another directory",
             )
         if made:
-            os.fchmod(directory, mode)  # the umask may have taken bits that we need
+            os.fchmod(directory, 0o700)  # the umask may have taken bits that we need
             os.fsync(parent)  # or a power failure could take the directory with all that is in it
-        elif stat.S_IMODE(found.st_mode) & 0o777 & ~mode:
+        elif stat.S_IMODE(found.st_mode) & 0o777 & ~GROUP_MODE:
             raise _refused(
-                f"{path} is open to other users (mode {stat.S_IMODE(found.st_mode):04o})", f"chmod {mode:o} {path}"
+                f"{path} is open to other users (mode {stat.S_IMODE(found.st_mode):04o})", f"chmod 700 {path}"
             )
+        _share(directory, os.fstat(directory), group)
     finally:
         os.close(directory)
+
+
+def _share(directory: int, found: os.stat_result, group: int | None) -> None:
+    """Let the group through, or nobody, if it was let through at an earlier start."""
+    shared_with = found.st_gid if stat.S_IMODE(found.st_mode) & 0o010 else None
+    if shared_with == group:
+        return
+    if group is not None:
+        os.fchown(directory, -1, group)
+    os.fchmod(directory, 0o700 if group is None else GROUP_MODE)
 
 
 def _refused(message: str, hint: str) -> InvalidConfig:

@@ -61,6 +61,9 @@ class SupervisorSettings:
     state_dir: str = ".jobyard"
     socket: str | None = None
     transport: str = "auto"
+    host: str = "127.0.0.1"
+    port: int = 0
+    beyond_loopback: bool = False
     clients: tuple[str, ...] = ()
 
 
@@ -161,6 +164,11 @@ class LimitSettings:
     kept_notice_bytes: int = 8 * MIB
     unsent_notices: int = 256
     notice_topics: int = 10_000
+    subscriptions: int = 100_000
+    connections: int = 10_000
+    connection_requests: int = 1_024
+    connection_waits: int = 5_000
+    keys: int = 1_000
     logged_argument_bytes: int = 4 * 1024
     logged_output_bytes: int = 8 * 1024
 

@@ -18,7 +18,7 @@ from typing import Any
 
 import msgpack
 
-from .errors import NotSerializable, ProtocolError, TooLarge
+from .errors import NotSerializable, ProtocolError, TooDeep, TooLarge
 
 MESSAGE_BYTES_MAX = 16 * 1024 * 1024
 ENVELOPE_DEPTH_MAX = 32
@@ -53,20 +53,30 @@ def unpack(data: bytes) -> Any:
     """The plain value in ``data``.
 
     Raises:
-        ProtocolError: not msgpack, or over the caps on depth, elements or types.
+        ProtocolError: not msgpack, or over the caps on depth, elements or types; ``details["id"]`` is that of the
+            message where that could be read.
         TooLarge: longer than a message may be.
     """
     if len(data) > MESSAGE_BYTES_MAX:
         raise TooLarge(f"a message of {len(data):,} bytes is over the limit of {MESSAGE_BYTES_MAX:,}")
     try:
         value = msgpack.unpackb(data, raw=False, strict_map_key=True, ext_hook=_refuse_ext)
-        if _cap(value) > ENVELOPE_ELEMENTS_MAX:
-            raise ProtocolError(f"a message of more than {ENVELOPE_ELEMENTS_MAX:,} elements")
+        _check(value)
     except ProtocolError:
         raise
     except Exception as error:  # msgpack raises eight different classes on bad input
         raise ProtocolError(f"not a valid message: {type(error).__name__}") from None
     return value
+
+
+def _check(value: Any) -> None:
+    try:
+        if _cap(value) > ENVELOPE_ELEMENTS_MAX:
+            raise TooDeep(f"a message of more than {ENVELOPE_ELEMENTS_MAX:,} elements")
+    except ProtocolError as error:
+        if type(value) is dict and type(value.get("id")) is str:
+            error.details["id"] = value["id"]  # so that whoever sent it can be told
+        raise
 
 
 def _refuse_ext(code: int, data: bytes) -> Any:
@@ -81,7 +91,7 @@ def _cap(value: Any, depth: int = 1) -> int:
     if kind is not dict and kind is not list:
         raise ProtocolError("a message with a value that is not plain")
     if depth > ENVELOPE_DEPTH_MAX:
-        raise ProtocolError(f"a message nested deeper than {ENVELOPE_DEPTH_MAX}")
+        raise TooDeep(f"a message nested deeper than {ENVELOPE_DEPTH_MAX}")
     items = value
     if kind is dict:
         for key in value:

@@ -3,10 +3,10 @@
     JobyardError                     code, hint, details
     +- SupervisorUnavailable         also ConnectionError
     +- OutcomeUnknown                the request may or may not have taken effect
-    +- ProtocolError  VersionMismatch
+    +- ProtocolError  VersionMismatch  TooDeep (also ProtocolError)
     +- NotAllowed  BadArguments (also TypeError)  NotSerializable (also TypeError)  NotImportable
     +- UnknownQueue  QueueFull  QueueDraining  DuplicateJob  JobNotFound (also LookupError)  WrongState
-    +- StorageUnavailable  HistoryUnavailable  TooLarge  Unauthorised  InvalidConfig
+    +- StorageUnavailable  HistoryUnavailable  TooLarge  RateLimited  Unauthorised  InvalidConfig
     +- WaitTimeout                   also TimeoutError
     +- NoCurrentJob
     +- JobOutcomeError               what ``result()`` raises
@@ -73,6 +73,12 @@ class ProtocolError(JobyardError):
     """The other side sent something that is not a valid message."""
 
     code = "bad_request"
+
+
+class TooDeep(ProtocolError):
+    """A message is nested too deep, or has too many elements."""
+
+    code = "too_deep"
 
 
 class VersionMismatch(JobyardError):
@@ -157,6 +163,12 @@ class TooLarge(JobyardError):
     """A value or message is over its limit."""
 
     code = "too_large"
+
+
+class RateLimited(JobyardError):
+    """This client has too many requests under way."""
+
+    code = "rate_limited"
 
 
 class Unauthorised(JobyardError):

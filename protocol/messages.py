@@ -43,6 +43,7 @@ CANCEL_JOBS_MAX = 1_000
 LOG_BYTES_MAX = 256 * 1024
 EVENT_NOTICES_MAX = 500
 LOG_CHUNKS_MAX = 512
+REQUEST_ID_CHARS_MAX = 128
 
 # -- requests ----------------------------------------------------------------------------------------------------------
 
@@ -431,8 +432,8 @@ def unpack_request(data: bytes) -> tuple[str, Any]:
         VersionMismatch: another version; ``details["id"]`` as above.
     """
     frame = codec.unpack(data)
-    if not isinstance(frame, dict) or not isinstance(frame.get("id"), str):
-        raise ProtocolError("a request is a map with a text id")
+    if not isinstance(frame, dict) or not isinstance(frame.get("id"), str) or len(frame["id"]) > REQUEST_ID_CHARS_MAX:
+        raise ProtocolError(f"a request is a map with a text id of at most {REQUEST_ID_CHARS_MAX} characters")
     request_id = frame["id"]
     try:
         if frame.get("v") != PROTOCOL_VERSION:

@@ -23,8 +23,10 @@ from typing import Any
 from ..conf.find import find_config
 from ..conf.loader import Loaded, load
 from ..conf.paths import Paths, paths_for, secure_directories, unusable
+from ..conf.users import find_clients
 from ..protocol.errors import JobyardError, StorageUnavailable
 from . import clock, logs
+from .addresses import open_addresses
 from .compaction import Compaction
 from .core.machine import Machine
 from .core.records import BadRecord
@@ -34,6 +36,7 @@ from .executors.base import Executor, PoolSpec
 from .executors.spawn import SpawnExecutor
 from .executors.zygote.executor import ZygoteExecutor
 from .executors.zygote.process import Found
+from .front import Front
 from .history.link import HistoryLink
 from .journal.errors import JournalDamaged, JournalTooNew
 from .journal.lock import AlreadyLocked, DirectoryLock
@@ -79,7 +82,8 @@ def _run(options: argparse.Namespace, announce: _Announcer) -> int:
     options.config = str(find_config(options.config, Path.cwd(), os.environ))
     loaded = read()
     paths = paths_for(loaded.settings, os.environ)
-    secure_directories(paths)
+    clients = find_clients(loaded.settings.supervisor.clients)
+    secure_directories(paths, None if clients is None else clients.group)
     try:
         return _serve(read, loaded, paths, options, announce)
     except OSError as error:
@@ -135,10 +139,16 @@ def _compose(
         return ZygoteExecutor(found, generation=generation, salt=salt)
 
     office = Office(read, loaded, paths, options, lambda warnings: announce.ready(paths, warnings))
+
+    def requests_max() -> int:
+        return office.settings.limits.connection_requests
+
+    addresses = open_addresses(settings, paths, find_clients(settings.supervisor.clients), requests_max)
     taken = take_over(recovered.state, office.specs, adopt, fence=options.fence)
     sweep_sockets(paths.runtime_dir)
-    stream = Stream(machine, Publisher(str(paths.events_socket), settings.limits.unsent_notices), settings.limits)
-    socket = RequestSocket(str(paths.socket))
+    stream = Stream(machine, Publisher(addresses.events, settings.limits), settings.limits)
+    requests = RequestSocket(addresses.requests, settings.limits.connections)
+    front = Front(requests, [requests.gate, stream.gate], addresses, requests_max)
     sites = Sites(make)
 
     def retention() -> float:
@@ -150,7 +160,7 @@ def _compose(
 
     compaction = Compaction(recovered.journal, machine, paths.journal_dir, paths.history, retention, output_dir)
     history = HistoryLink(paths.history, lambda: office.settings.history.answer_within, settings.limits.parked_requests)
-    driver = Driver(machine, recovered.journal, socket, sites, office, compaction, history, stream)
+    driver = Driver(machine, recovered.journal, front, sites, office, compaction, history, stream)
     driver.begin(taken, now)
     return driver
 
@@ -162,7 +172,7 @@ class _Announcer:
         self._fd = fd
 
     def ready(self, paths: Paths, warnings: list[str]) -> None:
-        self._say({"pid": os.getpid(), "socket": str(paths.socket), "warnings": warnings})
+        self._say({"pid": os.getpid(), "socket": str(paths.address), "warnings": warnings})
 
     def failed(self, error: JobyardError, code: int) -> int:
         if self._fd is None:

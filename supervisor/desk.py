@@ -14,6 +14,7 @@ from typing import Any, Protocol, assert_never
 
 from .. import __version__
 from ..conf.catalog import Catalog
+from ..conf.settings import LimitSettings
 from ..protocol import messages as m
 from ..protocol import options
 from ..protocol.errors import (
@@ -25,7 +26,6 @@ from ..protocol.errors import (
     QueueFull,
     StorageUnavailable,
     TooLarge,
-    Unauthorised,
     UnknownQueue,
     WrongState,
 )
@@ -34,6 +34,7 @@ from ..protocol.ids import is_uid
 from ..protocol.notices import Events
 from ..protocol.states import UNFINISHED, WAITING
 from . import archive_desk, clock, output, reads, room
+from .admission import Admission
 from .archive_desk import ArchiveDesk
 from .compaction import Compaction
 from .core import events as e
@@ -43,12 +44,13 @@ from .core.why import explain
 from .history.link import HistoryLink
 from .metrics import Counters
 from .parked import Parked
+from .refusals import Refusals
 from .room import Room
 from .sites import Sites
 from .sockets import Peer
 from .story import Story
 from .stream import Asked, Stream
-from .token import Token
+from .token import UNREAD, Token
 from .unwritten import Unwritten
 from .upkeep_desk import UpkeepDesk
 
@@ -80,6 +82,7 @@ class Backstage(archive_desk.Backstage, Protocol):
     @property
     def sites(self) -> Sites: ...
 
+    admission: Admission
     story: Story
 
     def refreshing(self) -> bool: ...
@@ -98,14 +101,14 @@ class Desk:
         refused: how many requests were refused since the start.
     """
 
-    def __init__(self, machine: Machine, backstage: Backstage, parked_max: int) -> None:
+    def __init__(self, machine: Machine, backstage: Backstage, limits: LimitSettings) -> None:
         self._machine = machine
         self._back = backstage
-        self.parked = Parked(parked_max)
+        self.parked = Parked(limits.parked_requests, limits.connection_waits)
         self._archive = ArchiveDesk(machine, backstage, backstage.history, backstage.compaction, self._refuse)
         self._upkeep = UpkeepDesk(machine, backstage, self._archive, backstage.compaction, self._refuse)
         self.refused = 0
-        self._early_max = parked_max
+        self._refusals = Refusals()
         self._early: list[tuple[Token, m.Submit | m.Catalog]] = []  # requests that wait for the catalogue
 
     def take(self, peer: Peer, data: bytes, settle: Callable[[], None]) -> e.Event | None:
@@ -117,13 +120,14 @@ class Desk:
             request_id, request = m.unpack_request(data)
         except JobyardError as error:
             self.refused += 1
-            log.warning("refused a malformed request from %s: %s", peer.who, error.message)
+            self._refusals.malformed(peer, error)
             request_id = error.details.pop("id", "")
-            if request_id:
-                self._back.answer_at_once(Token(peer, request_id, "?"), error)
+            if 0 < len(request_id) <= m.REQUEST_ID_CHARS_MAX:
+                self._back.answer_at_once(Token(peer, request_id, UNREAD), error)
             return None
         token = Token(peer, request_id, request.VERB)
         try:
+            self._back.admission.admit(token)
             return self._request(token, request, settle)
         except JobyardError as error:
             self._refuse(token, error)
@@ -153,7 +157,7 @@ class Desk:
         """Keep a request back until the catalogue is there, and new if the code is."""
         if self._back.catalog is not None and not self._back.refreshing():
             return False
-        if len(self._early) >= self._early_max:
+        if len(self._early) >= self.parked.limit:
             raise QueueFull(f"{len(self._early):,} requests wait for the catalogue already", hint="wait and try again")
         self._early.append((token, request))
         return True
@@ -166,8 +170,7 @@ class Desk:
 
     def _refuse(self, token: Token, error: JobyardError) -> None:
         self.refused += 1
-        level = logging.ERROR if token.verb == m.Submit.VERB or isinstance(error, Unauthorised) else logging.INFO
-        log.log(level, "refused %s from %s: %s (%s)", token.verb, token.peer.who, error.message, error.code)
+        self._refusals.refused(token, error)
         self._back.answer_at_once(token, error)
 
     def _request(self, token: Token, request: m.Request, settle: Callable[[], None]) -> e.Event | None:
@@ -238,7 +241,8 @@ class Desk:
                 if len(request.jobs) > 1:
                     error.details["index"] = index
                 if isinstance(error, NotAllowed):
-                    self._back.story.unauthorised(_asked_name(submission), error.message)
+                    method = f".{submission.method}" if submission.method else ""
+                    self._back.story.unauthorised(f"{submission.ref}{method}", error.message)
                 raise
             wanted.append(want)
             durability = _stronger(durability, level)
@@ -482,10 +486,6 @@ class Desk:
         if not reply.chunks and (loss := self._back.unwritten.loss_on_record(directory, job.id, attempt)) is not None:
             reply = dataclasses.replace(reply, unwritten_bytes=loss.size, unwritten_why=loss.why)
         self._back.answer(token, reply)
-
-
-def _asked_name(submission: m.Submission) -> str:
-    return f"{submission.ref}.{submission.method}" if submission.method else submission.ref
 
 
 def _stronger(one: str, other: str) -> str:

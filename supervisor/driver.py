@@ -27,6 +27,7 @@ from .core import events as e
 from .core.machine import Machine
 from .core.records import to_wire
 from .desk import Desk
+from .front import Front
 from .history.link import HistoryLink
 from .idle import is_idle
 from .journal.journal import Journal
@@ -39,7 +40,7 @@ from .recovery import TakenOver
 from .room import Room
 from .signals import Signals
 from .sites import Sites
-from .sockets import RequestSocket
+from .sockets import Peer
 from .spliced import Packed, Spliced
 from .storage import Storage
 from .story import Story
@@ -63,7 +64,7 @@ class Driver:
         self,
         machine: Machine,
         journal: Journal,
-        socket: RequestSocket,
+        front: Front,
         sites: Sites,
         office: Office,
         compaction: Compaction,
@@ -72,13 +73,14 @@ class Driver:
     ) -> None:
         self.machine = machine
         self.journal = journal
-        self.socket = socket
+        self.front = front
+        self.admission = front.admission
         self.sites = sites
         self.office = office
         self.compaction = compaction
         self.history = history
         self.stream = stream
-        self.desk = Desk(machine, self, office.settings.limits.parked_requests)
+        self.desk = Desk(machine, self, office.settings.limits)
         self.outbox = Outbox(self._perform)
         self.storage = Storage(machine, journal, self.outbox, self.answer_at_once)
         self.story = Story(machine, office)
@@ -93,7 +95,7 @@ class Driver:
         self._signals = Signals()
         self._manager = ServiceManager(os.environ)
         self._poller = zmq.Poller()
-        self._handlers: dict[int, Callable[[], None]] = {}
+        self._handlers: dict[Any, Callable[[], None]] = {}
         self._journal_fd = journal.fileno()
         sites.watch, sites.unwatch = self._watch_site, self.unwatch
         compaction.watch, compaction.unwatch = self.watch, self.unwatch
@@ -141,12 +143,16 @@ class Driver:
         timeout_s = self._timer.timeout_s()
         if self.story or self.stream.waiting:
             timeout_s = LULL_S
+        if self.front.busy:
+            timeout_s = 0.0
         ready = self._poller.poll(None if timeout_s is None else math.ceil(timeout_s * 1000))
         if not ready or len(self.story) >= STORY_LINES_MAX:
             self.story.write()
         if self.stream.overdue or (self.stream.waiting and not ready):
             self.stream.publish()
         self._turn_due = not ready
+        if self.front.busy:
+            self._requests()
         for source, _ in ready:
             if source == self._journal_fd:
                 self._synced()
@@ -155,9 +161,7 @@ class Driver:
                 self.stream.take_subscriptions()
                 continue
             self._turn_due = True
-            if source is self.socket.socket:
-                self._requests()
-            elif handler := self._handlers.get(source):
+            if handler := self._handlers.get(source):
                 handler()
             else:
                 self._site(source)
@@ -181,6 +185,7 @@ class Driver:
         self.office.mind_deadlines(now.boot)
         self.history.mind_deadlines(now.boot)
         self._manager.mind(self, now.boot)
+        self.front.mind(now.boot)
         wakes = [
             self.machine.wake_at(),
             self.outbox.wake_at(),
@@ -190,6 +195,7 @@ class Driver:
             self.history.wake_at(),
             self.storage.wake_at(),
             self._manager.wake_at(),
+            self.front.wake_at(),
             None if self._stopped_at is None else self._stopped_at + FAREWELL_S,
         ]
         self._timer.set(min((wake for wake in wakes if wake is not None), default=None))
@@ -245,7 +251,7 @@ class Driver:
 
     # -- input ---------------------------------------------------------------------------------------------------------
 
-    def watch(self, fd: int, handler: Callable[[], None], writable: bool = False) -> None:
+    def watch(self, fd: Any, handler: Callable[[], None], writable: bool = False) -> None:
         """Call ``handler`` when ``fd`` is readable, or also when it is writable."""
         self._handlers[fd] = handler
         self._poller.register(fd, zmq.POLLIN | zmq.POLLOUT if writable else zmq.POLLIN)
@@ -258,7 +264,9 @@ class Driver:
         self._poller.register(fd, zmq.POLLIN)
 
     def _watch_own(self) -> None:
-        self._poller.register(self.socket.socket, zmq.POLLIN)
+        self.watch(self.front.requests.socket, self._requests)
+        for source, handler in self.front.sources:
+            self.watch(source, handler)
         self._poller.register(self._journal_fd, zmq.POLLIN)
         self._poller.register(self.stream.socket, zmq.POLLIN)
         self.watch(self._signals.fileno(), self._signalled)
@@ -268,10 +276,12 @@ class Driver:
             self.watch(fd, self._clock_stepped)
 
     def _requests(self) -> None:
-        for peer, data in self.socket.receive():
-            event = self.desk.take(peer, data, self.settle)
-            if event is not None:
-                self._events.append(event)
+        self.front.turn(self._request)
+
+    def _request(self, peer: Peer, data: bytes) -> None:
+        event = self.desk.take(peer, data, self.settle)
+        if event is not None:
+            self._events.append(event)
 
     def _site(self, fd: int) -> None:
         now = clock.now().boot
@@ -410,7 +420,7 @@ class Driver:
             data = reply.pack(token.request_id) if spliced else m.pack_reply(token.request_id, reply)
         except JobyardError as error:
             data = m.pack_reply(token.request_id, error)
-        self.socket.send(token.peer, data)
+        self.front.send(token, data)
 
     def reload(self, token: Token | None) -> None:
         self._manager.reloading()
@@ -451,7 +461,7 @@ class Driver:
         self.outbox.release(self.journal.synced)
         self.story.write()
         self.stream.close()
-        self.socket.close()
+        self.front.close()
         self._signals.close()
         self._timer.close()
         self._steps.close()

@@ -115,7 +115,7 @@ class Office:
         try:
             loaded = self._read()
             paths = paths_for(loaded.settings, os.environ)
-            self._refuse_moves(paths)
+            self._refuse_moves(loaded.settings, paths)
             specs = self._specs(loaded.settings)
             self._driver.story.write()  # what was told before is written as it was to be
             logs.set_up(loaded.settings.logging, paths, env=loaded.settings.env, quiet=self._options.quiet)
@@ -133,12 +133,17 @@ class Office:
         self._driver.sites.configure(specs, clock.now().boot)
         self._build([token] if token else [])
 
-    def _refuse_moves(self, paths: Paths) -> None:
-        for name in ("state_dir", "journal_dir", "output_dir", "runtime_dir", "socket"):
-            if getattr(paths, name) != getattr(self.paths, name):
-                raise InvalidConfig(
-                    f"{name} cannot change while the supervisor runs", hint="jobctl down, then jobctl up"
-                )
+    def _refuse_moves(self, settings: Settings, paths: Paths) -> None:
+        now, then = settings.supervisor, self.settings.supervisor
+        moved = [
+            name
+            for name in ("state_dir", "journal_dir", "output_dir", "runtime_dir", "socket", "tcp")
+            if getattr(paths, name) != getattr(self.paths, name)
+        ]
+        moved += [name for name in ("host", "port", "clients") if getattr(now, name) != getattr(then, name)]
+        for name in moved:
+            name = "transport" if name == "tcp" else name
+            raise InvalidConfig(f"{name} cannot change while the supervisor runs", hint="jobctl down, then jobctl up")
 
     def _specs(self, settings: Settings) -> dict[str, PoolSpec]:
         specs = {name: pool_spec(settings, self.paths, name) for name in settings.pools}
@@ -267,7 +272,7 @@ class Office:
             started_at=self._started_at,
             config=str(self.settings.file),
             state_dir=str(self.paths.state_dir),
-            socket=str(self.paths.socket),
+            socket=driver.front.requests.told,
             stopping=driver.machine.stopping is not None,
             durable=driver.degraded is None,
             counts=dict(state.counts),
@@ -326,6 +331,7 @@ class Office:
         lost = driver.sites.unwritten.warning(clock.now().boot)
         if lost is not None:
             warnings.append(lost)
+        warnings += driver.front.warnings(clock.now().boot)
         late = behind(driver.machine.state.wall)
         if late is not None:
             warnings.append(late)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ..protocol.errors import QueueFull
+from ..protocol.errors import QueueFull, RateLimited
 from ..protocol.messages import Logs, Wait
 from .token import Token
 
@@ -21,10 +21,16 @@ class _Waiting:
 
 
 class Parked:
-    """Bounded by ``limit``; a request over it is refused, so that clients that come and go cannot fill the memory."""
+    """Bounded by ``limit``; a request over it is refused, so that clients that come and go cannot fill the memory.
 
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
+    Args:
+        share: of ``limit``, for one connection.
+    """
+
+    def __init__(self, limit: int, share: int) -> None:
+        self.limit = limit
+        self._share = share
+        self._by_route: dict[bytes, int] = {}
         self._waits: dict[int, list[_Waiting]] = {}
         self._logs: dict[int, list[tuple[Token, Logs]]] = {}
         self._count = 0
@@ -34,13 +40,13 @@ class Parked:
 
     def park_wait(self, token: Token, request: Wait, open_ids: set[int]) -> None:
         """Until one (``request.any``) or all of ``open_ids`` are finished."""
-        self._admit()
+        self._admit(token)
         waiting = _Waiting(token, request, open_ids)
         for job_id in open_ids:
             self._waits.setdefault(job_id, []).append(waiting)
 
     def park_logs(self, token: Token, request: Logs) -> None:
-        self._admit()
+        self._admit(token)
         self._logs.setdefault(request.id, []).append((token, request))
 
     def finished(self, job_id: int, answer: Callable[[Token, Wait], None]) -> None:
@@ -48,20 +54,34 @@ class Parked:
         for waiting in self._waits.pop(job_id, ()):
             waiting.open_ids.discard(job_id)
             if waiting.request.any or not waiting.open_ids:
-                self._count -= 1
+                self._release(waiting.token)
                 self._forget(waiting)
                 answer(waiting.token, waiting.request)
 
     def grown(self, job_id: int, answer: Callable[[Token, Logs], None]) -> None:
         """The job's output grew or ended: let who follows it look again (and park again if there is nothing)."""
         for token, request in self._logs.pop(job_id, ()):
-            self._count -= 1
+            self._release(token)
             answer(token, request)
 
-    def _admit(self) -> None:
-        if self._count >= self._limit:
+    def _admit(self, token: Token) -> None:
+        if self._count >= self.limit:
             raise QueueFull(f"{self._count:,} requests wait already", hint="raise [limits] parked_requests")
+        route = token.peer.route
+        held = self._by_route.get(route, 0)
+        if held >= self._share:
+            raise RateLimited(
+                f"{held:,} requests of this connection wait already", hint="raise [limits] connection_waits"
+            )
         self._count += 1
+        self._by_route[route] = held + 1
+
+    def _release(self, token: Token) -> None:
+        self._count -= 1
+        route = token.peer.route
+        self._by_route[route] -= 1
+        if not self._by_route[route]:
+            del self._by_route[route]
 
     def _forget(self, waiting: _Waiting) -> None:
         for job_id in waiting.open_ids:

@@ -113,7 +113,7 @@ def _environment(settings: Settings, paths: Paths, pool: PoolSettings, environ: 
     if pool.env_file:
         found.update(read_env_file(Path(settings.absolute(pool.env_file, environ))))
     found.update(pool.env)
-    found["JOBYARD_SOCKET"] = str(paths.socket)
+    found["JOBYARD_SOCKET"] = str(paths.address)
     return found
 
 

@@ -18,13 +18,22 @@ from ..conf.settings import LimitSettings
 from ..protocol import messages as m
 from ..protocol import notices as n
 from ..protocol import schema, topics
-from ..protocol.errors import BadArguments, JobyardError, NotAllowed, OutcomeUnknown, QueueFull, Unauthorised
+from ..protocol.errors import (
+    BadArguments,
+    JobyardError,
+    NotAllowed,
+    OutcomeUnknown,
+    QueueFull,
+    RateLimited,
+    Unauthorised,
+)
 from ..protocol.job import Progress
 from ..protocol.options import nearest_hint
 from ..protocol.states import FINISHED
 from . import clock
 from .core.effects import Notify
 from .core.machine import Machine
+from .gate import Gate
 from .publisher import Publisher
 from .ring import Entry, Ring
 from .story import cause
@@ -62,6 +71,10 @@ class Stream:
         """What the loop waits on, for ``take_subscriptions``."""
         return self._publisher.socket
 
+    @property
+    def gate(self) -> Gate:
+        return self._publisher.gate
+
     # -- what happened -------------------------------------------------------------------------------------------------
 
     def tell(self, fact: Notify) -> None:
@@ -83,7 +96,7 @@ class Stream:
     def refused(self, token: Token, error: JobyardError) -> None:
         """A request was answered with an error: told if it was a submit, or more than its sender may do."""
         if isinstance(error, NotAllowed | Unauthorised) or (
-            token.verb == m.Submit.VERB and not isinstance(error, OutcomeUnknown)
+            token.verb == m.Submit.VERB and not isinstance(error, OutcomeUnknown | RateLimited)
         ):
             text = f"{token.verb} from {token.peer.who}: {error.message} ({error.code})"
             self._add(Entry(n.REFUSED, Notify(n.REFUSED, at=clock.now().wall), _short(text)))
@@ -135,6 +148,8 @@ class Stream:
     def publish(self) -> None:
         """Send what has come since the last time, in one message for each topic."""
         fresh, self._fresh = self._fresh, []
+        if not self._publisher.mind_keys():
+            return  # whoever still may listen asks for what he missed
         found: dict[bytes, list[n.Notice]] = {}
         for seq, entry, progress in fresh:
             wanted = [one for one in topics.of(entry.kind, entry.job_id, entry.fact.queue) if one in self._topics]
@@ -201,7 +216,7 @@ class Stream:
     def _reply(self, seq: int, found: list[n.Notice], ended: bool) -> n.EventsReply:
         more = seq < self._ring.head
         publisher = self._publisher
-        return n.EventsReply(self._ring.epoch, seq, found, publisher.path, publisher.window, more, ended and not more)
+        return n.EventsReply(self._ring.epoch, seq, found, publisher.told, publisher.window, more, ended and not more)
 
     def _notice(self, seq: int, entry: Entry, progress: Progress | None) -> n.Notice:
         fact = entry.fact

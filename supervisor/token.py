@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from .sockets import Peer
 
+UNREAD = "?"  # the verb of a request that could not be read
+
 
 @dataclass(frozen=True, slots=True)
 class Token:

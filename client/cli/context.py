@@ -146,7 +146,7 @@ class Line:
     ) -> Iterator[Notice]:
         from ..sync import Client
 
-        with Client(socket=self._target.path) as client:
+        with Client(socket=self._target.argument) as client:
             yield from client.events(since, job=job, queue=queue, kinds=kinds)
 
     def close(self) -> None:
@@ -168,5 +168,5 @@ def connect_to_supervisor(context: Context) -> Connection:
         return Line(find_target(None, None, context.environ))
     if args.env or args.set:  # they may move the socket
         paths = context.paths
-        return Line(Target(str(paths.socket), f"by {context.config_file}", paths.state_dir))
+        return Line(Target(str(paths.address), f"by {context.config_file}", paths.state_dir))
     return Line(find_target(None, context.config_file, context.environ))

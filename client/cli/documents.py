@@ -54,6 +54,9 @@ EVENTS = "jobctl.events/1"
 LOG_FORMAT = "jobctl.log-format/1"
 RETRIES = "jobctl.retries/1"
 MADE_JOB = "jobctl.made-job/1"
+KEYS = "jobctl.keys/1"
+NEW_KEY = "jobctl.new-key/1"
+REVOKED = "jobctl.revoked/1"
 
 _NO_FAILURE = (None, OK, CANCELLED_ATTEMPT)  # outcomes
 

@@ -115,7 +115,7 @@ def _directory(name: str, path: Path) -> Check:
         owner = conf_paths.user_name(found.st_uid)
         return fail(name, f"{path} belongs to {owner}", conf_paths.be_user(found.st_uid))
     mode = stat.S_IMODE(found.st_mode)
-    if mode & 0o077:
+    if mode & 0o777 & ~conf_paths.GROUP_MODE:
         return fail(name, f"{path} is open to other users (mode {mode:04o})", f"chmod 700 {path}")
     if os.statvfs(path).f_flag & os.ST_RDONLY:
         return fail(name, f"{path} is on a read-only disk", "make it writable, or set another directory in the config")
@@ -123,6 +123,9 @@ def _directory(name: str, path: Path) -> Check:
 
 
 def _socket(places: conf_paths.Paths) -> Check:
+    if places.tcp:
+        there = "is there" if places.own_key.exists() else "is not there: no supervisor listens"
+        return ok("socket", f"over TCP; the key of this user's own clients, {places.own_key}, {there}")
     try:
         found = places.socket.lstat()
     except OSError:

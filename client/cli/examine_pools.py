@@ -127,7 +127,7 @@ def _without(context: Context, error: SupervisorUnavailable) -> Iterator[Check]:
     owner = guarded(places.state_dir)
     if owner is not None and owner.guard:
         yield warn("guard", f"pid {owner.guard} is starting a supervisor", "jobctl status in a moment")
-    left = zygotes(str(places.socket))
+    left = zygotes(str(places.address))
     if left:
         text = (
             f"{counted(len(left), 'zygote')} left from a supervisor that was killed (pid {', '.join(map(str, left))})"

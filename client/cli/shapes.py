@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any, Literal, TypedDict
 
 from ...protocol import messages
+from .shapes_keys import Keys, NewKey, Revoked
 from .shapes_told import Events, Logs, Progress, Time, Why
 
 
@@ -497,5 +498,8 @@ DOCUMENTS: dict[str, type] = {
     "jobctl.removed/1": Removed,
     "jobctl.pruned/1": Pruned,
     "jobctl.why/1": Why,
+    "jobctl.keys/1": Keys,
+    "jobctl.new-key/1": NewKey,
+    "jobctl.revoked/1": Revoked,
 }
 LINES: dict[str, type] = {"job": Job, "accepted": Accepted, "id": IdLine, "error": ErrorLine}

@@ -169,8 +169,6 @@ def test_a_socket_may_be_written_as_zeromq_writes_it(read: Any) -> None:
         "[pools.default]\nisolation = 'reuse'",
         "[pools.default]\nslot_env = ['A']",
         "[pools.default]\nmax_jobs_per_child = 5",
-        "[supervisor]\ntransport = 'tcp'",
-        "[supervisor]\nclients = ['www']",
         "[journal]\ndurability = 'memory'",
         "[defaults]\nkeep = '1d'",
         "[defaults]\ndurability = 'memory'",

@@ -20,7 +20,7 @@ EPOCH = 3
 class FakePublisher:
     """Keeps what is sent; ``coming`` are subscriptions that the loop has not seen yet."""
 
-    path, window, socket = "/run/events", 128, object()
+    told, window, socket = "/run/events", 128, object()
 
     def __init__(self) -> None:
         self.sent: list[tuple[bytes, list[bytes]]] = []
@@ -29,6 +29,9 @@ class FakePublisher:
     def subscriptions(self) -> list[tuple[bool, bytes]]:
         coming, self.coming = self.coming, []
         return coming
+
+    def mind_keys(self) -> bool:
+        return True
 
     def send(self, topic: bytes, frames: list[bytes]) -> None:
         self.sent.append((topic, frames))
