@@ -121,3 +121,5 @@ class PoolSpec:
     result_bytes: int = 1 << 20
     traceback_bytes: int = 64 * 1024
     max_job_bytes: int = 16 << 20
+    cpu_s: int | None = None
+    stack_dump: bool = True

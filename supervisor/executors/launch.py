@@ -48,6 +48,8 @@ def boot_message(spec: PoolSpec, uuid: str) -> Boot:
         result_bytes=spec.result_bytes,
         traceback_bytes=spec.traceback_bytes,
         max_job_bytes=spec.max_job_bytes,
+        cpu_s=spec.cpu_s,
+        stack_dump=spec.stack_dump,
     )
 
 

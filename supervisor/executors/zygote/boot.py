@@ -15,7 +15,7 @@ from typing import NoReturn
 
 from ....protocol import failure
 from ....protocol.errors import JobyardError, ProtocolError
-from . import channel, child, joblog, limits, stdio
+from . import channel, child, joblog, limits, stacks, stdio
 from .channel import Boot
 from .page import Page
 
@@ -54,6 +54,8 @@ def boot() -> Booted:
         given = _understood(description)
         open_files = limits.open_files(given.nofile)
         _confine()
+        if given.stack_dump:
+            stacks.install()
         page = Page.create()
         warnings = _load(given)
         child.mind_forks()

@@ -59,6 +59,8 @@ class Boot(NamedTuple):
     result_bytes: int
     traceback_bytes: int
     max_job_bytes: int
+    cpu_s: int | None
+    stack_dump: bool
 
 
 # -- supervisor to zygote ----------------------------------------------------------------------------------------------
@@ -159,7 +161,8 @@ class PrepareFailed(NamedTuple):
 
 
 class Gone(NamedTuple):
-    """A child and its tree have ended. ``base_bytes`` is its memory before the job's own code, 0 if that never ran."""
+    """A child and its tree have ended. ``base_bytes`` is its memory before the job's own code, 0 if that never ran;
+    ``reason`` names the limit that it went over, if that is known."""
 
     seq: int
     kid: int
@@ -172,6 +175,7 @@ class Gone(NamedTuple):
     peak_bytes: int
     base_bytes: int
     survivors: int
+    reason: str | None = None
 
 
 class Exits(NamedTuple):
@@ -189,11 +193,13 @@ class Grown(NamedTuple):
 
 
 class Open(NamedTuple):
-    """Beside it go the read ends of stdout, stderr and logging. ``again``: an earlier writer may have begun with it."""
+    """Beside it go the read ends of stdout, stderr and logging. ``again``: an earlier writer may have begun with it;
+    ``slot`` of the shared page is told of output as a sign of life."""
 
     kid: int
     name: str
     again: bool
+    slot: int
 
 
 class Watch(NamedTuple):

@@ -137,6 +137,8 @@ class ZygoteExecutor:
         if kid is None or kid.bound or kid.exited:
             return
         kid.bound = True
+        if order.timeout_s is not None:
+            self._expect(child.kid, order.timeout_s + order.grace_s + ANSWER_S)
         # The zygote must know the attempt before the child can end it.
         self._put(start_message(child.kid, order), lambda: self._send_order(kid, order))
 
@@ -292,7 +294,7 @@ class ZygoteExecutor:
         kid.exited = True
         self._deadlines.drop((ANSWER, gone.kid))
         usage = Usage(gone.cpu_user_s, gone.cpu_system_s, gone.peak_bytes, gone.base_bytes, True)
-        exit = Exit(gone.at, gone.exit_code, gone.signal, gone.killed, usage, gone.survivors)
+        exit = Exit(gone.at, gone.exit_code, gone.signal, gone.killed, usage, gone.survivors, gone.reason)
         end = kid.ear.drain()  # before the exit is told: word of what happened comes first
         self._mailbox.put(ChildExited(kid.child, gone.seq, exit, end))
 
