@@ -20,6 +20,7 @@ from ..protocol.errors import ProtocolError
 from ..protocol.messages import CatalogEntry, CatalogProblem
 from . import clock
 from .executors.base import PoolSpec
+from .executors.orphans import kill_orphans, note_own
 
 T = TypeVar("T")
 
@@ -157,6 +158,7 @@ class _Run:
                 stderr=subprocess.PIPE,
                 start_new_session=True,
             )
+        note_own(self._process.pid)
         self._pipes: list[IO[bytes]] = [pipe for pipe in (self._process.stdout, self._process.stderr) if pipe]
         try:
             self._pidfd = os.pidfd_open(self._process.pid)
@@ -200,9 +202,10 @@ class _Run:
         return what + "".join(f" ({file}:{line})" for file, line in (in_pool or places)[:1])
 
     def close(self) -> None:
-        """Kill the process group with what it left behind, then reap: until then no other group has its number."""
+        """Kill the process group, then reap: until then no other group has its number. Then kill what has left it."""
         self._kill()
         self._process.wait()
+        kill_orphans()
         for pipe in self._pipes:
             self._close_pipe(pipe)
         self._epoll.unregister(self._pidfd)

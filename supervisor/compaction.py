@@ -16,6 +16,7 @@ from typing import Any
 
 from .core import events as e
 from .core.machine import Machine
+from .executors.orphans import note_own
 from .journal.journal import Journal
 
 log = logging.getLogger("jobyard.journal")
@@ -118,6 +119,7 @@ class Compaction:
             process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
             )
+            note_own(process.pid)
             self._pidfd = os.pidfd_open(process.pid)
         except OSError as error:
             log.warning("the archivist could not be started: %s", error)

@@ -12,6 +12,7 @@ import sys
 from dataclasses import dataclass
 
 from .base import PoolSpec
+from .orphans import note_own
 from .zygote import channel
 from .zygote.channel import Boot
 
@@ -80,6 +81,7 @@ def launch(
         actions.append((os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0))
         command = [spec.python, "-P", "-m", module, *arguments]
         pid = os.posix_spawn(spec.python, command, {**spec.env, **mark}, file_actions=actions, setsid=True)
+        note_own(pid)
         return Launched(pid, os.pidfd_open(pid), errors)
     except BaseException:
         os.close(errors)

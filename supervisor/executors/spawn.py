@@ -37,6 +37,7 @@ from .hearing import HEAR, Ear
 from .launch import Launched, boot_message, cannot_start, last_errors, launch, scratch_root
 from .mailbox import Mailbox
 from .orders import send_go, start_message
+from .orphans import kill_orphans, no_orphan_left
 from .zygote import excess, scratch
 from .zygote.channel import Gone
 from .zygote.control import STALL, Control, Kid, now
@@ -195,6 +196,7 @@ class SpawnExecutor:
                 self._release(spawned)
                 os.waitpid(spawned.kid.pid, os.WNOHANG)
             self._forget(spawned)
+        no_orphan_left()
         shutil.rmtree(scratch_root(self._spec, self.uuid), ignore_errors=True)
         self._page.close()
         self._growth.close()
@@ -260,15 +262,19 @@ class SpawnExecutor:
         """Its process is dead and not yet reaped, so its group cannot be anybody else's."""
         kid = spawned.kid
         signal_group(kid.pid, signal.SIGKILL)
-        try:
-            survivors = len(kill_marked(f"{CHILD_MARK}={self._mark(kid.id)}"))
-        except OSError:  # no descriptor is free to look, so there may be some
-            survivors = 1
         used_s = cpu_s(kid.pid)
+        survivors = self._kill_rest(kid)
         _, status, usage = os.wait4(kid.pid, 0)
         code = os.waitstatus_to_exitcode(status)
         why = excess.of_exit(self._boot, code, used_s) if kid.killed is None else None
         self._report(spawned, gone(kid.id, kid, code, usage, time.time(), survivors, why))
+
+    def _kill_rest(self, kid: Kid) -> int:
+        """Kill what the dead child has left behind; gives how many processes could not be killed."""
+        try:
+            return max(len(kill_marked(f"{CHILD_MARK}={self._mark(kid.id)}")), kill_orphans())
+        except OSError:  # no descriptor is free to look, so there may be some
+            return 1
 
     def _stuck(self, kid: Kid) -> None:
         """It outlives SIGKILL: its slot is freed, and it is reaped by whoever comes after this process."""
@@ -340,8 +346,9 @@ class SpawnExecutor:
         """0 while there is none."""
         start = spawned.kid.start
         assert start is not None
+        base = os.path.join(self._spec.output_dir, start.output_name)
         try:
-            return os.stat(logfile.data_file(os.path.join(self._spec.output_dir, start.output_name), logfile.HEAD)).st_size
+            return os.stat(logfile.data_file(base, logfile.HEAD)).st_size
         except OSError:
             return 0
 

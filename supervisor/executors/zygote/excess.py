@@ -29,11 +29,11 @@ def of_error(error: BaseException, boot: Boot) -> str | None:
 def _limit(error: BaseException, boot: Boot) -> str | None:
     match error:
         case MemoryError() if boot.memory_max_bytes is not None:
-            return f"jobs of the pool {boot.pool} may take {_mebibytes(boot.memory_max_bytes)} {_key(boot, 'memory_max')}"
+            return f"jobs of {_pool(boot)} may take {_mebibytes(boot.memory_max_bytes)} {_key(boot, 'memory_max')}"
         case OSError(errno=errno.EMFILE) if boot.nofile is not None:
-            return f"a process of the pool {boot.pool} may have {boot.nofile:,} files open {_key(boot, 'nofile')}"
+            return f"a process of {_pool(boot)} may have {boot.nofile:,} files open {_key(boot, 'nofile')}"
         case OSError(errno=errno.EAGAIN) | RuntimeError() if boot.nproc is not None and _is_about_processes(error):
-            return f"the user of the pool {boot.pool} may have {boot.nproc:,} processes and threads {_key(boot, 'nproc')}"
+            return f"the user of {_pool(boot)} may have {boot.nproc:,} processes and threads {_key(boot, 'nproc')}"
     return None
 
 
@@ -49,6 +49,10 @@ def of_exit(boot: Boot, code: int, used_s: float) -> str | None:
     if needed_s is None or used_s < needed_s - _CPU_SLACK_S:
         return None
     return f"used more than {boot.cpu_s} s of processor time {_key(boot, 'cpu')}"
+
+
+def _pool(boot: Boot) -> str:
+    return f"the pool {boot.pool}"
 
 
 def _key(boot: Boot, key: str) -> str:

@@ -35,6 +35,7 @@ from ..hearing import Ear
 from ..launch import Launched, boot_message, cannot_start, last_errors, launch, scratch_root
 from ..mailbox import Mailbox
 from ..orders import send_go, start_message
+from ..orphans import no_orphan_left
 from . import channel
 from .control import now
 from .deadlines import Deadlines
@@ -361,6 +362,7 @@ class ZygoteExecutor:
         children = [(kid.child.pid, kid.child.pid_started) for kid in self._kids.values()]
         fenced = fence(self.uuid, launched.pid, self._started, self._boot_id, children)
         _, status = os.waitpid(launched.pid, 0 if fenced else os.WNOHANG)
+        fenced = fenced and no_orphan_left()
         code = os.waitstatus_to_exitcode(status)
         if self._why is not None:
             return fenced, self._why

@@ -17,7 +17,6 @@ from .child import run_forked
 from .control import Kid
 from .page import SLOTS, Page, Slot
 
-
 ROW_MAX = 8  # then the others get their turn; what is written to in between is copied once for all of a row
 ROW_S = 0.01  # a row takes no longer, as far as the last one tells: deadlines wait for its end
 

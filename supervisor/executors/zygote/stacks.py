@@ -1,4 +1,4 @@
-"""Where a job is: its Python stack, written into its own output before it is stopped for being late, and when it crashes.
+"""Where a job is: its Python stack, written into its own output before it is stopped for being late, or at a crash.
 
 Owns the signal that asks for it. The handlers are set once, before the fork, so no child pays for them. They are C code
 that takes no lock, and answer also while other C code holds the GIL.

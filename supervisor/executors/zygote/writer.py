@@ -314,9 +314,7 @@ class Writer:
         output = Output(os.path.join(self._output_dir, message.name), self._bytes_max)
         if message.again:
             output.resume()
-        stream = self._streams[message.kid] = Stream(
-            message.kid, message.name, output, self._page.slot(message.slot)
-        )
+        stream = self._streams[message.kid] = Stream(message.kid, message.name, output, self._page.slot(message.slot))
         for index, pipe in enumerate(pipes):
             self._loop.watch(pipe, self._reader(stream, pipe, index))
 
