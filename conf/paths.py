@@ -100,14 +100,14 @@ def secure_directories(paths: Paths) -> None:
     if paths.runtime_dir.parent == _shared_root():
         secure_directory(paths.runtime_dir.parent, RUNTIME_DIR)
     wanted = (
-        (paths.state_dir, STATE_DIR),
-        (paths.journal_dir, STATE_DIR),
-        (paths.output_dir, "[output] dir"),
-        (paths.runtime_dir, RUNTIME_DIR),
-        (paths.socket.parent, "[supervisor] socket"),
+        (paths.state_dir, STATE_DIR, 0o700),
+        (paths.journal_dir, STATE_DIR, 0o700),
+        (paths.output_dir, "[output] dir", 0o711),  # the user of a pool gets at files in it by name
+        (paths.runtime_dir, RUNTIME_DIR, 0o700),
+        (paths.socket.parent, "[supervisor] socket", 0o700),
     )
-    for directory, key in wanted:
-        secure_directory(directory, key)
+    for directory, key, mode in wanted:
+        secure_directory(directory, key, mode)
 
 
 def secure_directory(path: Path, key: str = STATE_DIR, mode: int = 0o700) -> None:

@@ -59,9 +59,9 @@ _POOL: dict[str, Node] = {
     "cpu": kinds.or_none(kinds.whole_seconds(1, 100 * 365 * 86400)),
     "nice": kinds.whole(-20, 19),
     "stack_dump": kinds.flag,
+    "user": kinds.or_none(kinds.text),
     "allow": kinds.list_of(kinds.pattern, 'allow = ["app.jobs:*"]'),
     "max_jobs_per_child": not_yet("max_jobs_per_child"),
-    "user": not_yet("running a pool as another user"),
     "slot_env": not_yet("slot_env"),
 }
 

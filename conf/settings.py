@@ -80,6 +80,7 @@ class PoolSettings:
     cpu_s: int | None = None
     nice: int = 0
     stack_dump: bool = True
+    user: str | None = None
     allow: tuple[str, ...] = ()
 
 

@@ -19,6 +19,7 @@ from ..protocol import refs, schema
 from ..protocol.errors import ProtocolError
 from ..protocol.messages import CatalogEntry, CatalogProblem
 from . import clock
+from .executors import run_as
 from .executors.base import PoolSpec
 from .executors.orphans import kill_orphans, note_own
 
@@ -150,9 +151,9 @@ class _Run:
             request.write(_request(spec, skip))
             request.seek(0)
             self._process = subprocess.Popen(
-                [spec.python, "-P", "-m", "jobyard.supervisor.catalog_builder"],
+                run_as.command(spec.user, [spec.python, "-P", "-m", "jobyard.supervisor.catalog_builder"]),
                 cwd=spec.cwd,
-                env=spec.env,
+                env=run_as.environment(spec.user, spec.env),
                 stdin=request,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,

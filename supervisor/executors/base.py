@@ -21,6 +21,7 @@ from ..core.events import (
     ZygoteGone,
     ZygoteUp,
 )
+from .run_as import User
 
 LoopEvent = ZygoteUp | ZygoteGone | ChildReady | PrepareFailed | ChildExited | Progressed | LogGrown
 ExecutorEvent = LoopEvent | OutputRefused
@@ -100,6 +101,7 @@ class PoolSpec:
         env: the complete environment of zygote and children.
         allow: patterns of protocol/refs.py, aliases included; the child checks against them again.
         runtime_dir: owner-only directory for sockets. output_dir: root of the attempts' output files.
+        user: whom zygote and children run as, if not as the supervisor.
     """
 
     name: str
@@ -123,3 +125,4 @@ class PoolSpec:
     max_job_bytes: int = 16 << 20
     cpu_s: int | None = None
     stack_dump: bool = True
+    user: User | None = None

@@ -27,6 +27,7 @@ SOCKET = (_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
 DONTWAIT, PEEK = _socket.MSG_DONTWAIT, _socket.MSG_PEEK
 INLINE_BYTES_MAX = 64 * 1024  # longer messages go by anonymous file; a packet of 212 KB is EMSGSIZE
 PACKET_BYTES_MAX = 72 * 1024
+OUTPUT_FD = 4  # number under which a zygote is given ``Boot.output_fd``
 KIDS_PER_MESSAGE = 200  # the kernel takes at most 253 descriptors beside one packet
 EXITS_PER_MESSAGE = 200
 
@@ -39,7 +40,8 @@ _MEMFD_FLAGS = getattr(os, "MFD_CLOEXEC", 0)
 class Boot(NamedTuple):
     """All that a zygote or a spawned child needs to know of its pool; the fields of ``PoolSpec`` mean the same here.
 
-    ``scratch_root`` is the directory in which attempts may have a directory of their own.
+    ``scratch_root`` is the directory in which attempts may have a directory of their own; ``output_fd`` is
+    ``output_dir`` for a user who cannot get there by its path.
     """
 
     uuid: str
@@ -61,6 +63,7 @@ class Boot(NamedTuple):
     max_job_bytes: int
     cpu_s: int | None
     stack_dump: bool
+    output_fd: int | None
 
 
 # -- supervisor to zygote ----------------------------------------------------------------------------------------------

@@ -30,6 +30,7 @@ from ...core.events import (
     ZygoteGone,
     ZygoteUp,
 )
+from .. import run_as
 from ..base import Caps, ExecutorEvent, PoolSpec
 from ..hearing import Ear
 from ..launch import Launched, boot_message, cannot_start, last_errors, launch, scratch_root
@@ -57,13 +58,14 @@ _SUPERVISOR_FULL = "the supervisor is at its limit of open files"
 class _Kid:
     """A child as seen from here. ``ear`` is None if its socket could not be received."""
 
-    __slots__ = ("bound", "child", "ear", "exited")
+    __slots__ = ("bound", "child", "ear", "exited", "output_name")
 
     def __init__(self, child: Child, ear: Ear | None) -> None:
         self.child = child
         self.ear = ear
         self.bound = False
         self.exited = False
+        self.output_name: str | None = None  # of files that were made for it
 
 
 class ZygoteExecutor:
@@ -141,7 +143,11 @@ class ZygoteExecutor:
         if order.timeout_s is not None:
             self._expect(child.kid, order.timeout_s + order.grace_s + ANSWER_S)
         # The zygote must know the attempt before the child can end it.
-        self._put(start_message(child.kid, order), lambda: self._send_order(kid, order))
+        start = start_message(child.kid, order)
+        if self._spec.user is not None:
+            kid.output_name = start.output_name
+            run_as.make_output_files(self._spec.user, self._spec.output_dir, start.output_name)
+        self._put(start, lambda: self._send_order(kid, order))
 
     def discard(self, child: Child) -> None:
         self._put(channel.Discard(child.kid))
@@ -158,6 +164,8 @@ class ZygoteExecutor:
         del self._kids[child.kid]
         if kid.ear is not None:
             kid.ear.close()
+        if kid.output_name is not None:
+            run_as.remove_empty_files(self._spec.output_dir, kid.output_name)
         self._put(channel.Ack([seq]))
 
     def follow(self, child: Child, size: int) -> None:

@@ -13,6 +13,7 @@ import socket
 from collections.abc import Callable
 
 from . import channel, writer
+from .channel import Boot
 from .control import Kid, now
 from .deadlines import Deadlines
 from .kill import signal_one
@@ -52,8 +53,7 @@ class Logs:
         deadlines: Deadlines,
         known: set[int],
         page: Page,
-        output_dir: str,
-        bytes_max: int,
+        boot: Boot,
         grown: Callable[[int, bool], None],
         done: Callable[[int], None],
         unwritten: Callable[[channel.Unwritten], None],
@@ -62,8 +62,7 @@ class Logs:
         self._deadlines = deadlines
         self._known = known
         self._page = page
-        self._output_dir = output_dir
-        self._bytes_max = bytes_max
+        self._boot = boot
         self._grown = grown
         self._done = done
         self._unwritten = unwritten
@@ -168,7 +167,7 @@ class Logs:
             self._deadlines.set((WRITER, 0), now() + RESTART_S)
             return False
         if pid == 0:
-            writer.run(its, self._page, self._output_dir, self._bytes_max)
+            writer.run(its, self._page, self._boot.output_dir, self._boot.output_fd, self._boot.max_job_bytes)
         its.close()
         self.pid = pid
         self._known.add(pid)

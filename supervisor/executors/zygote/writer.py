@@ -362,11 +362,14 @@ class Writer:
             self._wire.put(channel.Done(stream.kid))
 
 
-def run(sock: socket.socket, page: Page, output_dir: str, bytes_max: int) -> NoReturn:
+def run(sock: socket.socket, page: Page, output_dir: str, output_fd: int | None, bytes_max: int) -> NoReturn:
     """From the fork to the end of the process."""
     try:
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        if output_fd is not None:
+            os.fchdir(output_fd)
+            output_dir = "."
         os.dup2(sock.fileno(), 3, inheritable=False)
         os.closerange(4, 1 << 20)
         own = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, 0, fileno=3)
