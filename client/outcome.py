@@ -38,7 +38,8 @@ def _attempt_error(info: JobInfo, last: AttemptInfo) -> JobOutcomeError:
         )
     if last.outcome in states.CRASHES:
         facts |= {"signal": last.signal, "exit_code": last.exit_code, "oom": last.outcome == states.OOM}
-        return JobCrashed(f"{where} {_crash(last)}", details=facts)
+        why = f" ({last.reason})" if last.reason else ""
+        return JobCrashed(f"{where} {_crash(last)}{why}", details=facts)
     if last.outcome == states.LOST:
         return JobLost(f"{where} was lost: {last.reason or 'what ran it went down'}", details=facts)
     return JobOutcomeError(f"{where} failed: {last.reason or last.outcome}", details=facts)

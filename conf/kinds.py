@@ -6,6 +6,7 @@ Owns what a value may look like and how a wrong one is refused; the policy optio
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from typing import Any, NoReturn
@@ -83,6 +84,18 @@ def size(low: int, high: int) -> Parse:
         if not low <= number <= high:
             _refuse(value, f"a size from {low:,} to {high:,} bytes")
         return number
+
+    return parse
+
+
+def whole_seconds(low: int, high: int) -> Parse:
+    """A duration that is rounded up to whole seconds, as the system counts them."""
+
+    def parse(value: object) -> int:
+        seconds = math.ceil(options.duration(value))
+        if not low <= seconds <= high:
+            _refuse(value, f"a duration from {low:,} to {high:,} s")
+        return seconds
 
     return parse
 

@@ -21,7 +21,7 @@ from .settings import Settings
 SOCKET_PATH_BYTES_MAX = 107  # what sockaddr_un holds on Linux, less its final zero
 _LONGEST_NAME = "z-01234567"  # of the sockets in the runtime directory: a zygote's
 OWN_KEY = "client.key"
-GROUP_MODE = 0o710
+OWN_MODE, GROUP_MODE, BY_NAME_MODE = 0o700, 0o710, 0o711
 STATE_DIR, RUNTIME_DIR = "[supervisor] state_dir", "[supervisor] runtime_dir"
 
 
@@ -127,24 +127,21 @@ def secure_directories(paths: Paths, group: int | None = None) -> None:
     """
     if paths.runtime_dir.parent == _shared_root():
         secure_directory(paths.runtime_dir.parent, RUNTIME_DIR, group)
-    wanted = [
-        (paths.state_dir, STATE_DIR, group if paths.state_dir in paths.runtime_dir.parents else None),
-        (paths.journal_dir, STATE_DIR, None),
-        (paths.output_dir, "[output] dir", None),
-        (paths.runtime_dir, RUNTIME_DIR, group),
-    ]
+    secure_directory(paths.state_dir, STATE_DIR, group if paths.state_dir in paths.runtime_dir.parents else None)
+    secure_directory(paths.journal_dir, STATE_DIR)
+    secure_directory(paths.output_dir, "[output] dir", mode=BY_NAME_MODE)  # for the users of pools
+    secure_directory(paths.runtime_dir, RUNTIME_DIR, group)
     if paths.socket.parent != paths.runtime_dir:
-        wanted.append((paths.socket.parent, "[supervisor] socket", group))
-    for directory, key, shared_with in wanted:
-        secure_directory(directory, key, shared_with)
+        secure_directory(paths.socket.parent, "[supervisor] socket", group)
 
 
-def secure_directory(path: Path, key: str = STATE_DIR, group: int | None = None) -> None:
+def secure_directory(path: Path, key: str = STATE_DIR, group: int | None = None, mode: int = OWN_MODE) -> None:
     """Make ``path`` a directory that this user alone may use; parents are made as needed.
 
     Args:
         key: the setting that names another directory, for hints.
         group: whose members may go through it, to what they know by name.
+        mode: ``OWN_MODE``, or ``BY_NAME_MODE`` if everybody may do so.
 
     Raises:
         InvalidConfig: it is a link or a file, belongs to somebody else, is open to others, or cannot be made.
@@ -154,7 +151,7 @@ def secure_directory(path: Path, key: str = STATE_DIR, group: int | None = None)
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         parent = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            _secure_entry(parent, path, key, group)
+            _secure_entry(parent, path, key, group, mode)
         finally:
             os.close(parent)
     except OSError as error:
@@ -186,9 +183,9 @@ def be_user(uid: int) -> str:
     return f"sudo -u {shlex.quote(user_name(uid))} jobctl ..."
 
 
-def _secure_entry(parent: int, path: Path, key: str, group: int | None) -> None:
+def _secure_entry(parent: int, path: Path, key: str, group: int | None, mode: int) -> None:
     try:
-        os.mkdir(path.name, 0o700, dir_fd=parent)
+        os.mkdir(path.name, mode, dir_fd=parent)
         made = True
     except FileExistsError:
         made = False
@@ -203,13 +200,14 @@ def _secure_entry(parent: int, path: Path, key: str, group: int | None) -> None:
                 f"{be_user(found.st_uid)}, or set {key} to another directory",
             )
         if made:
-            os.fchmod(directory, 0o700)  # the umask may have taken bits that we need
+            os.fchmod(directory, mode)  # the umask may have taken bits that we need
             os.fsync(parent)  # or a power failure could take the directory with all that is in it
-        elif stat.S_IMODE(found.st_mode) & 0o777 & ~GROUP_MODE:
+        elif stat.S_IMODE(found.st_mode) & 0o777 & ~(GROUP_MODE | mode):
             raise _refused(
-                f"{path} is open to other users (mode {stat.S_IMODE(found.st_mode):04o})", f"chmod 700 {path}"
+                f"{path} is open to other users (mode {stat.S_IMODE(found.st_mode):04o})", f"chmod {mode:o} {path}"
             )
-        _share(directory, os.fstat(directory), group)
+        if mode == OWN_MODE:
+            _share(directory, os.fstat(directory), group)
     finally:
         os.close(directory)
 
@@ -221,7 +219,7 @@ def _share(directory: int, found: os.stat_result, group: int | None) -> None:
         return
     if group is not None:
         os.fchown(directory, -1, group)
-    os.fchmod(directory, 0o700 if group is None else GROUP_MODE)
+    os.fchmod(directory, OWN_MODE if group is None else GROUP_MODE)
 
 
 def _refused(message: str, hint: str) -> InvalidConfig:

@@ -57,10 +57,12 @@ _POOL: dict[str, Node] = {
     "memory_max": kinds.or_none(kinds.size(16 * MIB, 64 * TIB)),
     "nofile": kinds.or_none(kinds.whole(64, 1 << 20)),
     "nproc": kinds.or_none(kinds.whole(1, 1 << 22)),
+    "cpu": kinds.or_none(kinds.whole_seconds(1, 100 * 365 * 86400)),
     "nice": kinds.whole(-20, 19),
+    "stack_dump": kinds.flag,
+    "user": kinds.or_none(kinds.text),
     "allow": kinds.list_of(kinds.pattern, 'allow = ["app.jobs:*"]'),
     "max_jobs_per_child": not_yet("max_jobs_per_child"),
-    "user": not_yet("running a pool as another user"),
     "slot_env": not_yet("slot_env"),
 }
 
@@ -147,7 +149,7 @@ TOP: dict[str, Node] = {
 }
 
 # Keys whose setting has another name in settings.py.
-FIELDS = {"memory_max": "memory_max_bytes", "keep": "keep_s", "total": "total_bytes"}
+FIELDS = {"memory_max": "memory_max_bytes", "cpu": "cpu_s", "keep": "keep_s", "total": "total_bytes"}
 
 
 def child(node: Node | None, key: str) -> Node | None:

@@ -96,7 +96,10 @@ class PoolSettings:
     memory_max_bytes: int | None = None
     nofile: int | None = None
     nproc: int | None = None
+    cpu_s: int | None = None
     nice: int = 0
+    stack_dump: bool = True
+    user: str | None = None
     allow: tuple[str, ...] = ()
 
 

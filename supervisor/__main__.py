@@ -33,8 +33,10 @@ from .core.records import BadRecord
 from .core.transitions import IllegalRecord
 from .driver import Driver
 from .executors.base import Executor, PoolSpec
+from .executors.orphans import become_reaper
 from .executors.spawn import SpawnExecutor
 from .executors.zygote.executor import ZygoteExecutor
+from .executors.zygote.limits import make_unreadable
 from .executors.zygote.process import Found
 from .front import Front
 from .history.link import HistoryLink
@@ -93,6 +95,7 @@ def _run(options: argparse.Namespace, announce: _Announcer) -> int:
 def _serve(
     read: Callable[[], Loaded], loaded: Loaded, paths: Paths, options: argparse.Namespace, announce: _Announcer
 ) -> int:
+    _confine()
     with DirectoryLock(paths.state_dir):
         logs.set_up(loaded.settings.logging, paths, env=loaded.settings.env, quiet=options.quiet)
         for warning in loaded.warnings:
@@ -110,6 +113,12 @@ def _serve(
             code = _live(driver)
         log.info("supervisor %d stopped", os.getpid())
         return code
+
+
+def _confine() -> None:
+    """Take in the orphans of what dies below, and let no other process of this user read keys out of this one."""
+    become_reaper()
+    make_unreadable()
 
 
 def _live(driver: Driver) -> int:

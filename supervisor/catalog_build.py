@@ -19,7 +19,9 @@ from ..protocol import refs, schema
 from ..protocol.errors import ProtocolError
 from ..protocol.messages import CatalogEntry, CatalogProblem
 from . import clock
+from .executors import run_as
 from .executors.base import PoolSpec
+from .executors.orphans import kill_orphans, note_own
 
 T = TypeVar("T")
 
@@ -149,14 +151,15 @@ class _Run:
             request.write(_request(spec, skip))
             request.seek(0)
             self._process = subprocess.Popen(
-                [spec.python, "-P", "-m", "jobyard.supervisor.catalog_builder"],
+                run_as.command(spec.user, [spec.python, "-P", "-m", "jobyard.supervisor.catalog_builder"]),
                 cwd=spec.cwd,
-                env=spec.env,
+                env=run_as.environment(spec.user, spec.env),
                 stdin=request,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 start_new_session=True,
             )
+        note_own(self._process.pid)
         self._pipes: list[IO[bytes]] = [pipe for pipe in (self._process.stdout, self._process.stderr) if pipe]
         try:
             self._pidfd = os.pidfd_open(self._process.pid)
@@ -200,9 +203,10 @@ class _Run:
         return what + "".join(f" ({file}:{line})" for file, line in (in_pool or places)[:1])
 
     def close(self) -> None:
-        """Kill the process group with what it left behind, then reap: until then no other group has its number."""
+        """Kill the process group, then reap: until then no other group has its number. Then kill what has left it."""
         self._kill()
         self._process.wait()
+        kill_orphans()
         for pipe in self._pipes:
             self._close_pipe(pipe)
         self._epoll.unregister(self._pidfd)

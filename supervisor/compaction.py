@@ -21,6 +21,7 @@ from ..protocol.messages import Compacted
 from .core import events as e
 from .core.job import JOB_BYTES
 from .core.machine import Machine
+from .executors.orphans import note_own
 from .journal.journal import Journal
 
 log = logging.getLogger("jobyard.journal")
@@ -154,6 +155,7 @@ class Compaction:
             process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
             )
+            note_own(process.pid)
             self._pidfd = os.pidfd_open(process.pid)
         except OSError as error:
             if process is not None:

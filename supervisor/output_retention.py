@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable
 
 from ..conf.settings import OutputSettings
+from .executors.orphans import note_own
 
 log = logging.getLogger("jobyard")
 PAUSE_S = 60.0  # at least, between two looks
@@ -92,6 +93,7 @@ class Retention:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
             )
+            note_own(self._process.pid)
         except OSError as error:
             log.warning("old output cannot be removed: %s", error)
             self._close_list()

@@ -6,6 +6,7 @@ Owns the environment that jobs get. Starts nothing.
 from __future__ import annotations
 
 import os
+import pwd
 import shutil
 import sys
 from collections.abc import Mapping
@@ -18,6 +19,7 @@ from ..conf.settings import PoolSettings, Settings
 from ..protocol.errors import InvalidConfig
 from .core.rules import Limits, PoolRule, QueueRule, Rules
 from .executors.base import PoolSpec
+from .executors.run_as import User
 
 # Variables that change how a program is loaded, that were meant for this process alone, or that are our own.
 _DROPPED_PREFIXES = ("LD_", "DYLD_", "JOBYARD_", "LISTEN_", "WATCHDOG_")
@@ -36,12 +38,13 @@ def pool_spec(settings: Settings, paths: Paths, name: str, environ: Mapping[str,
         InvalidConfig: its interpreter, directory or env_file is not there or not usable.
     """
     pool = settings.pools[name]
+    user = pool_user(pool, name)
     return PoolSpec(
         name=name,
         python=_python(settings, pool, name, environ),
         cwd=_cwd(settings, pool, name, environ),
         path=[str(settings.absolute(entry, environ)) for entry in pool.path],
-        env=_environment(settings, paths, pool, environ),
+        env=_environment(settings, paths, pool, environ, user),
         allow=pool_allows(settings, name),
         runtime_dir=str(paths.runtime_dir),
         output_dir=str(paths.output_dir),
@@ -51,7 +54,10 @@ def pool_spec(settings: Settings, paths: Paths, name: str, environ: Mapping[str,
         start=pool.start,
         nofile=pool.nofile,
         nproc=pool.nproc,
+        cpu_s=pool.cpu_s,
         nice=pool.nice,
+        stack_dump=pool.stack_dump,
+        user=user,
         memory_max_bytes=pool.memory_max_bytes,
         result_bytes=settings.limits.result_bytes,
         traceback_bytes=settings.limits.traceback_bytes,
@@ -105,11 +111,40 @@ def _cwd(settings: Settings, pool: PoolSettings, name: str, environ: Mapping[str
     return str(directory)
 
 
-def _environment(settings: Settings, paths: Paths, pool: PoolSettings, environ: Mapping[str, str]) -> dict[str, str]:
-    """What is inherited, less what is not for jobs, then env_file, then env, then the way back to us."""
+def pool_user(pool: PoolSettings, name: str) -> User | None:
+    """Whom the pool runs as, if that is another user than this process.
+
+    Raises:
+        InvalidConfig: there is no such user, or this process cannot become it.
+    """
+    if pool.user is None:
+        return None
+    try:
+        entry = pwd.getpwnam(pool.user)
+    except KeyError:
+        raise _refused(
+            f"pools.{name}.user = {pool.user!r} is no user of this system", "give a name as in id -un"
+        ) from None
+    if entry.pw_uid == os.geteuid():
+        return None
+    if os.geteuid() != 0:
+        message = f"pools.{name}.user = {pool.user!r} is another user, which only root can become"
+        raise _refused(message, "start the supervisor as root or as that user")
+    if pool.start != "fork":
+        raise _refused(f'pools.{name}.user needs start = "fork"', 'leave start = "spawn" out')
+    groups = tuple(os.getgrouplist(entry.pw_name, entry.pw_gid))
+    return User(entry.pw_name, entry.pw_uid, entry.pw_gid, groups, entry.pw_dir)
+
+
+def _environment(
+    settings: Settings, paths: Paths, pool: PoolSettings, environ: Mapping[str, str], user: User | None
+) -> dict[str, str]:
+    """What is inherited, less what is not for jobs, then who they are, env_file, env, and the way back to us."""
     found = {
         key: value for key, value in environ.items() if not key.startswith(_DROPPED_PREFIXES) and key not in _DROPPED
     }
+    if user is not None:
+        found.update(user.environment())
     if pool.env_file:
         found.update(read_env_file(Path(settings.absolute(pool.env_file, environ))))
     found.update(pool.env)

@@ -151,6 +151,7 @@ def _ask(
             pid_started=zygote.pid_started,
             boot_id=zygote.boot_id,
             socket=zygote.socket,
+            output_dir="" if spec is None else spec.output_dir,
             current=spec is not None and spec.start == "fork" and digest(spec) == zygote.digest,
             running=tuple(attempts.child_of(job) for job in state.running_in(zygote.uuid)),
         )

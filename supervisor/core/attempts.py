@@ -169,7 +169,7 @@ def _end(turn: Turn, job: Job, exit: Exit, end: End | None) -> None:
 
 def _record_end(turn: Turn, job: Job, outcome: str, exit: Exit, end: End | None, verdict: Verdict) -> None:
     signal = exit.signal or ("SIGTERM" if outcome == SIGNALLED else None)
-    reason = verdict.reason or (job.cancel.reason if job.cancel else None)
+    reason = verdict.reason or (job.cancel.reason if job.cancel else None) or exit.reason
     turn.record(
         Ended(
             id=job.id,

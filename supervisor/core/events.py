@@ -236,6 +236,7 @@ class Exit:
         killed: why it was made to end ("cancel", "timeout", "stall", "stop"), None if it was not.
         at: wall-clock time of the end.
         survivors: processes of the attempt that could not be killed.
+        reason: the limit that it went over, for people, if that is known.
     """
 
     at: float
@@ -244,6 +245,7 @@ class Exit:
     killed: str | None = None
     usage: Usage | None = None
     survivors: int = 0
+    reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

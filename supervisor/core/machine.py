@@ -52,6 +52,7 @@ class Machine:
         self.progress: dict[int, Progress] = {}
         self._next_id = max(state.last_id, state.reserved_id) + 1
         self._stopped = False
+        self._expiries: dict[int, float] = {}  # by boot time, so that no clock step makes a job expire
 
     def begin(self, now: e.Now, boot_id: str) -> Effects:
         """The first step of a generation."""
@@ -235,9 +236,11 @@ class Machine:
         if job.state == SCHEDULED:
             self.timers.add(due_at(job, now), PROMOTE, job.id)
         if job.expires_at is not None and job.state in WAITING and job.attempt == 0:
-            self.timers.add(now.boot + (job.expires_at - now.wall), EXPIRE, job.id)
+            due = self._expiries.setdefault(job.id, now.boot + (job.expires_at - now.wall))
+            self.timers.add(due, EXPIRE, job.id)
 
     def _rearm(self, now: e.Now) -> None:
+        self._expiries = {job_id: due for job_id, due in self._expiries.items() if job_id in self.state.jobs}
         holds = [pool.name for pool in self.pools.held()]
         self.timers.clear()
         for job in self.state.jobs.values():
@@ -261,6 +264,7 @@ class Machine:
                 promoted[job.id] = None
             elif kind == EXPIRE and job.state in WAITING and job.attempt == 0 and job.expires_at is not None:
                 expired[job.id] = None
+                self._expiries.pop(job.id, None)
         if expired:
             turn.record(Cancelled(list(expired), turn.now.wall, "jobyard", "expired before it could start"))
             for job_id in expired:

@@ -17,7 +17,7 @@ from .state import Job, Queue
 from .timers import HOLD, Timers
 from .turn import Turn
 
-HOLD_FIRST_S, HOLD_MAX_S = 0.1, 10.0
+HOLD_FIRST_S, HOLD_MAX_S = 0.1, 4.0
 AHEAD, AHEAD_PER_SLOT = 7, 2  # children that are made ahead of need while jobs wait: a row of forks is cheaper
 
 

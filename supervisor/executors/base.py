@@ -22,6 +22,7 @@ from ..core.events import (
     ZygoteGone,
     ZygoteUp,
 )
+from .run_as import User
 
 LoopEvent = ZygoteUp | ZygoteAdopted | ZygoteGone | ChildReady | PrepareFailed | ChildExited | Progressed | LogGrown
 ExecutorEvent = LoopEvent | OutputRefused
@@ -105,6 +106,7 @@ class PoolSpec:
         env: the complete environment of zygote and children.
         allow: patterns of protocol/refs.py, aliases included; the child checks against them again.
         runtime_dir: owner-only directory for sockets. output_dir: root of the attempts' output files.
+        user: whom zygote and children run as, if not as the supervisor.
     """
 
     name: str
@@ -126,3 +128,6 @@ class PoolSpec:
     result_bytes: int = 1 << 20
     traceback_bytes: int = 64 * 1024
     max_job_bytes: int = 16 << 20
+    cpu_s: int | None = None
+    stack_dump: bool = True
+    user: User | None = None

@@ -15,7 +15,9 @@ from dataclasses import asdict, dataclass
 import msgpack
 
 from ... import __version__
+from . import run_as
 from .base import PoolSpec
+from .orphans import note_own
 from .zygote import channel
 from .zygote.channel import Boot
 
@@ -63,12 +65,20 @@ def boot_message(spec: PoolSpec, uuid: str) -> Boot:
         result_bytes=spec.result_bytes,
         traceback_bytes=spec.traceback_bytes,
         max_job_bytes=spec.max_job_bytes,
+        cpu_s=spec.cpu_s,
+        stack_dump=spec.stack_dump,
+        output_fd=channel.OUTPUT_FD if spec.user is not None else None,
     )
 
 
 def scratch_root(spec: PoolSpec, uuid: str) -> str:
     """Where the scratch directories of this executor's attempts lie."""
-    return os.path.join(spec.env.get("TMPDIR") or "/tmp", f"jobyard-{uuid[:16]}")
+    return os.path.join(spec.env.get("TMPDIR") or "/tmp", scratch_name(uuid))
+
+
+def scratch_name(uuid: str) -> str:
+    """The last part of ``scratch_root``."""
+    return f"jobyard-{uuid[:16]}"
 
 
 def launch(
@@ -87,12 +97,18 @@ def launch(
         stdin = channel.file_of(channel.encode(boot), "jobyard-boot")
         opened.append(stdin)
         actions: list[tuple[int, ...] | tuple[int, int, str, int, int]] = []
-        for number, fd in [(0, stdin), (2, errors), *enumerate(fds, 3)]:
+        given = [(0, stdin), (2, errors), *enumerate(fds, 3)]
+        if spec.user is not None:
+            opened.append(os.open(spec.output_dir, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC))
+            given.append((channel.OUTPUT_FD, opened[-1]))
+        for number, fd in given:
             opened.append(fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, _FIRST_FREE_FD))
             actions.append((os.POSIX_SPAWN_DUP2, opened[-1], number))
         actions.append((os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0))
-        command = [spec.python, "-P", "-m", module, *arguments]
-        pid = os.posix_spawn(spec.python, command, {**spec.env, **mark}, file_actions=actions, setsid=True)
+        command = run_as.command(spec.user, [spec.python, "-P", "-m", module, *arguments])
+        environment = run_as.environment(spec.user, {**spec.env, **mark})
+        pid = os.posix_spawn(command[0], command, environment, file_actions=actions, setsid=True)
+        note_own(pid)
         return Launched(pid, os.pidfd_open(pid), errors)
     except BaseException:
         os.close(errors)

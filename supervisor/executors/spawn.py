@@ -37,16 +37,17 @@ from .hearing import HEAR, Ear
 from .launch import Launched, boot_message, cannot_start, last_errors, launch, scratch_root
 from .mailbox import Mailbox
 from .orders import send_go, start_message
-from .zygote import scratch
+from .orphans import kill_orphans, no_orphan_left
+from .zygote import excess, scratch
 from .zygote.channel import Gone
-from .zygote.control import Control, Kid, now
+from .zygote.control import STALL, Control, Kid, now
 from .zygote.deadlines import Deadlines
 from .zygote.fence import MARK, fence, identities, kill_marked
 from .zygote.kill import freeze_and_kill, kill_below, signal_group, signal_one, tree
 from .zygote.limits import boot_id
 from .zygote.loop import Loop
 from .zygote.page import SLOTS, Page
-from .zygote.procs import start_time
+from .zygote.procs import cpu_s, start_time
 from .zygote.reaper import gone
 
 MODULE = "jobyard.supervisor.executors.spawn_child"
@@ -56,7 +57,7 @@ CHILD_MARK = "JOBYARD_CHILD"  # environment variable that tells one child's proc
 class _Spawned:
     """A child as this executor sees it."""
 
-    __slots__ = ("child", "ear", "exited", "kid", "launched", "up", "watched_size")
+    __slots__ = ("child", "ear", "exited", "kid", "launched", "seen_size", "up", "watched_size")
 
     def __init__(self, child: Child, kid: Kid, launched: Launched) -> None:
         self.child = child
@@ -66,6 +67,7 @@ class _Spawned:
         self.up = False
         self.exited = False
         self.watched_size: int | None = None
+        self.seen_size = 0
 
 
 class SpawnExecutor:
@@ -86,7 +88,7 @@ class SpawnExecutor:
         timer = self._timer.fileno()
         assert timer is not None
         self._loop.watch(timer, self._time_passed)
-        self._control = Control(self._deadlines, _slay, self._stuck)
+        self._control = Control(self._deadlines, _slay, self._stuck, stack_dump=spec.stack_dump)
         self._growth = Growth(self._loop, self._files_grew)
         self._page = Page.create()
         self._free_slots = list(range(SLOTS - 1, -1, -1))
@@ -197,6 +199,7 @@ class SpawnExecutor:
                 self._release(spawned)
                 os.waitpid(spawned.kid.pid, os.WNOHANG)
             self._forget(spawned)
+        no_orphan_left()
         shutil.rmtree(scratch_root(self._spec, self.uuid), ignore_errors=True)
         self._page.close()
         self._growth.close()
@@ -262,16 +265,23 @@ class SpawnExecutor:
         """Its process is dead and not yet reaped, so its group cannot be anybody else's."""
         kid = spawned.kid
         signal_group(kid.pid, signal.SIGKILL)
-        try:
-            survivors = len(kill_marked(f"{CHILD_MARK}={self._mark(kid.id)}"))
-        except OSError:  # no descriptor is free to look, so there may be some
-            survivors = 1
+        used_s = cpu_s(kid.pid)
+        survivors = self._kill_rest(kid)
         _, status, usage = os.wait4(kid.pid, 0)
-        self._report(spawned, gone(kid.id, kid, os.waitstatus_to_exitcode(status), usage, time.time(), survivors))
+        code = os.waitstatus_to_exitcode(status)
+        why = excess.of_exit(self._boot, code, used_s) if kid.killed is None else None
+        self._report(spawned, gone(kid.id, kid, code, usage, time.time(), survivors, why))
+
+    def _kill_rest(self, kid: Kid) -> int:
+        """Kill what the dead child has left behind; gives how many processes could not be killed."""
+        try:
+            return max(len(kill_marked(f"{CHILD_MARK}={self._mark(kid.id)}")), kill_orphans())
+        except OSError:  # no descriptor is free to look, so there may be some
+            return 1
 
     def _stuck(self, kid: Kid) -> None:
         """It outlives SIGKILL: its slot is freed, and it is reaped by whoever comes after this process."""
-        self._report(self._kids[kid.id], gone(kid.id, kid, None, None, time.time(), len(tree([kid.pid]))))
+        self._report(self._kids[kid.id], gone(kid.id, kid, None, None, time.time(), len(tree([kid.pid])), None))
 
     def _report(self, spawned: _Spawned, gone: Gone) -> None:
         errors = last_errors(spawned.launched.errors) if not spawned.up else ""
@@ -284,7 +294,7 @@ class SpawnExecutor:
             self._retired()
             return
         usage = Usage(gone.cpu_user_s, gone.cpu_system_s, gone.peak_bytes, gone.base_bytes, True)
-        exit = Exit(gone.at, gone.exit_code, gone.signal, gone.killed, usage, gone.survivors)
+        exit = Exit(gone.at, gone.exit_code, gone.signal, gone.killed, usage, gone.survivors, gone.reason)
         end = spawned.ear.drain() if spawned.ear is not None else None
         self._mailbox.put(ChildExited(spawned.child, gone.seq, exit, end))
         if spawned.watched_size is not None:
@@ -323,23 +333,36 @@ class SpawnExecutor:
             if what == HEAR:
                 spawned.ear.listen()
             elif not spawned.exited:
+                if what == STALL:
+                    self._note_output(spawned)
                 self._control.expire(what, spawned.kid)
         self._set_timer()
+
+    def _note_output(self, spawned: _Spawned) -> None:
+        """What it has printed since the last look is a sign of life; nobody has noted when it came."""
+        size = self._output_size(spawned)
+        if size > spawned.seen_size:
+            spawned.seen_size = size
+            spawned.kid.slot.beat(now())
+
+    def _output_size(self, spawned: _Spawned) -> int:
+        """0 while there is none."""
+        start = spawned.kid.start
+        assert start is not None
+        base = os.path.join(self._spec.output_dir, start.output_name)
+        try:
+            return os.stat(logfile.data_file(base, logfile.HEAD)).st_size
+        except OSError:
+            return 0
 
     def _set_timer(self) -> None:
         self._timer.set(self._deadlines.next_at())
 
     def _files_grew(self) -> None:
         for spawned in self._kids.values():
-            start = spawned.kid.start
-            if spawned.watched_size is None or start is None:
+            if spawned.watched_size is None or spawned.kid.start is None:
                 continue
-            path = logfile.data_file(os.path.join(self._spec.output_dir, start.output_name), logfile.HEAD)
-            try:
-                grown = os.stat(path).st_size > spawned.watched_size
-            except FileNotFoundError:
-                continue
-            if grown:
+            if self._output_size(spawned) > spawned.watched_size:
                 spawned.watched_size = None
                 self._mailbox.post(LogGrown(spawned.child))
 

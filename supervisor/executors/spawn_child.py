@@ -11,7 +11,7 @@ import os
 import socket
 import sys
 
-from .zygote import boot, channel, child, joblog, limits, stdio
+from .zygote import boot, channel, child, joblog, limits, stacks, stdio
 from .zygote.page import Page
 
 PAGE_FD = 5
@@ -32,6 +32,8 @@ def main() -> None:
     sock.set_inheritable(False)
     oom_score = limits.oom_score()
     open_files = limits.open_files(given.nofile)
+    if given.stack_dump:
+        stacks.install()
 
     def prepare() -> None:
         try:

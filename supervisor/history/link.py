@@ -20,6 +20,7 @@ from typing import Any
 
 from ...protocol import errors
 from ...protocol.errors import HistoryUnavailable, JobyardError, OutcomeUnknown, QueueFull
+from ..executors.orphans import note_own
 from . import wire
 from .wire import LOST
 
@@ -192,6 +193,7 @@ class HistoryLink:
                     stdout=subprocess.DEVNULL,
                     stderr=subprocess.DEVNULL,
                 )
+                note_own(self._process.pid)
             except OSError:
                 ours.close()
                 raise

@@ -408,7 +408,8 @@ def ask_whether_cancelled(path: str) -> None:
 
 def hold_the_gil() -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    ctypes.PyDLL(None).usleep(60_000_000)
+    while True:
+        ctypes.PyDLL(None).usleep(60_000_000)
 
 
 def daemons(path: str, end: str) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from jobyard.supervisor.executors import orphans
 from yard import MAKERS, Yard, open_descriptors, spec
 
 MakeYard = Callable[..., Yard]
@@ -19,6 +20,7 @@ def kind(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def make_yard(kind: str, tmp_path: Path) -> Iterator[MakeYard]:
     """Makes executors; at the end of the test nothing of them may be left."""
+    orphans.become_reaper()
     before = open_descriptors()
     yards: list[Yard] = []
 

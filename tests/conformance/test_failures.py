@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from conftest import MakeYard
+from jobyard.supervisor.executors import orphans
 from yard import Yard, is_alive
 
 JOBS = str(Path(__file__).parent)
@@ -249,7 +250,7 @@ def test_zygote_that_is_killed_is_fenced_before_that_is_told(make_yard: MakeYard
     assert attempt.exit is None and idle.exit is None, "what became of them is for the machine to say"
     first, second = map(int, path.read_text().split()[:2])
     assert not is_alive(first), "found by its environment"
-    os.kill(second, signal.SIGKILL)
+    assert not is_alive(second), "it had no environment, but came to the supervisor"
 
 
 @zygote_only
@@ -290,6 +291,7 @@ os.kill(os.getpid(), 9)
 
     assert fence(uuid, int(pid), int(started), boot, [(int(child), int(child_started))])
     assert not is_alive(int(child)) and Search(f"{MARK}={uuid}").find() == []
+    assert orphans.kill_orphans() == 0, "the dead that came to this process are collected"
 
 
 # -- idle --------------------------------------------------------------------------------------------------------------

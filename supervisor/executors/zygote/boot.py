@@ -5,6 +5,7 @@ Owns what a zygote refuses to become: a process with threads. A zygote that cann
 
 from __future__ import annotations
 
+import fcntl
 import gc
 import importlib
 import os
@@ -15,7 +16,7 @@ from typing import NoReturn
 
 from ....protocol import failure
 from ....protocol.errors import JobyardError, ProtocolError
-from . import channel, child, code_version, joblog, limits, stdio
+from . import channel, child, code_version, joblog, limits, stacks, stdio
 from .channel import Boot
 from .page import Page
 
@@ -49,14 +50,19 @@ def boot() -> Booted:
     """Prepare this process; one that cannot be a zygote tells why and does not return."""
     signal.pthread_sigmask(signal.SIG_SETMASK, _BLOCKED)
     description = read_stdin()
-    os.dup2(0, child.FIRST_FREE_FD - 1)  # no descriptor of ours may have a number that a child uses
     os.closerange(child.FIRST_FREE_FD, child.FD_MAX)
+    output_fd = _moved(channel.OUTPUT_FD)
+    os.dup2(0, channel.OUTPUT_FD)  # no descriptor of ours may have a number that a child uses
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, 0, fileno=LISTENER_FD)
     listener.set_inheritable(False)
     try:
         given = _understood(description)
+        if given.output_fd is not None:
+            given = given._replace(output_fd=output_fd)
         open_files = limits.open_files(given.nofile)
         _confine()
+        if given.stack_dump:
+            stacks.install()
         page = Page.create()
         warnings = _load(given)
         child.mind_forks()
@@ -67,6 +73,14 @@ def boot() -> Booted:
     gc.collect()
     gc.freeze()
     return booted
+
+
+def _moved(fd: int) -> int | None:
+    """The same file under a number that no child uses; None if there is none."""
+    try:
+        return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, child.FIRST_FREE_FD)
+    except OSError:
+        return None
 
 
 def _understood(description: bytes) -> Boot:

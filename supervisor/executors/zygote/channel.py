@@ -27,6 +27,7 @@ SOCKET = (_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
 DONTWAIT, PEEK = _socket.MSG_DONTWAIT, _socket.MSG_PEEK
 INLINE_BYTES_MAX = 64 * 1024  # longer messages go by anonymous file; a packet of 212 KB is EMSGSIZE
 PACKET_BYTES_MAX = 72 * 1024
+OUTPUT_FD = 4  # number under which a zygote is given ``Boot.output_fd``
 KIDS_PER_MESSAGE = 200  # the kernel takes at most 253 descriptors beside one packet
 EXITS_PER_MESSAGE = 200
 
@@ -39,7 +40,8 @@ _MEMFD_FLAGS = getattr(os, "MFD_CLOEXEC", 0)
 class Boot(NamedTuple):
     """All that a zygote or a spawned child needs to know of its pool; the fields of ``PoolSpec`` mean the same here.
 
-    ``scratch_root`` is the directory in which attempts may have a directory of their own.
+    ``scratch_root`` is the directory in which attempts may have a directory of their own; ``output_fd`` is
+    ``output_dir`` for a user who cannot get there by its path.
     """
 
     uuid: str
@@ -59,6 +61,9 @@ class Boot(NamedTuple):
     result_bytes: int
     traceback_bytes: int
     max_job_bytes: int
+    cpu_s: int | None
+    stack_dump: bool
+    output_fd: int | None
 
 
 # -- supervisor to zygote ----------------------------------------------------------------------------------------------
@@ -169,7 +174,8 @@ class PrepareFailed(NamedTuple):
 
 
 class Gone(NamedTuple):
-    """A child and its tree have ended. ``base_bytes`` is its memory before the job's own code, 0 if that never ran."""
+    """A child and its tree have ended. ``base_bytes`` is its memory before the job's own code, 0 if that never ran;
+    ``reason`` names the limit that it went over, if that is known."""
 
     seq: int
     kid: int
@@ -182,6 +188,7 @@ class Gone(NamedTuple):
     peak_bytes: int
     base_bytes: int
     survivors: int
+    reason: str | None = None
 
 
 class Exits(NamedTuple):
@@ -199,11 +206,13 @@ class Grown(NamedTuple):
 
 
 class Open(NamedTuple):
-    """Beside it go the read ends of stdout, stderr and logging. ``again``: an earlier writer may have begun with it."""
+    """Beside it go the read ends of stdout, stderr and logging. ``again``: an earlier writer may have begun with it;
+    ``slot`` of the shared page is told of output as a sign of life."""
 
     kid: int
     name: str
     again: bool
+    slot: int
 
 
 class Watch(NamedTuple):

@@ -34,10 +34,10 @@ from ....protocol.errors import (
     TooLarge,
 )
 from ....protocol.states import CUT_OFF
-from . import channel, joblog, limits, stdio
+from . import channel, excess, joblog, limits, stacks, stdio
 from .channel import Boot, End, Go, Socket, Stop
 from .child_job import ChildJob
-from .control import SOFT
+from .control import LATE, SOFT
 from .joblog import LOGGING_FD
 from .limits import die_with_parent
 from .page import Slot
@@ -147,8 +147,13 @@ class Child:
             assert task is not None
             loop = asyncio.get_running_loop()
 
+            def unwind() -> None:
+                if self._boot.stack_dump and self._asked is not None and self._asked.kind in LATE:
+                    stacks.write_tasks(asyncio.all_tasks(), sys.stderr)
+                task.cancel()
+
             def cancel() -> None:
-                loop.call_soon_threadsafe(task.cancel)
+                loop.call_soon_threadsafe(unwind)
 
             self._cancel_task = cancel
             try:
@@ -223,11 +228,9 @@ class Child:
                 return self._end("stopped", error=error)
             case NotAllowed() | ProtocolError() if not self._in_job:
                 return self._end("final", error=error)
-            case MemoryError() if (limit := self._boot.memory_max_bytes) is not None:
-                return self._end("error", error=error, message=_over_memory(error, self._boot.pool, limit))
             case SystemExit():
                 return self._end("error", error=error, message=f"the job called sys.exit({error.code!r:.200})")
-        return self._end("error", error=error)
+        return self._end("error", error=error, message=excess.of_error(error, self._boot))
 
     def _retry_later(self, error: RetryLater) -> End:
         delay_s = None
@@ -313,6 +316,8 @@ def confinement(boot: Boot, open_files: tuple[int, int], oom_score: bytes) -> Ca
     more: list[Callable[[], object]] = []
     if boot.nproc is not None:
         more.append(partial(limits.limit_processes, boot.nproc))
+    if boot.cpu_s is not None:
+        more.append(partial(limits.limit_cpu, boot.cpu_s))
     if boot.nice:
         more.append(partial(os.nice, boot.nice))
     if boot.memory_max_bytes is not None:
@@ -365,7 +370,7 @@ def rehearse(boot: Boot, slot: Slot) -> None:
     Otherwise every child would do that for itself, and copy 50 more pages to write it down.
     """
     signals = signal.pthread_sigmask(signal.SIG_BLOCK, ())
-    boot = boot._replace(allow=["builtins:*"], nproc=None, nice=0, memory_max_bytes=None, child_setup=None)
+    boot = boot._replace(allow=["builtins:*"], nproc=None, cpu_s=None, nice=0, memory_max_bytes=None, child_setup=None)
     prepare = confinement(boot, resource.getrlimit(resource.RLIMIT_NOFILE), limits.oom_score(0))
     go = channel.encode(Go(0, 0, "", "builtins:int", codec.pack_arguments((), {}), 1, 0, None, None, "", None))
     for _ in range(REHEARSALS):
@@ -404,12 +409,6 @@ def run_forked(
 def _exception(stop: Stop) -> BaseException:
     kind = SoftTimeout if stop.kind == SOFT else CancelRequested
     return kind(stop.reason or f"asked to stop: {stop.kind}")
-
-
-def _over_memory(error: BaseException, pool: str, limit: int) -> str:
-    said = failure.text_of(error)
-    why = f"jobs of the pool {pool} may take {limit / (1 << 20):,.6g} MiB ([pools.{pool}] memory_max)"
-    return f"{said}; {why}" if said else why
 
 
 def _try(prepare: Callable[[], None]) -> BaseException | None:

@@ -10,14 +10,16 @@ import signal
 import time
 from collections.abc import Callable
 
-from . import channel
+from . import channel, stacks
 from .channel import Socket
 from .deadlines import Deadlines
 from .kill import signal_group, signal_one
 from .page import Slot
 
 SOFT, HARD, STALL, GRACE, REPORT = "soft", "hard", "stall", "grace", "report"
+LATE = ("timeout", "stall")  # kinds of stop: the attempt was over a limit of time
 REPORT_S = 1.0  # a child that outlives SIGKILL by this is reported as one that cannot be killed
+DUMP_S = 0.2  # an attempt that is late has so long to write its stack, even without grace
 _REASON_CHARS_MAX = 1000
 
 
@@ -57,12 +59,20 @@ class Control:
     Args:
         slay: kills a child, and what it started as far as that can be reached, at once.
         stuck: told of a child that did not die of it.
+        stack_dump: an attempt that is late is to write its stack before it is stopped.
     """
 
-    def __init__(self, deadlines: Deadlines, slay: Callable[[Kid], None], stuck: Callable[[Kid], None]) -> None:
+    def __init__(
+        self,
+        deadlines: Deadlines,
+        slay: Callable[[Kid], None],
+        stuck: Callable[[Kid], None],
+        stack_dump: bool = False,
+    ) -> None:
         self._deadlines = deadlines
         self._slay = slay
         self._stuck = stuck
+        self._stack_dump = stack_dump
 
     def bind(self, kid: Kid, start: channel.Start) -> None:
         """The child will run this attempt: its deadlines count from now."""
@@ -119,7 +129,7 @@ class Control:
 
     def _overran(self, what: str, kid: Kid, start: channel.Start) -> None:
         if what == HARD:
-            self.stop(kid, "timeout", start.grace_s, f"ran longer than its timeout of {start.timeout_s:g} s")
+            self._late(kid, "timeout", start.grace_s, f"ran longer than its timeout of {start.timeout_s:g} s")
         elif what == SOFT:
             kid.tell(channel.Stop(SOFT, f"ran longer than its soft timeout of {start.soft_timeout_s:g} s"))
             signal_one(kid.pid, signal.SIGTERM)
@@ -129,4 +139,10 @@ class Control:
             if silent_until > now():
                 self._deadlines.set((STALL, kid.id), silent_until)
             else:
-                self.stop(kid, "stall", start.grace_s, f"gave no sign of life for {start.stall_timeout_s:g} s")
+                self._late(kid, "stall", start.grace_s, f"gave no sign of life for {start.stall_timeout_s:g} s")
+
+    def _late(self, kid: Kid, kind: str, grace_s: float, reason: str) -> None:
+        if self._stack_dump and kid.killed is None and stacks.ask(kid.pid):
+            signal_one(kid.pid, signal.SIGCONT)
+            grace_s = max(grace_s, DUMP_S)
+        self.stop(kid, kind, grace_s, reason)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import os
-import shutil
 import socket
 import time
 import uuid
@@ -29,11 +28,13 @@ from ...core.events import (
     ZygoteGone,
     ZygoteUp,
 )
+from .. import run_as
 from ..base import Caps, ExecutorEvent, PoolSpec
 from ..hearing import Ear
 from ..launch import boot_message, cannot_start, digest, launch
 from ..mailbox import Mailbox
 from ..orders import send_go, start_message
+from ..orphans import no_orphan_left
 from . import channel
 from .adoption import Adoption
 from .control import now
@@ -56,13 +57,14 @@ _SUPERVISOR_FULL = "the supervisor is at its limit of open files"
 class _Kid:
     """A child as seen from here. ``ear`` is None if its socket could not be received."""
 
-    __slots__ = ("bound", "child", "ear", "exited")
+    __slots__ = ("bound", "child", "ear", "exited", "output_name")
 
     def __init__(self, child: Child, ear: Ear | None) -> None:
         self.child = child
         self.ear = ear
         self.bound = False
         self.exited = False
+        self.output_name: str | None = None  # of files that were made for it
 
 
 class ZygoteExecutor:
@@ -155,7 +157,7 @@ class ZygoteExecutor:
             self._gone = True
             self._mailbox.post(ZygoteGone(self.pool, self.uuid, True, cannot_start(spec, error)))
             return False
-        self._process = ZygoteProcess.launched(launched)
+        self._process = ZygoteProcess.launched(launched, spec.user)
         return True
 
     def prepare(self, count: int) -> None:
@@ -167,8 +169,14 @@ class ZygoteExecutor:
         if kid is None or kid.bound or kid.exited:
             return
         kid.bound = True
+        if order.timeout_s is not None:
+            self._expect(child.kid, order.timeout_s + order.grace_s + ANSWER_S)
         # The zygote must know the attempt before the child can end it.
-        self._put(start_message(child.kid, order), lambda: self._send_order(kid, order))
+        start = start_message(child.kid, order)
+        if self._process is not None and self._process.owner is not None:
+            kid.output_name = start.output_name
+            run_as.make_output_files(self._process.owner, self._output_dir, start.output_name)
+        self._put(start, lambda: self._send_order(kid, order))
 
     def discard(self, child: Child) -> None:
         self._put(channel.Discard(child.kid))
@@ -185,6 +193,8 @@ class ZygoteExecutor:
         del self._kids[child.kid]
         if kid.ear is not None:
             kid.ear.close()
+        if kid.output_name is not None:
+            run_as.remove_empty_files(self._output_dir, kid.output_name)
         self._put(channel.Ack([seq]))
 
     def follow(self, child: Child, size: int) -> None:
@@ -207,8 +217,8 @@ class ZygoteExecutor:
             return
         if self._process is not None and not self._gone:
             self._fence(self._process)
-        if self._welcome is not None:
-            shutil.rmtree(self._welcome.scratch_root, ignore_errors=True)
+        if self._welcome is not None and self._process is not None:
+            self._process.remove_scratch(self._welcome.scratch_root, self.uuid)
         _unlink(self._socket_path)
         self._let_go()
 
@@ -249,6 +259,12 @@ class ZygoteExecutor:
             self._loop.run_once(0)
             self._set_timer()  # an ear may have set a deadline
 
+    @property
+    def _output_dir(self) -> str:
+        """Where its jobs' output lies. What a zygote of another user says of that is not gone by."""
+        ours = self._process is not None and self._process.owner is None
+        return self._welcome.output_dir if ours and self._welcome is not None else self._origin.output_dir
+
     # -- to the zygote -------------------------------------------------------------------------------------------------
 
     def _put(self, message: channel.Message, then: Any = None) -> None:
@@ -280,6 +296,16 @@ class ZygoteExecutor:
     # -- from the zygote -----------------------------------------------------------------------------------------------
 
     def _message(self, message: Any, fds: list[int]) -> None:
+        """Whatever it says: it runs a pool's modules, perhaps as another user, and is not to end the supervisor."""
+        try:
+            self._take(message, fds)
+        except Exception:  # it cannot be what a zygote of ours says, or there is a fault here
+            self._why = self.objection = "its zygote said what it cannot mean, and was killed"
+            log.exception("pool %s: %s", self.pool, self._why)
+            if self._process is not None and not self._gone:
+                self._process.kill()
+
+    def _take(self, message: Any, fds: list[int]) -> None:
         match message:
             case channel.Made():
                 self._made(message, fds)
@@ -308,9 +334,8 @@ class ZygoteExecutor:
                 child = kid.child if kid is not None else Child(self.pool, self.uuid, message.kid)
                 self._mailbox.put(LogGrown(child, message.done))
             case channel.Unwritten():
-                if self._welcome is not None:
-                    base = os.path.join(self._welcome.output_dir, message.name)
-                    self._mailbox.put(OutputRefused(base, message.size, message.errno))
+                base = os.path.join(self._output_dir, message.name)
+                self._mailbox.put(OutputRefused(base, message.size, message.errno))
             case channel.Refused():
                 self._why = self.objection = message.why
         channel.close_all(fds)
@@ -388,7 +413,7 @@ class ZygoteExecutor:
         kid.exited = True
         self._deadlines.drop((ANSWER, gone.kid))
         usage = Usage(gone.cpu_user_s, gone.cpu_system_s, gone.peak_bytes, gone.base_bytes, True)
-        exit = Exit(gone.at, gone.exit_code, gone.signal, gone.killed, usage, gone.survivors)
+        exit = Exit(gone.at, gone.exit_code, gone.signal, gone.killed, usage, gone.survivors, gone.reason)
         end = kid.ear.drain()  # before the exit is told: word of what happened comes first
         self._mailbox.put(ChildExited(kid.child, gone.seq, exit, end))
         if self._adoption is not None:
@@ -435,7 +460,8 @@ class ZygoteExecutor:
     # -- its end -------------------------------------------------------------------------------------------------------
 
     def _cut_off(self) -> None:
-        """The connection is gone. If the zygote is dead its pidfd tells; otherwise it has another supervisor."""
+        """The connection is gone. If the zygote is dead its pidfd tells soon; one that lives is of no use any more."""
+        self._expect(0, ANSWER_S)
 
     def _died(self, events: int) -> None:
         process = self._process
@@ -458,6 +484,7 @@ class ZygoteExecutor:
         if isinstance(self._origin, Found):
             children += self._origin.running
         fenced, how = process.fence(self.uuid, children)
+        fenced = fenced and no_orphan_left()
         return fenced, how if self._why is None else self._why
 
 

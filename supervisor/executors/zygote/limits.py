@@ -11,8 +11,9 @@ import resource
 import signal
 from os import _exit, getppid
 
+CPU_IGNORED_S = 2  # processor time that a process may use while it ignores SIGXCPU
 OOM_SCORE_ADDED = 500  # the kernel takes jobs before the supervisor and the zygote
-_PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
+_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_CHILD_SUBREAPER = 1, 4, 36
 _libc_prctl = ctypes.CDLL(None).prctl  # bound here: a look-up in each child would cost it 80 copied pages
 _SIGKILL = int(signal.SIGKILL)
 
@@ -25,6 +26,11 @@ def _prctl(option: int, value: int) -> None:
 def become_subreaper() -> None:
     """Orphans below this process become its children."""
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def make_unreadable() -> None:
+    """Other processes of the same user can neither trace this one nor read its memory or environment, until exec."""
+    _prctl(_PR_SET_DUMPABLE, 0)
 
 
 def die_with_parent(parent: int) -> None:
@@ -71,6 +77,13 @@ def limit_memory(size: int) -> None:
     with open("/proc/self/statm", "rb") as file:
         pages = int(file.read().split()[5])
     _set_both(resource.RLIMIT_DATA, pages * resource.getpagesize() + size)
+
+
+def limit_cpu(seconds: int) -> None:
+    """Let this process use so much processor time: then SIGXCPU ends it, or SIGKILL if it ignores that for a while."""
+    hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
+    most = seconds + CPU_IGNORED_S
+    resource.setrlimit(resource.RLIMIT_CPU, (seconds, most if hard == resource.RLIM_INFINITY else min(most, hard)))
 
 
 def no_core_files() -> None:

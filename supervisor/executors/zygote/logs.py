@@ -13,10 +13,12 @@ import socket
 from collections.abc import Callable
 
 from . import channel, writer
-from .control import now
+from .channel import Boot
+from .control import Kid, now
 from .deadlines import Deadlines
 from .kill import signal_one
 from .loop import ONCE, READ, Loop
+from .page import Page
 from .wire import Wire
 
 WRITER = "writer"  # key of the deadline at which a writer is started again
@@ -24,10 +26,11 @@ RESTART_S = 1.0  # for a writer that lived shorter than this
 
 
 class _Stream:
-    __slots__ = ("fds", "handed", "name", "watch")
+    __slots__ = ("fds", "handed", "name", "slot", "watch")
 
-    def __init__(self, fds: tuple[int, ...], name: str) -> None:
-        self.fds = fds
+    def __init__(self, kid: Kid, name: str) -> None:
+        self.fds = kid.pipes
+        self.slot = kid.slot_index
         self.name = name
         self.handed = False
         self.watch: int | None = None
@@ -38,6 +41,7 @@ class Logs:
 
     Args:
         known: pids that are not to be swept away.
+        page: has the children's signs of life; output is one.
         grown: told once of a followed child whose output grew, or is complete (True).
         done: told when the output of a child is complete.
         unwritten: told of output that the disk refuses.
@@ -48,8 +52,8 @@ class Logs:
         loop: Loop,
         deadlines: Deadlines,
         known: set[int],
-        output_dir: str,
-        bytes_max: int,
+        page: Page,
+        boot: Boot,
         grown: Callable[[int, bool], None],
         done: Callable[[int], None],
         unwritten: Callable[[channel.Unwritten], None],
@@ -57,8 +61,8 @@ class Logs:
         self._loop = loop
         self._deadlines = deadlines
         self._known = known
-        self._output_dir = output_dir
-        self._bytes_max = bytes_max
+        self._page = page
+        self._boot = boot
         self._grown = grown
         self._done = done
         self._unwritten = unwritten
@@ -67,15 +71,16 @@ class Logs:
         self._started_at = 0.0
         self.pid: int | None = None
 
-    def bind(self, kid: int, fds: tuple[int, ...], name: str) -> None:
-        """These pipes carry the output of this attempt; they are Logs' from now on."""
-        self._streams[kid] = _Stream(fds, name)
+    def bind(self, kid: Kid, name: str) -> None:
+        """The pipes of this child carry the output of an attempt; they are Logs' from now on."""
+        stream = self._streams[kid.id] = _Stream(kid, name)
+        number, kid.pipes = kid.id, ()
 
         def readable(events: int) -> None:
             if events & READ:  # otherwise it was closed, and nothing is in it
-                self._hand_over(kid)
+                self._hand_over(number)
 
-        for fd in fds:
+        for fd in stream.fds:
             self._loop.watch(fd, readable, READ | ONCE)
 
     def end(self, kid: int) -> bool:
@@ -139,7 +144,7 @@ class Logs:
     def _open(self, kid: int, stream: _Stream, again: bool) -> None:
         if self._wire is None and (self._deadlines.get((WRITER, 0)) is not None or not self._start()):
             return  # it is opened when the writer is started again
-        self._tell(channel.Open(kid, stream.name, again), stream.fds)
+        self._tell(channel.Open(kid, stream.name, again, stream.slot), stream.fds)
         if stream.watch is not None:
             self._tell(channel.Watch(kid, stream.watch))
 
@@ -162,7 +167,7 @@ class Logs:
             self._deadlines.set((WRITER, 0), now() + RESTART_S)
             return False
         if pid == 0:
-            writer.run(its, self._output_dir, self._bytes_max)
+            writer.run(its, self._page, self._boot.output_dir, self._boot.output_fd, self._boot.max_job_bytes)
         its.close()
         self.pid = pid
         self._known.add(pid)

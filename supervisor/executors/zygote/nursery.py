@@ -9,12 +9,16 @@ from __future__ import annotations
 
 import _socket
 import os
+import time
 
 from . import channel, child, limits
 from .channel import Boot
 from .child import run_forked
 from .control import Kid
 from .page import SLOTS, Page, Slot
+
+ROW_MAX = 8  # then the others get their turn; what is written to in between is copied once for all of a row
+ROW_S = 0.01  # a row takes no longer, as far as the last one tells: deadlines wait for its end
 
 
 class _Birth:
@@ -64,13 +68,15 @@ class Nursery:
         self._child = child.Child(boot, sock, limits.peak_since_fork, prepare)
         self._free_slots = list(range(SLOTS - 1, -1, -1))
         self._last_kid = 0
+        self._row = 1  # until it is known how long a fork takes
 
     def make(self, count: int) -> tuple[list[Kid], OSError | None]:
-        """Children that wait for their attempts, and why they are fewer than ``count`` if they are."""
-        births, error = self._conceive(count)
+        """Some children that wait for their attempts, ``count`` at most; with what went wrong, if something did."""
+        births, error = self._conceive(min(count, self._row))
         fork = os.fork
         given = [(self._pid, birth.fd, birth.writes, self._child.run, birth.slot) for birth in births]
         pids: list[int] = []
+        began = time.monotonic()
         try:
             for one in given:
                 pid = fork()
@@ -79,6 +85,8 @@ class Nursery:
                 pids.append(pid)
         except OSError as failed:
             error = failed
+        fork_s = (time.monotonic() - began) / max(1, len(pids))
+        self._row = max(1, min(ROW_MAX, int(ROW_S / max(fork_s, 1e-6))))
         kids = [self._kid(birth, pid) for birth, pid in zip(births, pids, strict=False)]
         for birth in births[len(pids) :]:
             birth.close()

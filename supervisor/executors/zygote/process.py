@@ -6,12 +6,14 @@ Owns the pidfd, so that no signal can reach another process, and the way to its 
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ...core.events import Child
-from ..launch import Launched, last_errors
+from ..launch import Launched, last_errors, scratch_name
+from ..run_as import User
 from .fence import fence
 from .limits import boot_id
 from .procs import is_dead, start_time
@@ -22,6 +24,7 @@ class Found:
     """A zygote that an earlier supervisor has recorded.
 
     Attributes:
+        output_dir: where its pool's jobs write their output, as far as the config says now.
         current: it was started with the description that its pool has now.
         running: children that run an attempt, as the journal says.
     """
@@ -32,23 +35,33 @@ class Found:
     pid_started: int
     boot_id: str
     socket: str
+    output_dir: str
     current: bool
     running: tuple[Child, ...]
 
 
 class ZygoteProcess:
-    """One zygote's process. ``errors`` is the file behind its stderr if it is a child of this process, else None."""
+    """One zygote's process.
 
-    def __init__(self, pid: int, pidfd: int, started: int, errors: int | None = None) -> None:
+    Args:
+        owner: user and group that it runs as; None if they are this process's own.
+        errors: the file behind its stderr if it is a child of this process, else None.
+    """
+
+    def __init__(
+        self, pid: int, pidfd: int, started: int, owner: tuple[int, int] | None, errors: int | None = None
+    ) -> None:
         self.pid = pid
         self.pidfd = pidfd
         self.started = started
         self.boot_id = boot_id()
+        self.owner = owner
         self._errors = errors
 
     @classmethod
-    def launched(cls, launched: Launched) -> ZygoteProcess:
-        return cls(launched.pid, launched.pidfd, start_time(launched.pid), launched.errors)
+    def launched(cls, launched: Launched, user: User | None) -> ZygoteProcess:
+        owner = None if user is None else (user.uid, user.gid)
+        return cls(launched.pid, launched.pidfd, start_time(launched.pid), owner, launched.errors)
 
     @classmethod
     def find(cls, found: Found) -> ZygoteProcess:
@@ -64,7 +77,10 @@ class ZygoteProcess:
         if start_time(found.pid) != found.pid_started or is_dead(found.pid):
             os.close(pidfd)
             raise ProcessLookupError
-        return cls(found.pid, pidfd, found.pid_started)
+        its = os.stat(f"/proc/{found.pid}")
+        return cls(
+            found.pid, pidfd, found.pid_started, None if its.st_uid == os.geteuid() else (its.st_uid, its.st_gid)
+        )
 
     def kill(self) -> None:
         """Kill it alone; its end is told by ``pidfd``."""
@@ -82,6 +98,15 @@ class ZygoteProcess:
             return fenced, f"its zygote was killed by {signal.Signals(-code).name}"
         why = f"its zygote ended with exit code {code}\n{last_errors(self._errors)}".rstrip()
         return fenced, why if code else ""
+
+    def remove_scratch(self, root: str, uuid: str) -> None:
+        """Remove the scratch directories of its attempts, which all lie in ``root`` as it says."""
+        try:
+            uid = os.stat(root, follow_symlinks=False).st_uid
+        except OSError:
+            return
+        if os.path.basename(root) == scratch_name(uuid) and uid == (self.owner or (os.geteuid(),))[0]:
+            shutil.rmtree(root, ignore_errors=True)
 
     def close(self) -> None:
         os.close(self.pidfd)

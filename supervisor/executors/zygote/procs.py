@@ -14,9 +14,11 @@ EXEC_S = 0.2  # how long a process may be in the middle of an exec
 
 
 class Stat(NamedTuple):
-    """Part of /proc/PID/stat. ``started`` is in clock ticks since boot; addresses are 0 where there is no memory."""
+    """Part of /proc/PID/stat. Times are in clock ticks, ``started`` since boot; addresses are 0 where there is no
+    memory."""
 
     state: str
+    used: int
     threads: int
     started: int
     memory: int
@@ -35,13 +37,20 @@ def stat(path: str) -> Stat | None:
     if data is None:
         return None
     fields = data[data.rindex(b")") + 2 :].split()
-    return Stat(fields[0].decode(), *map(int, (fields[17], fields[19], fields[20], fields[47], fields[48])))
+    used = int(fields[11]) + int(fields[12])
+    return Stat(fields[0].decode(), used, *map(int, (fields[17], fields[19], fields[20], fields[47], fields[48])))
 
 
 def start_time(pid: int) -> int:
     """When the process started, in clock ticks since boot; with its pid this names it for ever. 0 if it is gone."""
     found = stat(f"/proc/{pid}")
     return found.started if found is not None else 0
+
+
+def cpu_s(pid: int) -> float:
+    """Processor time that the process has used, without that of its children; also of one that is not reaped yet."""
+    found = stat(f"/proc/{pid}")
+    return found.used / os.sysconf("SC_CLK_TCK") if found is not None else 0.0
 
 
 def is_dead(pid: int) -> bool:

@@ -12,11 +12,13 @@ import signal
 import time
 from collections.abc import Callable
 
-from .channel import Gone
+from . import excess
+from .channel import Boot, Gone
 from .control import REPORT_S, Control, Kid, now
 from .deadlines import Deadlines
 from .kill import OwnChildren, freeze_and_kill, reap, signal_group, sweep, tree
 from .logs import Logs
+from .procs import cpu_s
 
 SWEEP, OUTPUT = "sweep", "output"
 SWEEP_S = 0.03  # how long one sweep may hold up the others
@@ -28,7 +30,7 @@ OUTPUT_S = 0.1  # an exit waits so long for the last of its output
 class _Grave:
     """A child that is dead and reaped, whose exit cannot be reported yet."""
 
-    __slots__ = ("at", "code", "kid", "since", "survivors", "swept", "usage")
+    __slots__ = ("at", "code", "kid", "reason", "since", "survivors", "swept", "usage")
 
     def __init__(self, kid: Kid, code: int | None, usage: resource.struct_rusage | None) -> None:
         self.kid = kid
@@ -38,6 +40,7 @@ class _Grave:
         self.since = now()
         self.swept = False
         self.survivors = 0
+        self.reason: str | None = None
 
 
 class Reaper:
@@ -51,6 +54,7 @@ class Reaper:
 
     def __init__(
         self,
+        boot: Boot,
         deadlines: Deadlines,
         control: Control,
         logs: Logs,
@@ -58,6 +62,7 @@ class Reaper:
         wait: Callable[[], None],
         report: Callable[[Kid, Gone], None],
     ) -> None:
+        self._boot = boot
         self._deadlines = deadlines
         self._control = control
         self._logs = logs
@@ -130,10 +135,13 @@ class Reaper:
             clean = not self._sweep()
         else:
             clean = True
+        used_s = cpu_s(kid.pid) if self._boot.cpu_s is not None else 0.0
         _, status, usage = os.wait4(kid.pid, 0)
         del self._by_pid[kid.pid]
         self._known.discard(kid.pid)
-        grave = self._dig(kid, os.waitstatus_to_exitcode(status), usage)
+        code = os.waitstatus_to_exitcode(status)
+        grave = self._dig(kid, code, usage)
+        grave.reason = excess.of_exit(self._boot, code, used_s) if kid.killed is None else None
         if clean:
             self._swept(grave)
         else:
@@ -172,10 +180,18 @@ class Reaper:
         del self._graves[kid.id]
         self._deadlines.drop((OUTPUT, kid.id))
         self._last_seq += 1
-        self._report(kid, gone(self._last_seq, kid, grave.code, grave.usage, grave.at, grave.survivors))
+        self._report(kid, gone(self._last_seq, kid, grave.code, grave.usage, grave.at, grave.survivors, grave.reason))
 
 
-def gone(seq: int, kid: Kid, code: int | None, usage: resource.struct_rusage | None, at: float, survivors: int) -> Gone:
+def gone(
+    seq: int,
+    kid: Kid,
+    code: int | None,
+    usage: resource.struct_rusage | None,
+    at: float,
+    survivors: int,
+    reason: str | None,
+) -> Gone:
     """How a child ended. ``code`` is negative for a signal."""
     base = kid.slot.base()
     return Gone(
@@ -190,6 +206,7 @@ def gone(seq: int, kid: Kid, code: int | None, usage: resource.struct_rusage | N
         peak_bytes=max(0, usage.ru_maxrss * 1024 - base) if usage and base else 0,
         base_bytes=base,
         survivors=survivors,
+        reason=reason,
     )
 
 

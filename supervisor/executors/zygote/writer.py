@@ -17,7 +17,9 @@ from typing import NoReturn
 
 from ....protocol import logfile
 from . import channel
+from .control import now
 from .loop import Handler, Loop
+from .page import Page, Slot
 from .wire import Wire
 
 CHUNK_BYTES = 64 * 1024
@@ -269,12 +271,13 @@ class Output:
 class Stream:
     """One attempt whose pipes are open."""
 
-    __slots__ = ("kid", "name", "open", "output", "told", "watch")
+    __slots__ = ("kid", "name", "open", "output", "slot", "told", "watch")
 
-    def __init__(self, kid: int, name: str, output: Output) -> None:
+    def __init__(self, kid: int, name: str, output: Output, slot: Slot) -> None:
         self.kid = kid
         self.name = name
         self.output = output
+        self.slot = slot
         self.told = 0  # so many of the bytes that the disk refused
         self.open = len(logfile.STREAMS)
         self.watch: int | None = None
@@ -283,7 +286,8 @@ class Stream:
 class Writer:
     """The loop of the process."""
 
-    def __init__(self, sock: socket.socket, output_dir: str, bytes_max: int) -> None:
+    def __init__(self, sock: socket.socket, page: Page, output_dir: str, bytes_max: int) -> None:
+        self._page = page
         self._output_dir = output_dir
         self._bytes_max = bytes_max
         self._loop = Loop()
@@ -310,7 +314,7 @@ class Writer:
         output = Output(os.path.join(self._output_dir, message.name), self._bytes_max)
         if message.again:
             output.resume()
-        stream = self._streams[message.kid] = Stream(message.kid, message.name, output)
+        stream = self._streams[message.kid] = Stream(message.kid, message.name, output, self._page.slot(message.slot))
         for index, pipe in enumerate(pipes):
             self._loop.watch(pipe, self._reader(stream, pipe, index))
 
@@ -324,6 +328,7 @@ class Writer:
             self._tell_growth(stream)
 
     def _readable(self, stream: Stream, pipe: int, index: int) -> None:
+        stream.slot.beat(now())
         try:
             for _ in range(CHUNKS_PER_TURN):
                 if not stream.output.take(pipe, index):
@@ -357,15 +362,18 @@ class Writer:
             self._wire.put(channel.Done(stream.kid))
 
 
-def run(sock: socket.socket, output_dir: str, bytes_max: int) -> NoReturn:
+def run(sock: socket.socket, page: Page, output_dir: str, output_fd: int | None, bytes_max: int) -> NoReturn:
     """From the fork to the end of the process."""
     try:
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        if output_fd is not None:
+            os.fchdir(output_fd)
+            output_dir = "."
         os.dup2(sock.fileno(), 3, inheritable=False)
         os.closerange(4, 1 << 20)
         own = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, 0, fileno=3)
-        Writer(own, output_dir, bytes_max).run()
+        Writer(own, page, output_dir, bytes_max).run()
         os._exit(0)
     except BaseException:  # nothing may return into the zygote's code; it starts another writer
         sys.excepthook(*sys.exc_info())

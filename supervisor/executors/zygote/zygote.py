@@ -28,7 +28,6 @@ from .scratch import remove
 LONELY = "lonely"
 LONELY_S = 60.0  # without a supervisor and without anything to tell one
 CHILD_WAIT_MS = 2
-FORKS_PER_TURN = 8  # then the others get their turn; what is written to in between is copied once for all of a row
 
 
 class Zygote:
@@ -50,19 +49,24 @@ class Zygote:
         self._loop = Loop()
         self._deadlines = Deadlines()
         self._wakeup = self._watch_children()
-        self._control = Control(self._deadlines, lambda kid: signal_group(kid.pid, signal.SIGKILL), self._stuck)
+        self._control = Control(
+            self._deadlines,
+            lambda kid: signal_group(kid.pid, signal.SIGKILL),
+            self._stuck,
+            stack_dump=self._boot.stack_dump,
+        )
         self._logs = Logs(
             self._loop,
             self._deadlines,
             self._known,
-            self._boot.output_dir,
-            self._boot.max_job_bytes,
+            self._page,
+            self._boot,
             lambda kid, done: self._link.put(channel.Grown(kid, done)),
             lambda kid: self._reaper.output_done(kid),
             lambda unwritten: self._link.put(unwritten),
         )
         self._reaper = Reaper(
-            self._deadlines, self._control, self._logs, self._known, self._wait_for_child, self._ended
+            self._boot, self._deadlines, self._control, self._logs, self._known, self._wait_for_child, self._ended
         )
         self._link = Link(self._loop, booted.listener, self._greet, self._message, self._lost)
         self._lost()
@@ -154,8 +158,7 @@ class Zygote:
             case channel.Start():
                 if kid.start is None and not kid.ended:
                     self._control.bind(kid, message)
-                    self._logs.bind(kid.id, kid.pipes, message.output_name)
-                    kid.pipes = ()
+                    self._logs.bind(kid, message.output_name)
             case channel.Kill():
                 if kid.start is not None:
                     self._control.stop(kid, message.kind, message.grace_s, message.reason)
@@ -181,7 +184,7 @@ class Zygote:
     # -- making children -----------------------------------------------------------------------------------------------
 
     def _make(self) -> None:
-        kids, error = self._nursery.make(min(self._owed, FORKS_PER_TURN))
+        kids, error = self._nursery.make(self._owed)
         for kid in kids:
             self._kids[kid.id] = kid
             self._reaper.add(kid)

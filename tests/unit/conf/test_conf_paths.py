@@ -179,8 +179,9 @@ def test_all_directories_of_a_config_are_made(tmp_path: Path) -> None:
     paths = paths_for(made(f"{tmp_path}/jobyard.toml", runtime_dir="r", socket="s/socket"), {})
     secure_directories(paths)
     secure_directories(paths)
-    for directory in (paths.state_dir, paths.journal_dir, paths.output_dir, paths.runtime_dir, paths.socket.parent):
+    for directory in (paths.state_dir, paths.journal_dir, paths.runtime_dir, paths.socket.parent):
         assert mode(directory) == 0o700
+    assert mode(paths.output_dir) == 0o711, "it lies in a directory of ours, and the user of a pool has files in it"
 
 
 def test_descriptors_do_not_leak(tmp_path: Path) -> None:

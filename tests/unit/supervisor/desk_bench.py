@@ -1,4 +1,4 @@
-"""The way of a request from its bytes to its answer, in one process: front, admission, desk, machine. No socket, no disk.
+"""The way of a request from its bytes to its answer in one process, without a socket and a disk.
 
 Everything is real but what lies beyond: the journal takes records and forgets them, the history is not there, and no
 child ever comes.
@@ -106,7 +106,13 @@ class DeskBench:
         self.unwritten: Any = SimpleNamespace(loss_on_record=lambda *_: None)
         self.sites: Any = SimpleNamespace(recycle=lambda pool, now: pool == "default", pools={"default": None})
         self.history: Any = FakeHistory()
-        self.compaction: Any = SimpleNamespace(when_idle=lambda ask: ask(), held=0, history_lost=lambda: None)
+        self.compaction: Any = SimpleNamespace(
+            when_idle=lambda ask: ask(),
+            hold=lambda: None,
+            let_go=lambda: None,
+            history_lost=lambda: None,
+            ask=lambda answer: answer(JobyardError("not now")),
+        )
         self.requests = FakeRequests()
         self.admission = Admission(clients, None, lambda: settings.limits.connection_requests)
         addresses: Any = SimpleNamespace(admission=self.admission)

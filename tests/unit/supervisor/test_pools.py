@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import stat
 import sys
 from pathlib import Path
@@ -38,6 +39,29 @@ def test_paths_of_a_pool_are_absolute(tmp_path: Path) -> None:
 def test_missing_working_directory_is_named(tmp_path: Path) -> None:
     with pytest.raises(InvalidConfig, match=r"pools\.default\.cwd = 'gone' is not a directory"):
         spec_of(made(tmp_path, PoolSettings(cwd="gone")))
+
+
+def test_user_that_does_not_exist_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InvalidConfig, match=r"pools\.default\.user = 'no-such-user' is no user of this system"):
+        spec_of(made(tmp_path, PoolSettings(user="no-such-user")))
+
+
+def test_own_user_needs_nothing(tmp_path: Path) -> None:
+    assert spec_of(made(tmp_path, PoolSettings(user=pwd.getpwuid(os.geteuid()).pw_name))).user is None
+
+
+def test_another_user_needs_root_and_fork(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = next(entry for entry in pwd.getpwall() if entry.pw_uid not in (0, os.geteuid()))
+    pool = PoolSettings(user=other.pw_name)
+    monkeypatch.setattr(os, "geteuid", lambda: other.pw_uid + 1)
+    with pytest.raises(InvalidConfig, match="which only root can become"):
+        spec_of(made(tmp_path, pool))
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    with pytest.raises(InvalidConfig, match='needs start = "fork"'):
+        spec_of(made(tmp_path, PoolSettings(user=other.pw_name, start="spawn")))
+    spec = spec_of(made(tmp_path, pool), {"HOME": "/root", "USER": "root", "LOGNAME": "root"})
+    assert spec.user is not None and (spec.user.uid, spec.user.gid) == (other.pw_uid, other.pw_gid)
+    assert [spec.env[name] for name in ("HOME", "USER", "LOGNAME")] == [other.pw_dir, other.pw_name, other.pw_name]
 
 
 @pytest.mark.parametrize("python", ["gone/bin/python", "no-such-python-anywhere", "plain.txt", "."])
