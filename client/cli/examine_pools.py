@@ -129,10 +129,8 @@ def _without(context: Context, error: SupervisorUnavailable) -> Iterator[Check]:
         yield warn("guard", f"pid {owner.guard} is starting a supervisor", "jobctl status in a moment")
     left = zygotes(str(places.address))
     if left:
-        text = (
-            f"{counted(len(left), 'zygote')} left from a supervisor that was killed (pid {', '.join(map(str, left))})"
-        )
-        yield warn("zygotes", text, "jobctl up takes in the jobs that run there")
+        text = f"{counted(len(left), 'zygote')} left by an earlier supervisor (pid {', '.join(map(str, left))})"
+        yield warn("zygotes", text, "jobctl up takes over the jobs that run there")
     yield from _preflight(context, str(settings.file))
 
 
