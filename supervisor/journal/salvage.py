@@ -62,7 +62,9 @@ class Salvage:
         data = self._read(path)
         head = frames.decode(data, 0)
         intact = head is not None and head.kind == frames.SEGMENT and head.number == number
-        salt = head.salt if head and intact else self._usual_salt(data, frames.GROUP)
+        salt = self._usual_salt(data, frames.GROUP)
+        if head and intact and next(frames.find(data, head.end, head.salt), None):
+            salt = head.salt
         kept = _Kept(path, "group", first_group, salt)
         if head and intact:
             kept.skip_to(frames.unpack_number(head.payload) or 0)
