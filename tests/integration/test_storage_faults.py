@@ -175,7 +175,7 @@ def test_supervisor_that_is_killed_while_the_disk_is_full_starts_again_and_has_e
     assert refused_s(client) is not None
     assert client.status().warnings
     disk.release()
-    client.prune(older=0)
+    wait_for("the journal to go on", lambda: client.status().durable)
     client.cancel(queue="full")
     client.prune(older=0)
     wait_for("it to be well again", lambda: refused_s(client) is None)
