@@ -176,7 +176,9 @@ class _Kept:
         """Mark everything before ``number`` as lost that was not added."""
         if number > self.number:
             self.pieces.append(frames.encode(frames.GAP, number - 1, self._salt))
-            self.lost.append(f"{self._path.name}: {self._what} {self.number} to {number - 1} is lost")
+            last = number - 1
+            lost = f"{self._what} {last} is" if last == self.number else f"{self._what}s {self.number} to {last} are"
+            self.lost.append(f"{self._path.name}: {lost} lost")
             self.number = number
 
     def _readable(self, frame: Frame) -> bool:

@@ -241,8 +241,8 @@ def test_repair_stops_at_a_group_of_a_newer_version() -> None:
 def test_repair_says_what_is_lost() -> None:
     files = broken(broken(COMPACTED, SNAPSHOT, 2), SECOND, 3, 4)
     report = fsck.repair(HOME, disk_with(files))
-    assert f"{SNAPSHOT}: chunk 2 to 2 is lost" in report.problems
-    assert f"{SECOND}: group 8 to 9 is lost" in report.problems
+    assert f"{SNAPSHOT}: chunk 2 is lost" in report.problems
+    assert f"{SECOND}: groups 8 to 9 are lost" in report.problems
     assert report.changed == [SNAPSHOT, SECOND]
 
 
