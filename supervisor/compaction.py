@@ -63,7 +63,7 @@ class Compaction:
         self._pidfd = -1
         self._upto = 0
         self._finish_bytes = 0
-        self._not_before = 0
+        self._not_before = self._failed_live = 0
         self._not_before_finish = 0
         self._void = False
         self._when_idle: list[Callable[[], None]] = []
@@ -126,12 +126,17 @@ class Compaction:
 
     def _journal_is_long(self) -> bool:
         """On a disk that is almost full, also as soon as that would give back half of what the journal takes."""
-        journal, state = self._journal, self._machine.state
+        journal, live = self._journal, self._live_bytes
         since = journal.bytes_since_snapshot
-        live = state.unfinished_bytes + state.finished_bytes + JOB_BYTES * len(state.jobs)
         if journal.low_space and journal.size > 2 * live + LOW_SLACK_BYTES:
-            return since > self._not_before
+            return since > self._not_before or live < self._failed_live // 2
         return since > max(SLACK_BYTES, journal.size // 2, self._not_before)
+
+    @property
+    def _live_bytes(self) -> int:
+        """About the size of a snapshot."""
+        state = self._machine.state
+        return state.unfinished_bytes + state.finished_bytes + JOB_BYTES * len(state.jobs)
 
     def _jobs_wait(self) -> bool:
         machine = self._machine
@@ -181,7 +186,7 @@ class Compaction:
 
     def _removed(self, archived: dict[str, Any]) -> None:
         left = self._journal.left_behind
-        self._not_before = 0
+        self._not_before = self._failed_live = 0
         if left is None:
             log.info("journal: compacted up to segment %d, %d bytes left", self._upto, self._journal.size)
         else:
@@ -235,6 +240,7 @@ class Compaction:
         """Do not try again before as much has been written, and as many jobs have finished, once more."""
         slack = LOW_SLACK_BYTES if self._journal.low_space else SLACK_BYTES
         self._not_before = self._journal.bytes_since_snapshot + slack
+        self._failed_live = self._live_bytes
         self._archive_later()
 
     def _archive_later(self) -> None:

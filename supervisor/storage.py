@@ -62,7 +62,7 @@ class Storage:
         elif failed is not None:
             self._mend(now, failed)
         elif self.degraded is not None:
-            log.warning("journal: it can be written again; all that is in memory is in a new file")
+            log.warning("journal: it can be written again; nothing is lost")
             self.degraded = self._probe_at = None
             self._outbox.release(self._journal.synced)
         else:

@@ -20,7 +20,7 @@ class JournalDamaged(StorageUnavailable):
         self.file, self.offset, self.group = file, offset, group
         super().__init__(
             f"the journal is damaged: {file}, byte {offset}: {problem}",
-            hint="jobctl journal repair keeps all that is intact, and puts the old files aside",
+            hint="jobctl journal repair, which keeps all that is intact and puts the old files aside",
             details={"file": str(file), "offset": offset, "group": group},
         )
 

@@ -94,17 +94,21 @@ def decode(buffer: memoryview, start: int, only_salt: int | None = None) -> Fram
 
 
 def payload_bytes(header: bytes) -> int:
-    """The length of payload that a frame's header claims."""
+    """The length of payload that a frame's header claims, up to the longest that is believed."""
     length: int = _CHECKED.unpack_from(header)[4]
-    return length
+    return min(length, PAYLOAD_BYTES_MAX)
 
 
-def find(buffer: memoryview, start: int, only_salt: int | None = None) -> Iterator[Frame]:
+def find(
+    buffer: memoryview, start: int, only_salt: int | None = None, effort_bytes: int | None = None
+) -> Iterator[Frame]:
     """Every intact frame at or after ``start``, wherever it begins, but none inside the payload of another.
 
+    What is stored for users may look like many long frames, and to sum up each of them would take for ever.
+
     Args:
-        only_salt: leave out frames of other files. What is stored for users may look like many long frames, and to sum
-            up each of them would take for ever; but nobody can guess the salt.
+        only_salt: leave out frames of other files; nobody can guess the salt.
+        effort_bytes: give up when what is no frame has claimed to be so many bytes.
     """
     whole = buffer.obj
     assert isinstance(whole, bytes)
@@ -113,6 +117,10 @@ def find(buffer: memoryview, start: int, only_salt: int | None = None) -> Iterat
         frame = decode(buffer, at, only_salt)
         if frame is not None:
             yield frame
+        elif effort_bytes is not None:
+            effort_bytes -= payload_bytes(whole[at : at + HEADER_BYTES].ljust(HEADER_BYTES))
+            if effort_bytes < 0:
+                return
         at = whole.find(PREFIX, frame.end if frame else at + 1)
 
 

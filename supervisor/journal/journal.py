@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import errno
 import time
-from collections.abc import Callable, Iterable
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
@@ -19,13 +20,14 @@ import msgpack
 
 from ...conf.settings import JournalSettings
 from ...protocol.errors import TooLarge
-from .disk import Disk
+from .disk import NO_SPACE, Disk
 from .frames import PAYLOAD_BYTES_MAX
 from .recovery import Recovery
 from .wakeup import Wakeup
 from .writer import Writer
 
 _LIST_HEAD_BYTES = 5
+KEPT_BYTES = 32 * 1024 * 1024  # of records that wait for space on a full disk
 TRIAL_BYTES = 1024 * 1024  # that the disk must take before a new start is tried at all
 
 
@@ -72,7 +74,7 @@ class Journal:
         synced: highest ticket on disk: it outlives a power failure.
         failed: set once a write or a sync failed. Tickets above ``synced`` are in doubt and later ones are not written,
             until ``restart`` succeeds.
-        mending: ``try_disk`` or ``restart`` is under way. usable: the last ``try_disk`` went well.
+        mending: ``try_disk`` or ``restart`` is under way. usable: after ``try_disk`` a ``restart`` may succeed.
         left_behind: why the last ``compacted`` could not remove everything; None if it could.
     """
 
@@ -84,6 +86,8 @@ class Journal:
         self._writer = writer
         self._trial_bytes = TRIAL_BYTES
         self._probing = False
+        self._kept: deque[_Batch] | None = None  # not written for want of space; None: they are too many, or in doubt
+        self._passed = 0  # the last ticket that was not dealt with because of a failure
         self._group_bytes = min(settings.group_bytes_max, PAYLOAD_BYTES_MAX)
         self._ticket = 0
         self._busy_since: float | None = None
@@ -210,8 +214,11 @@ class Journal:
         return self._step(lambda: self._remove(upto))
 
     def try_disk(self) -> None:
-        """After a failure: find out whether the disk takes anything again. When ``mending`` ends, see ``usable``."""
-        self._mend(lambda: self._writer.trial(self._trial_bytes))
+        """After a failure: find out whether the disk takes anything again.
+
+        If there was no space, and is now, the journal goes on. When ``mending`` ends, see ``failed`` and ``usable``.
+        """
+        self._mend(self._try_disk)
 
     def restart(self, chunks: Iterable[Any]) -> None:
         """After a failure: store the whole state in a new file and go on from there. Then nothing is in doubt any more.
@@ -226,9 +233,9 @@ class Journal:
         ticket = self._ticket
 
         def action() -> None:
+            self._kept = None
             self._writer.restart(packed)
-            self.failed = None
-            self._publish(ticket)
+            self._recovered(ticket)
 
         self._mend(action)
 
@@ -270,20 +277,19 @@ class Journal:
             self._try(item)
         elif self.failed is None:
             self._busy_since = time.monotonic()
-            self._do(item)
+            self._do([item] if isinstance(item, _Step) else self._gather(item))
             self._busy_since = None
+        else:
+            self._pass_over([item])
         return True
 
-    def _do(self, item: _Batch | _Step) -> None:
+    def _do(self, items: Sequence[_Batch | _Step]) -> None:
         try:
-            if isinstance(item, _Step):
-                item.action()
-                ticket = item.ticket
-            else:
-                ticket = self._store(self._gather(item))
-            self._publish(ticket)
+            self._store(items)
+            self._publish(items[-1].ticket)
         except Exception as error:
             self._fail(error)
+            self._pass_over(items)
 
     def _try(self, item: _Mend) -> None:
         try:
@@ -306,11 +312,59 @@ class Journal:
             size += len(item.packed)
         return gathered
 
-    def _store(self, batches: list[_Batch]) -> int:
-        self._writer.write(sum(batch.count for batch in batches), [batch.packed for batch in batches])
-        self.written = ticket = batches[-1].ticket
-        self._writer.sync()
-        return ticket
+    def _store(self, items: Sequence[_Batch | _Step]) -> None:
+        batches = [item for item in items if isinstance(item, _Batch)]
+        if batches:
+            self._writer.write(sum(batch.count for batch in batches), [batch.packed for batch in batches])
+            self.written = batches[-1].ticket
+            self._writer.sync()
+        for item in items:
+            if isinstance(item, _Step):
+                item.action()
+
+    def _pass_over(self, items: Sequence[_Batch | _Step]) -> None:
+        """While the journal has failed, what is handed over waits for space, or else for the state as a whole."""
+        self._passed = items[-1].ticket
+        if self._kept is not None:
+            self._kept.extend(item for item in items if isinstance(item, _Batch))
+            if sum(len(batch.packed) for batch in self._kept) > KEPT_BYTES:
+                self._kept = None
+
+    def _try_disk(self) -> None:
+        if self._kept is None:
+            self._writer.trial(self._trial_bytes)
+            return
+        try:
+            self._writer.resume()
+            while self._kept:
+                group = self._first_of(self._kept)
+                self._store(group)
+                for _ in group:
+                    self._kept.popleft()
+        except OSError as error:
+            if not self._may_resume(error):
+                self._kept = None
+            raise
+        self._kept = None
+        self._recovered(self._passed)
+
+    def _first_of(self, batches: Iterable[_Batch]) -> list[_Batch]:
+        """Those that fit into one group, at least one."""
+        first: list[_Batch] = []
+        size = _LIST_HEAD_BYTES
+        for batch in batches:
+            size += len(batch.packed)
+            if first and size > self._group_bytes:
+                break
+            first.append(batch)
+        return first
+
+    def _recovered(self, ticket: int) -> None:
+        self.failed = None
+        self._publish(ticket)
+
+    def _may_resume(self, error: Exception) -> bool:
+        return self._writer.sure and isinstance(error, OSError) and error.errno in NO_SPACE
 
     def _publish(self, ticket: int) -> None:
         self.written = self.synced = ticket
@@ -318,6 +372,7 @@ class Journal:
 
     def _fail(self, error: Exception) -> None:
         self._probing = False  # it is not done any more
+        self._kept = deque() if self._may_resume(error) else None
         self.failed = _as_os_error(error)
         self._wakeup.set()
 

@@ -62,7 +62,9 @@ class Salvage:
         data = self._read(path)
         head = frames.decode(data, 0)
         intact = head is not None and head.kind == frames.SEGMENT and head.number == number
-        salt = head.salt if head and intact else self._usual_salt(data, frames.GROUP)
+        salt = self._usual_salt(data, frames.GROUP)
+        if head and intact and next(frames.find(data, head.end, head.salt), None):
+            salt = head.salt
         kept = _Kept(path, "group", first_group, salt)
         if head and intact:
             kept.skip_to(frames.unpack_number(head.payload) or 0)
@@ -174,7 +176,9 @@ class _Kept:
         """Mark everything before ``number`` as lost that was not added."""
         if number > self.number:
             self.pieces.append(frames.encode(frames.GAP, number - 1, self._salt))
-            self.lost.append(f"{self._path.name}: {self._what} {self.number} to {number - 1} is lost")
+            last = number - 1
+            lost = f"{self._what} {last} is" if last == self.number else f"{self._what}s {self.number} to {last} are"
+            self.lost.append(f"{self._path.name}: {lost} lost")
             self.number = number
 
     def _readable(self, frame: Frame) -> bool:

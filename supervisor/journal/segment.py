@@ -5,6 +5,9 @@ first thing that is not the group that belongs there, a whole group of this file
 that something stored is lost: damage. Without one, nothing that was ever acknowledged after a sync can have stood there
 but the last group itself: a torn tail. A sealed segment was complete on disk before the next one existed, so there
 everything unexpected is damage. Zeros up to the end of an open segment are space that was taken ahead of time.
+
+A whole group of another file, in the place of the next one or behind a header that no group belongs to, is damage as
+well: either that group or the header is not what was written there.
 """
 
 from __future__ import annotations
@@ -19,6 +22,8 @@ from .disk import Disk, NewFile
 from .errors import JournalDamaged
 from .files import segment_path
 from .frames import Frame
+
+_EFFORT = 8  # times the size of a file
 
 
 def create(disk: Disk, directory: Path, number: int, first_group: int) -> tuple[int, int, int]:
@@ -40,6 +45,7 @@ class SegmentReader:
     Attributes:
         salt: of this file.
         offset: where the intact part ends, so far. group: the number that belongs there.
+        first_offset: where the header ends.
         gaps: how many times a repair declared groups lost here.
     """
 
@@ -48,6 +54,7 @@ class SegmentReader:
     salt: int
     offset: int
     group: int
+    first_offset: int
     gaps: int = 0
 
     @classmethod
@@ -72,7 +79,7 @@ class SegmentReader:
             raise JournalDamaged(
                 path, 0, first_group, f"group {first_group} should come first here, but group {first} does"
             )
-        return cls(path, data, frame.salt, frame.end, first)
+        return cls(path, data, frame.salt, frame.end, first, frame.end)
 
     def groups(self) -> Iterator[Frame]:
         """Raises: JournalTooNew."""
@@ -111,6 +118,14 @@ class SegmentReader:
                 raise self._damaged(
                     f"but group {frame.number} is intact at byte {frame.start}, so it was stored before"
                 )
+        stranger = frames.decode(self.data, self.offset)
+        if stranger is None and self.offset == self.first_offset:
+            found = frames.find(self.data, self.offset, effort_bytes=_EFFORT * len(self.data))
+            stranger = next((frame for frame in found if frame.kind == frames.GROUP), None)
+        if stranger is not None and stranger.salt != self.salt and stranger.number >= self.group:
+            raise self._damaged(
+                f"and group {stranger.number}, intact at byte {stranger.start}, is of another file than the header"
+            )
 
     def _belongs(self, frame: Frame) -> bool:
         if frame.salt != self.salt:

@@ -8,13 +8,13 @@ that must not be written again; ``restart`` is the only way on.
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
 
 from . import frames, segment, snapshot
 from .disk import TEMPORARY, Disk, write_all
-from .files import listing, remove_covered, snapshot_path
+from .files import listing, remove_covered, segment_path, snapshot_path
 from .reserve import Reserve
 
 ROOM_BYTES = 1024 * 1024
@@ -29,6 +29,7 @@ class Tip:
         number, fd, salt, size: of the open segment.
         group: number of the next group.
         room_end: up to where space was asked for. It is zeros that no reader minds and that ``size`` does not count.
+        stored: number of the last group that was written whole.
     """
 
     number: int
@@ -37,6 +38,10 @@ class Tip:
     size: int
     group: int
     room_end: int = 0
+    stored: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.stored = self.group - 1
 
 
 class Writer:
@@ -44,6 +49,9 @@ class Writer:
 
     Args:
         sealed: sizes of the sealed segments by number. snapshots: the same of the snapshots.
+
+    Attributes:
+        sure: no sync has failed since the last new start, so that what was synced is on disk.
     """
 
     def __init__(
@@ -57,6 +65,7 @@ class Writer:
         snapshots: dict[int, int],
     ) -> None:
         self.reserve = reserve
+        self.sure = True
         self._disk, self._directory, self._segment_bytes = disk, directory, segment_bytes
         self._tip = tip
         self._tried = tip.number  # highest number of a segment that may exist by now
@@ -80,6 +89,7 @@ class Writer:
             self._make_room()
         self.reserve.retrying(lambda: self._put(frame))
         tip.size += len(frame)
+        tip.stored = tip.group - 1
 
     def _put(self, frame: bytes) -> None:
         try:
@@ -100,7 +110,14 @@ class Writer:
 
     def sync(self) -> None:
         """Raises: OSError: it is not known what of the last group is on disk."""
-        self._disk.sync(self._tip.fd)
+        self._sync(self._tip.fd)
+
+    def _sync(self, fd: int) -> None:
+        try:
+            self._disk.sync(fd)
+        except OSError:
+            self.sure = False
+            raise
 
     # -- segments ------------------------------------------------------------------------------------------------------
 
@@ -126,7 +143,7 @@ class Writer:
         """
         tip = self._tip
         self._disk.truncate(tip.fd, tip.size)  # a sealed segment holds nothing but its groups
-        self._disk.sync(tip.fd)
+        self._sync(tip.fd)
         self._tried = tip.number + 1
         fd, salt, size = self.reserve.retrying(
             lambda: segment.create(self._disk, self._directory, tip.number + 1, tip.group),
@@ -152,6 +169,28 @@ class Writer:
             self._snapshots = {number: size for number, size in self._snapshots.items() if number >= upto}
 
     # -- after a failure -----------------------------------------------------------------------------------------------
+
+    def resume(self) -> None:
+        """After a write for which there was no space, while ``sure``: go on behind the last whole group, which is on
+        disk as all before it, with a new descriptor. The group that could not be written comes again under its number.
+
+        Raises:
+            OSError: the disk still refuses.
+        """
+        tip, path = self._tip, segment_path(self._directory, self._tip.number)
+        if self._tried > tip.number:  # the segment that was to follow may be there
+            self._disk.unlink(segment_path(self._directory, self._tried))
+            self._disk.sync_directory(self._directory)
+            self._tried = tip.number
+        fd = self._disk.open_write(path)
+        try:
+            self._disk.truncate(fd, tip.size)
+            self._sync(fd)
+        except BaseException:
+            self._disk.close(fd)
+            raise
+        self._disk.close(tip.fd)
+        tip.fd, tip.group, tip.room_end = fd, tip.stored + 1, 0
 
     def trial(self, size: int) -> None:
         """Do to the disk what ``restart`` will do, with ``size`` bytes, and leave nothing behind.
@@ -185,6 +224,7 @@ class Writer:
         Raises:
             OSError: the disk still refuses; what was there is there still.
         """
+        self.sure = False  # until it is done
         tip, upto = self._tip, self._tried
         covered = tip.group
         tip.group += 1
@@ -197,6 +237,7 @@ class Writer:
         with self._sizes:
             self._tip = Tip(upto + 1, fd, salt, header_size, tip.group)
             self._sealed, self._snapshots = {}, {upto: size}
+        self.sure = True
         with contextlib.suppress(OSError):  # what cannot be removed now is covered, and removed at the next start
             found = listing(self._disk, self._directory)
             remove_covered(self._disk, self._directory, upto, found.segments, found.snapshots)

@@ -13,17 +13,18 @@ from pathlib import Path
 import pytest
 from live import wait_for
 
-DISK_BYTES = 64 << 20
 FILLER = "filler"
 
 
 class SmallDisk:
     """A tmpfs at ``path``."""
 
+    size = 64 << 20
+
     def __init__(self, path: Path) -> None:
         self.path = path
         path.mkdir()
-        done = _run("mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES},mode=700", "jobyard-test", str(path))
+        done = _run("mount", "-t", "tmpfs", "-o", f"size={self.size},mode=700", "jobyard-test", str(path))
         if done.returncode != 0:
             pytest.skip(f"a tmpfs cannot be mounted here: {done.stderr.strip()}")
 

@@ -7,8 +7,10 @@ import argparse
 from .. import journal
 from ..context import Context
 
-_EXAMPLES = """Changes nothing. Exit codes: 0 all is well, 1 a crash left a half-written group (the next
-start deals with it), 2 something stored is damaged, 3 it cannot be read.
+_EXAMPLES = """Changes nothing. No supervisor may be running: what is being written looks half-written.
+
+Exit codes: 0 all is well; 1 a crash left a half-written group, which the next start deals with; 2 something
+stored is damaged; 3 it cannot be read.
 
 examples:
   jobctl journal check"""

@@ -9,6 +9,8 @@ from ..context import Context
 
 _EXAMPLES = """One line of JSON for each record that is intact, and one for each stretch of damage. Changes nothing.
 
+Exit codes: 0 printed, whether or not there is damage; 3 it cannot be read.
+
 examples:
   jobctl journal dump | less"""
 

@@ -9,7 +9,8 @@ from ..context import Context
 
 _EXAMPLES = """Keeps everything that is intact and puts the files as they were aside. No supervisor may be running.
 
-Exit codes: 0 the journal can be opened, 3 it cannot be read or is in use.
+Exit codes: 0 the journal can be opened; 1 it can, and the next start deals with a half-written group; 3 it
+cannot be read or written, or is in use.
 
 examples:
   jobctl down; jobctl journal repair && jobctl up -d"""

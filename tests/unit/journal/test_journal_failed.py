@@ -25,6 +25,7 @@ from journals import (
     record,
     restarted,
     started,
+    used,
     wait_synced,
 )
 from simdisk import SimDisk
@@ -238,6 +239,62 @@ def test_a_disk_that_is_full_beyond_the_reserve_fails_and_recovers_without_loss(
     assert not journal.low_space
     disk.power_loss()
     assert contents(opened(disk)) == list(range(1, 202))
+
+
+def test_a_full_disk_that_has_little_room_again_is_enough_to_go_on_without_the_whole_state() -> None:
+    disk = SimDisk(capacity=2000)
+    journal = started(disk, settings=ROOMY)
+    number = 0
+    while journal.failed is None:
+        number += 1
+        ticket = journal.append([record(number)])
+        journal.flush()
+    ticket = journal.append([record(number + 1), record(number + 2)])
+    journal.try_disk()
+    journal.flush()
+    assert journal.failed is not None and journal.failed.errno == errno.ENOSPC
+    assert journal.synced < ticket
+    disk.capacity = 2200
+    journal.try_disk()
+    journal.flush()
+    assert journal.failed is None
+    assert journal.synced == ticket
+    assert not [path for path in disk.names if path.suffix == ".snapshot"]
+    disk.power_loss()
+    assert contents(opened(disk)) == list(range(1, number + 3))
+
+
+def test_too_much_that_waits_for_space_is_stored_with_the_whole_state_instead(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("jobyard.supervisor.journal.journal.KEPT_BYTES", 50)
+    disk = SimDisk(capacity=1000)
+    journal = started(disk, settings=ROOMY)
+    for number in range(1, 101):
+        journal.append([record(number)])
+        journal.flush()
+    assert journal.failed is not None
+    disk.capacity = None
+    journal.try_disk()
+    journal.flush()
+    assert journal.failed is not None and journal.usable
+    restarted(journal, [list(range(1, 101))])
+    disk.power_loss()
+    assert contents(opened(disk)) == list(range(1, 101))
+
+
+@pytest.mark.parametrize("code", [errno.EIO, errno.EROFS])
+def test_after_any_other_failure_nothing_is_written_behind_what_is_there(code: int) -> None:
+    disk = SimDisk()
+    journal = started(disk, settings=ROOMY)
+    fill(journal, 1, 3)
+    before = files_of(disk)
+    disk.fail_at[disk.calls] = code  # the write
+    journal.append([record(4)])
+    journal.flush()
+    assert journal.failed is not None
+    journal.try_disk()
+    journal.flush()
+    assert journal.usable and journal.failed is not None
+    assert used(files_of(disk)["0000000001.segment"]) == used(before["0000000001.segment"])
 
 
 def test_a_start_on_a_full_disk_uses_the_reserve() -> None:

@@ -147,6 +147,14 @@ def test_repair_does_without_the_header_of_a_segment(name: str) -> None:
     assert numbers_after_repair(broken(THREE, name, 0)) == list(range(1, 28))
 
 
+def test_repair_does_without_a_header_that_is_of_another_file() -> None:
+    head, *groups = frames_of(THREE[LAST])
+    frame = frames.decode(memoryview(head), 0)
+    assert frame
+    other = frames.encode(frames.SEGMENT, 3, frame.salt ^ 1, bytes(frame.payload))
+    assert numbers_after_repair({**THREE, LAST: b"".join([other, *groups])}) == list(range(1, 28))
+
+
 def test_repair_puts_swapped_groups_in_order_and_drops_doubles() -> None:
     parts = frames_of(THREE[SECOND])
     swapped = b"".join([parts[0], parts[2], parts[1], parts[3], parts[2]])
@@ -233,8 +241,8 @@ def test_repair_stops_at_a_group_of_a_newer_version() -> None:
 def test_repair_says_what_is_lost() -> None:
     files = broken(broken(COMPACTED, SNAPSHOT, 2), SECOND, 3, 4)
     report = fsck.repair(HOME, disk_with(files))
-    assert f"{SNAPSHOT}: chunk 2 to 2 is lost" in report.problems
-    assert f"{SECOND}: group 8 to 9 is lost" in report.problems
+    assert f"{SNAPSHOT}: chunk 2 is lost" in report.problems
+    assert f"{SECOND}: groups 8 to 9 are lost" in report.problems
     assert report.changed == [SNAPSHOT, SECOND]
 
 
