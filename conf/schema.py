@@ -132,6 +132,7 @@ TOP: dict[str, Node] = {
     "history": {
         "retention": options.duration_or_none,
         "answer_within": options.duration,
+        "remove_within": options.duration,
     },
     "limits": _LIMITS,
     "env": Refused("overlays stand in files only", hint="write [env.NAME.SECTION] in the config"),

@@ -135,10 +135,11 @@ class JournalSettings:
 
 @dataclass(frozen=True)
 class HistorySettings:
-    """``retention``: seconds for which finished jobs are kept there, None for ever. ``answer_within``: seconds."""
+    """``retention``: seconds for which finished jobs are kept there, None for ever. The others are seconds as well."""
 
     retention: float | None = 90 * 86400.0
     answer_within: float = 3.0
+    remove_within: float = 30.0
 
 
 @dataclass(frozen=True)

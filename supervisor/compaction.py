@@ -12,8 +12,10 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+from ..protocol.errors import HistoryUnavailable, JobyardError
+from . import clock
 from .core import events as e
 from .core.machine import Machine
 from .journal.journal import Journal
@@ -21,6 +23,14 @@ from .journal.journal import Journal
 log = logging.getLogger("jobyard.journal")
 SLACK_BYTES = 48 * 1024 * 1024  # with the open segment the size stays below 2 x live + 64 MiB
 SLACK_JOBS = 1000  # finished jobs, at least, between two attempts to write a history that refuses
+
+
+class _Waiting(NamedTuple):
+    """Somebody who waits for the archivist to end, until a boot time."""
+
+    call: Callable[[], None]
+    give_up: Callable[[JobyardError], None]
+    until: float
 
 
 class Compaction:
@@ -39,6 +49,7 @@ class Compaction:
         history: Path,
         retention: Callable[[], float],
         output_dir: Callable[[], str],
+        remove_within: Callable[[], float],
     ) -> None:
         self.trouble: str | None = None
         self.held = 0
@@ -48,6 +59,7 @@ class Compaction:
         self._history = history
         self._retention = retention
         self._output_dir = output_dir
+        self._remove_within = remove_within
         self._seal_ticket: int | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._pidfd = -1
@@ -56,16 +68,31 @@ class Compaction:
         self._not_before = 0
         self._not_before_finish = 0
         self._void = False
-        self._when_idle: list[Callable[[], None]] = []
+        self._when_idle: list[_Waiting] = []
         self.watch: Callable[[int, Callable[[], None]], None]
         self.unwatch: Callable[[int], None]
         self.take_in: Callable[[e.Event], None]
         self.settle: Callable[[], None]
 
-    def when_idle(self, call: Callable[[], None]) -> None:
-        """Call it as soon as no archivist is at work or about to be; at once if that is so now."""
-        self._when_idle.append(call)
+    def when_idle(self, call: Callable[[], None], give_up: Callable[[JobyardError], None]) -> None:
+        """Call it as soon as no archivist is at work or about to be; at once if that is so now.
+
+        Args:
+            give_up: is called instead, with an error, if that takes longer than ``[history] remove_within``.
+        """
+        self._when_idle.append(_Waiting(call, give_up, clock.now().boot + self._remove_within()))
         self._tell_idle()
+
+    def wake_at(self) -> float | None:
+        """Boot time at which somebody has waited for too long."""
+        return self._when_idle[0].until if self._when_idle else None
+
+    def mind_deadlines(self, now: float) -> None:
+        """Refuse those who have waited for too long."""
+        while self._when_idle and self._when_idle[0].until <= now:
+            who = "the archivist is about to begin" if self._process is None else f"archivist {self._process.pid} works"
+            message = f"nothing was removed: {who}, and was waited for as long as [history] remove_within says"
+            self._when_idle.pop(0).give_up(HistoryUnavailable(message, hint="try again later"))
 
     def history_lost(self) -> None:
         """The history was set aside: what an archivist at work has stored may have gone with it."""
@@ -77,7 +104,7 @@ class Compaction:
 
     def _tell_idle(self) -> None:
         while self._when_idle and not self._busy:
-            self._when_idle.pop(0)()
+            self._when_idle.pop(0).call()
 
     def consider(self) -> None:
         """Begin if it is worth it, or go on: seal, then start the archivist. Cheap when there is nothing to do."""

@@ -175,6 +175,7 @@ class Driver:
         self.sites.mind_deadlines(now.boot)
         self.office.mind_deadlines(now.boot)
         self.history.mind_deadlines(now.boot)
+        self.compaction.mind_deadlines(now.boot)
         self._manager.mind(self, now.boot)
         wakes = [
             self.machine.wake_at(),
@@ -183,6 +184,7 @@ class Driver:
             self.unfenced.wake_at(),
             self.office.wake_at(),
             self.history.wake_at(),
+            self.compaction.wake_at(),
             self._manager.wake_at(),
             self._probe_at,
             None if self._stopped_at is None else self._stopped_at + FAREWELL_S,
