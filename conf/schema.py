@@ -127,6 +127,7 @@ TOP: dict[str, Node] = {
     "journal": {
         "segment_bytes": kinds.size(1 * MIB, 4 * GIB),
         "group_bytes_max": kinds.size(16 * MIB, 256 * MIB),
+        "hidden_within": options.duration,
         "durability": _DURABILITY,
     },
     "history": {

@@ -129,8 +129,11 @@ class OutputSettings:
 
 @dataclass(frozen=True)
 class JournalSettings:
+    """``hidden_within``: seconds."""
+
     segment_bytes: int = 32 * MIB
     group_bytes_max: int = 32 * MIB
+    hidden_within: float = 3600.0
 
 
 @dataclass(frozen=True)

@@ -140,7 +140,7 @@ class JobInfo:
 
     Attributes:
         attempt: number of the last attempt. spent: how many ended attempts count against ``max_attempts``.
-        payload, result_payload: arguments, with "***" for each value that is hidden, and result, as they were sent;
+        payload, result_payload: arguments, with ``"***"`` for each value that is hidden, and result, as they were sent;
             ``args``, ``kwargs``, ``result`` decode them.
         durable: False if the journal could not be written when this was said.
         warnings: what people should know beside it, such as output that could not be written; answered to get only.

@@ -140,8 +140,18 @@ def _compose(
     def remove_within() -> float:
         return office.settings.history.remove_within
 
+    def hidden_within() -> float:
+        return office.settings.journal.hidden_within
+
     compaction = Compaction(
-        recovered.journal, machine, paths.journal_dir, paths.history, retention, output_dir, remove_within
+        recovered.journal,
+        machine,
+        paths.journal_dir,
+        paths.history,
+        retention,
+        output_dir,
+        remove_within,
+        hidden_within,
     )
     history = HistoryLink(paths.history, lambda: office.settings.history.answer_within, settings.limits.parked_requests)
     driver = Driver(machine, recovered.journal, socket, sites, office, compaction, history, stream)

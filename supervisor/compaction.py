@@ -50,6 +50,7 @@ class Compaction:
         retention: Callable[[], float],
         output_dir: Callable[[], str],
         remove_within: Callable[[], float],
+        hidden_within: Callable[[], float],
     ) -> None:
         self.trouble: str | None = None
         self.held = 0
@@ -60,6 +61,11 @@ class Compaction:
         self._retention = retention
         self._output_dir = output_dir
         self._remove_within = remove_within
+        self._hidden_within = hidden_within
+        self._hidden_since: float | None = None  # the journal holds hidden values of jobs that have ended
+        self._hidden_anew: float | None = None  # as well, beyond what the archivist at work takes in
+        if any(machine.state.jobs[job_id].shown is not None for job_id in machine.state.finished):
+            self.values_dropped()
         self._seal_ticket: int | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._pidfd = -1
@@ -84,11 +90,23 @@ class Compaction:
         self._tell_idle()
 
     def wake_at(self) -> float | None:
-        """Boot time at which somebody has waited for too long."""
-        return self._when_idle[0].until if self._when_idle else None
+        """Boot time at which somebody has waited for too long, or hidden values are to leave the journal."""
+        waits = [self._when_idle[0].until] if self._when_idle else []
+        if self._hidden_since is not None and not (self._busy or self.held or self._journal.failed):
+            waits.append(self._hidden_since + self._hidden_within())
+        return min(waits, default=None)
+
+    def values_dropped(self) -> None:
+        """A job with hidden values has ended: what the journal has of them is to go in time."""
+        if self._busy:
+            self._hidden_anew = self._hidden_anew or clock.now().boot
+        else:
+            self._hidden_since = self._hidden_since or clock.now().boot
 
     def mind_deadlines(self, now: float) -> None:
-        """Refuse those who have waited for too long."""
+        """Refuse those who have waited for too long, and begin if hidden values have been in the journal for long."""
+        if self._values_are_due(now):
+            self.consider()
         while self._when_idle and self._when_idle[0].until <= now:
             who = "the archivist is about to begin" if self._process is None else f"archivist {self._process.pid} works"
             message = f"nothing was removed: {who}, and was waited for as long as [history] remove_within says"
@@ -115,7 +133,7 @@ class Compaction:
             if journal.synced >= self._seal_ticket:
                 self._seal_ticket = None
                 self._start(journal.sealed)
-        elif not self.held and (self._journal_is_long() or self._jobs_wait()):
+        elif not self.held and (self._journal_is_long() or self._jobs_wait() or self._values_are_due(clock.now().boot)):
             self._finish_bytes = self._machine.state.finish_bytes
             self._seal_ticket = journal.seal()
 
@@ -134,6 +152,14 @@ class Compaction:
         due = machine.eviction.archive_due(machine.rules.limits)
         return due and machine.state.finish_count >= self._not_before_finish
 
+    def _put_values_off(self) -> None:
+        """It failed: do not try again at once."""
+        if self._hidden_since is not None or self._hidden_anew is not None:
+            self._hidden_since, self._hidden_anew = clock.now().boot, None
+
+    def _values_are_due(self, now: float) -> bool:
+        return self._hidden_since is not None and now >= self._hidden_since + self._hidden_within()
+
     def _start(self, upto: int) -> None:
         self._upto = upto
         command = [sys.executable, "-P", "-m", "jobyard.supervisor.archivist", str(self._directory), str(upto)]
@@ -148,6 +174,7 @@ class Compaction:
             self._pidfd = os.pidfd_open(process.pid)
         except OSError as error:
             log.warning("the archivist could not be started: %s", error)
+            self._put_values_off()
             if process is not None:
                 process.kill()
                 process.communicate()
@@ -158,6 +185,8 @@ class Compaction:
 
     def _ended(self) -> None:
         code, said, complaint = self._reap()
+        if code:
+            self._put_values_off()
         if code == 0:
             self._archived(json.loads(said)["archived"])
             self._compacted()
@@ -184,9 +213,11 @@ class Compaction:
         try:
             self._journal.compacted(self._upto)
             self._not_before = 0
+            self._hidden_since, self._hidden_anew = self._hidden_anew, None
             log.info("journal: compacted up to segment %d, %d bytes left", self._upto, self._journal.size)
         except OSError as error:
             log.warning("journal: segments could not be removed: %s", error)
+            self._put_values_off()
 
     def _archived(self, told: dict[str, Any]) -> None:
         """What the archivist said of the history: finished jobs that it holds may leave memory."""

@@ -339,6 +339,8 @@ class Driver:
             self.retention.attempt_ended()
         if job is None or job.state in FINISHED:
             self.desk.job_finished(notice.job_id)
+            if job is not None and job.shown is not None:
+                self.compaction.values_dropped()
 
     def _running_outputs(self) -> list[str]:
         state = self.machine.state
