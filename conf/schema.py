@@ -137,11 +137,13 @@ TOP: dict[str, Node] = {
     "journal": {
         "segment_bytes": kinds.size(1 * MIB, 4 * GIB),
         "group_bytes_max": kinds.size(16 * MIB, 256 * MIB),
+        "hidden_within": options.duration,
         "durability": _DURABILITY,
     },
     "history": {
         "retention": options.duration_or_none,
         "answer_within": options.duration,
+        "remove_within": options.duration,
     },
     "limits": _LIMITS,
     "env": Refused("overlays stand in files only", hint="write [env.NAME.SECTION] in the config"),

@@ -135,16 +135,20 @@ class OutputSettings:
 
 @dataclass(frozen=True)
 class JournalSettings:
+    """``hidden_within``: seconds."""
+
     segment_bytes: int = 32 * MIB
     group_bytes_max: int = 32 * MIB
+    hidden_within: float = 3600.0
 
 
 @dataclass(frozen=True)
 class HistorySettings:
-    """``retention``: seconds for which finished jobs are kept there, None for ever. ``answer_within``: seconds."""
+    """``retention``: seconds for which finished jobs are kept there, None for ever. The others are seconds as well."""
 
     retention: float | None = 90 * 86400.0
     answer_within: float = 3.0
+    remove_within: float = 30.0
 
 
 @dataclass(frozen=True)

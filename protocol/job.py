@@ -140,7 +140,8 @@ class JobInfo:
 
     Attributes:
         attempt: number of the last attempt. spent: how many ended attempts count against ``max_attempts``.
-        payload, result_payload: arguments and result as they were sent; ``args``, ``kwargs``, ``result`` decode them.
+        payload, result_payload: arguments, with ``"***"`` for each value that is hidden, and result, as they were sent;
+            ``args``, ``kwargs``, ``result`` decode them.
         durable: False if the journal could not be written when this was said.
         warnings: what people should know beside it, such as output that could not be written; answered to get only.
         parent: the job in which this one was submitted.

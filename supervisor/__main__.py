@@ -167,7 +167,22 @@ def _compose(
     def output_dir() -> str:
         return str(office.paths.output_dir)
 
-    compaction = Compaction(recovered.journal, machine, paths.journal_dir, paths.history, retention, output_dir)
+    def remove_within() -> float:
+        return office.settings.history.remove_within
+
+    def hidden_within() -> float:
+        return office.settings.journal.hidden_within
+
+    compaction = Compaction(
+        recovered.journal,
+        machine,
+        paths.journal_dir,
+        paths.history,
+        retention,
+        output_dir,
+        remove_within,
+        hidden_within,
+    )
     history = HistoryLink(paths.history, lambda: office.settings.history.answer_within, settings.limits.parked_requests)
     driver = Driver(machine, recovered.journal, front, sites, office, compaction, history, stream)
     driver.begin(taken, now)

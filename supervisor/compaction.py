@@ -13,15 +13,17 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..protocol import errors
-from ..protocol.errors import JobyardError, StorageUnavailable
+from ..protocol.errors import HistoryUnavailable, JobyardError, StorageUnavailable
 from ..protocol.messages import Compacted
+from . import clock
 from .core import events as e
 from .core.job import JOB_BYTES
 from .core.machine import Machine
 from .executors.orphans import note_own
+from .hidden_values import HiddenValues
 from .journal.journal import Journal
 
 log = logging.getLogger("jobyard.journal")
@@ -29,6 +31,14 @@ Answer = Callable[[Compacted | JobyardError], None]
 SLACK_BYTES = 48 * 1024 * 1024  # with the open segment the size stays below 2 x live + 64 MiB
 LOW_SLACK_BYTES = 1024 * 1024  # the same while the disk is almost full
 SLACK_JOBS = 1000  # finished jobs, at least, between two attempts to write a history that refuses
+
+
+class _Waiting(NamedTuple):
+    """Somebody who waits for the archivist to end, until a boot time."""
+
+    call: Callable[[], None]
+    give_up: Callable[[JobyardError], None]
+    until: float
 
 
 class Compaction:
@@ -46,6 +56,8 @@ class Compaction:
         history: Path,
         retention: Callable[[], float],
         output_dir: Callable[[], str],
+        remove_within: Callable[[], float],
+        hidden_within: Callable[[], float],
     ) -> None:
         self.trouble: str | None = None
         self._journal = journal
@@ -54,6 +66,8 @@ class Compaction:
         self._history = history
         self._retention = retention
         self._output_dir = output_dir
+        self._remove_within = remove_within
+        self._hidden = HiddenValues(hidden_within)
         self._held = 0
         self._awaited: tuple[int, Callable[[], None]] | None = None  # a ticket, and what follows when it is synced
         self._asked: list[Answer] = []  # who waits for the next round
@@ -66,16 +80,43 @@ class Compaction:
         self._not_before = self._failed_live = 0
         self._not_before_finish = 0
         self._void = False
-        self._when_idle: list[Callable[[], None]] = []
+        self._when_idle: list[_Waiting] = []
         self.watch: Callable[[int, Callable[[], None]], None]
         self.unwatch: Callable[[int], None]
         self.take_in: Callable[[e.Event], None]
         self.settle: Callable[[], None]
+        if any(machine.state.jobs[job_id].shown is not None for job_id in machine.state.finished):
+            self.values_dropped()
 
-    def when_idle(self, call: Callable[[], None]) -> None:
-        """Call it as soon as no archivist is at work or about to be; at once if that is so now."""
-        self._when_idle.append(call)
+    def when_idle(self, call: Callable[[], None], give_up: Callable[[JobyardError], None]) -> None:
+        """Call it as soon as no archivist is at work or about to be; at once if that is so now.
+
+        Args:
+            give_up: is called instead, with an error, if that takes longer than ``[history] remove_within``.
+        """
+        self._when_idle.append(_Waiting(call, give_up, clock.now().boot + self._remove_within()))
         self._tell_idle()
+
+    def wake_at(self) -> float | None:
+        """Boot time at which somebody has waited for too long, or hidden values are to leave the journal."""
+        waits = [self._when_idle[0].until] if self._when_idle else []
+        due_at = self._hidden.due_at()
+        if due_at is not None and not (self._busy or self._held or self._journal.failed):
+            waits.append(due_at)
+        return min(waits, default=None)
+
+    def values_dropped(self) -> None:
+        """A job with hidden values has ended: what the journal has of them is to go in time."""
+        self._hidden.dropped(clock.now().boot, self._busy)
+
+    def mind_deadlines(self, now: float) -> None:
+        """Refuse those who have waited for too long, and begin if hidden values have been in the journal for long."""
+        if self._hidden.are_due(now):
+            self.consider()
+        while self._when_idle and self._when_idle[0].until <= now:
+            who = "the archivist is about to begin" if self._process is None else f"archivist {self._process.pid} works"
+            message = f"nothing was removed: {who}, and was waited for as long as [history] remove_within says"
+            self._when_idle.pop(0).give_up(HistoryUnavailable(message, hint="try again later"))
 
     def history_lost(self) -> None:
         """The history was set aside: what an archivist at work has stored may have gone with it."""
@@ -100,7 +141,7 @@ class Compaction:
 
     def _tell_idle(self) -> None:
         while self._when_idle and not self._busy:
-            self._when_idle.pop(0)()
+            self._when_idle.pop(0).call()
 
     def consider(self) -> None:
         """Begin a round if it is worth it, or go on with one. Cheap when there is nothing to do."""
@@ -112,7 +153,7 @@ class Compaction:
             if journal.synced >= ticket:
                 self._awaited = None
                 then()
-        elif not self._held and (self._asked or self._journal_is_long() or self._jobs_wait()):
+        elif not self._held and self._is_worth_it():
             self._askers, self._asked = self._asked, []
             self._finish_bytes = self._machine.state.finish_bytes
             self._before_bytes = journal.size
@@ -123,6 +164,11 @@ class Compaction:
         if self._process is not None:
             self._process.kill()
             self._reap()
+
+    def _is_worth_it(self) -> bool:
+        if self._asked or self._journal_is_long() or self._jobs_wait():
+            return True
+        return self._hidden.are_due(clock.now().boot)
 
     def _journal_is_long(self) -> bool:
         """On a disk that is almost full, also as soon as that would give back half of what the journal takes."""
@@ -148,6 +194,7 @@ class Compaction:
         if self._upto > self._journal.covered:
             self._start()
         else:  # a new start after a failure came in between, or nothing was written since the last snapshot
+            self._hidden.gone()
             self._end(self._compacted(0, None))
 
     def _start(self) -> None:
@@ -188,8 +235,10 @@ class Compaction:
         left = self._journal.left_behind
         self._not_before = self._failed_live = 0
         if left is None:
+            self._hidden.gone()
             log.info("journal: compacted up to segment %d, %d bytes left", self._upto, self._journal.size)
         else:
+            self._hidden.put_off(clock.now().boot)
             log.warning("journal: segments could not be removed: %s", left)
         trouble = self.trouble if left is None else f"segments could not be removed: {left}"
         self._end(self._compacted(archived["stored"], trouble))
@@ -199,6 +248,7 @@ class Compaction:
 
     def _failed(self, error: JobyardError, *, later: bool) -> None:
         log.warning("journal: not compacted: %s", error.message)
+        self._hidden.put_off(clock.now().boot)
         if later:
             self._later()
         self._end(error)

@@ -184,6 +184,7 @@ class Driver:
         self.sites.mind_deadlines(now.boot)
         self.office.mind_deadlines(now.boot)
         self.history.mind_deadlines(now.boot)
+        self.compaction.mind_deadlines(now.boot)
         self._manager.mind(self, now.boot)
         self.front.mind(now.boot)
         wakes = [
@@ -194,6 +195,7 @@ class Driver:
             self.office.wake_at(),
             self.history.wake_at(),
             self.storage.wake_at(),
+            self.compaction.wake_at(),
             self._manager.wake_at(),
             self.front.wake_at(),
             None if self._stopped_at is None else self._stopped_at + FAREWELL_S,
@@ -354,6 +356,8 @@ class Driver:
             self.retention.attempt_ended()
         if job is None or job.state in FINISHED:
             self.desk.job_finished(notice.job_id)
+            if job is not None and job.shown is not None:
+                self.compaction.values_dropped()
 
     def _running_outputs(self) -> list[str]:
         state = self.machine.state

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable
+from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -93,23 +94,31 @@ class UpkeepDesk:
         )
 
     def _remove(self, token: Token, request: m.Remove) -> None:
-        absent = self._archive.absent(request.ids)
+        self._archive.absent(request.ids)  # refuses ids of no job at once
 
         def ask() -> None:
+            try:
+                absent = self._archive.absent(request.ids)
+            except JobyardError as error:  # forgotten while this waited
+                self._refuse(token, error)
+                return
             jobs = self._machine.state.jobs
             here = [[one, jobs[one].attempt] for one in request.ids if one in self._machine.state.finished]
             if not here and not absent:
                 self._take_in(e.RemoveAsked(token, request.ids))
                 return
             body = {"wanted": absent, "here": here, "output": self._back.output_dir}
+
+            def then(missing: list[int]) -> None:
+                """Some that were here may have left memory meanwhile, for the history that has forgotten them now."""
+                if missing:
+                    raise no_such_job(self._machine.state, missing[0])
+                left = [one for one, _ in here if one not in jobs]
+                self._take_in(e.RemoveAsked(token, request.ids, [*absent, *left]))
+
             self._ask_forgetting(token, "remove", body, then)
 
-        def then(missing: list[int]) -> None:
-            if missing:
-                raise no_such_job(self._machine.state, missing[0])
-            self._take_in(e.RemoveAsked(token, request.ids, absent))
-
-        self._compaction.when_idle(ask)
+        self._compaction.when_idle(ask, partial(self._refuse, token))
 
     def _compacted(self, token: Token, done: m.Compacted | JobyardError) -> None:
         if isinstance(done, JobyardError):
@@ -142,12 +151,13 @@ class UpkeepDesk:
             def then(gone: list[int]) -> None:
                 """Some of them may be in memory as well, behind those that were looked at."""
                 also = [job_id for job_id in gone if job_id in self._machine.state.finished]
+                left = [job_id for job_id in here if job_id not in jobs]  # for the history, which has forgotten them
                 more = m.CHANGE_JOBS_MAX in (len(here), len(gone))
-                self._take_in(e.PruneAsked(token, list(dict.fromkeys([*here, *also])), gone, more))
+                self._take_in(e.PruneAsked(token, list(dict.fromkeys([*here, *also])), [*gone, *left], more))
 
             self._ask_forgetting(token, "prune", body, then)
 
-        self._compaction.when_idle(ask)
+        self._compaction.when_idle(ask, partial(self._refuse, token))
 
     def _age_s(self, request: m.Prune) -> float:
         if request.older_s is not None:

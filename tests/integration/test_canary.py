@@ -174,6 +174,24 @@ def test_nothing_is_left_on_disk_once_the_journal_is_compacted(canary_yard: Yard
         canary_yard.client().get(jobs[4].id).retry()
 
 
+def test_journal_is_compacted_in_time_when_nothing_else_happens(make_yard: Callable[..., Yard]) -> None:
+    yard = make_yard("[journal]\nhidden_within = 1\n", JOBS)
+    client = yard.client()
+    running = client.submit("jobs:use", "sleep", f"{CANARY}-2")
+    job = client.submit("jobs:use", "return", f"{CANARY}-1")
+    assert job.result(timeout=20) == len(CANARY) + 2
+
+    def left() -> list[bytes]:
+        journal = b"".join(path.read_bytes() for path in yard.path(".jobyard/journal").iterdir())
+        return [one for one in (b"1", b"2") if CANARY.encode() + b"-" + one in journal]
+
+    assert b"2" in left()
+    wait_for("the value of the job that has ended to go", lambda: left() == [b"2"])  # the other one is needed still
+    yard.path("go").touch()
+    assert running.wait(20)
+    wait_for("the other one to go", lambda: left() == [])
+
+
 def test_processes_tell_nobody_what_a_job_was_given(canary_yard: Yard) -> None:
     client = canary_yard.client()
     large = {"nested": [{"password": CANARY}], "rest": "x" * 200_000}  # goes through an anonymous file

@@ -329,6 +329,25 @@ def test_removal_is_not_done_twice_when_the_history_process_is_killed(yard: Yard
     assert client.remove(jobs[0]).ids == [jobs[0].id]
 
 
+def test_removal_does_not_wait_for_ever_for_an_archivist_that_hangs(make_yard: Callable[..., Yard]) -> None:
+    yard = make_yard(CONFIG + "remove_within = 1\n")
+    client = yard.client()
+    first = client.options(queue="off").submit("jobs:add", 1, 1)
+    first.cancel()
+    finish(client)
+    process = wait_for("an archivist", lambda: processes(yard, "supervisor.archivist"))[0]
+    process.suspend()
+    try:
+        with pytest.raises(HistoryUnavailable, match=f"nothing was removed: archivist {process.pid} works"):
+            client.remove(first)
+        with pytest.raises(HistoryUnavailable, match="nothing was removed"):
+            client.prune(older=0)
+        assert first.state == "cancelled"
+    finally:
+        process.resume()
+    assert client.remove(first).ids == [first.id]
+
+
 def test_history_process_that_hangs_holds_nothing_up(yard: Yard, caplog: pytest.LogCaptureFixture) -> None:
     client = yard.client()
     jobs = finish(client)

@@ -149,3 +149,14 @@ def test_pruner_without_an_answer_removes_nothing(tmp_path: Path) -> None:
         )
     assert ended.returncode == 1 and b"cannot be pruned" in ended.stderr
     assert (tmp_path / "0" / "1.1.log").exists()
+
+
+def test_output_that_is_not_there_is_told_beside_it(yard: Yard) -> None:
+    job = yard.client().submit("jobs:add", 1, 2)
+    assert job.result(20) == 3
+    told = ran(yard, "logs", str(job.id))
+    nothing = f"job {job.id}, attempt 1: it printed nothing, or that was removed by [output] keep_count or total\n"
+    assert (told.returncode, told.stdout, told.stderr) == (0, "", nothing)
+    told = ran(yard, "--set", "output.keep=0.001", "logs", str(job.id))
+    assert (told.returncode, told.stdout) == (0, "")
+    assert "was removed: it ended over 0.001 s ago ([output] keep)" in told.stderr

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from ....protocol import messages
-from ....protocol.errors import OutcomeUnknown, SupervisorUnavailable
+from ....protocol.errors import JobyardError, OutcomeUnknown, SupervisorUnavailable
 from ....protocol.job import JobInfo
 from ....protocol.logfile import STREAMS
 from ...lines import LogLine
@@ -16,6 +16,7 @@ from ..context import Context
 from ..exits import UsageError
 from ..follow import AttemptRead, CaughtUp, Event, Part, Printer
 from ..loglines import Choice, LineSink
+from ..render import duration
 
 FOLLOWED_MAX = 32  # a connection each
 TAIL_MAX = 10_000_000
@@ -94,11 +95,11 @@ class _Target:
     """
 
     def __init__(
-        self, context: Context, args: argparse.Namespace, choice: Choice, job_id: int, number: int, origin: str
+        self, context: Context, args: argparse.Namespace, choice: Choice, info: JobInfo, number: int, origin: str
     ) -> None:
         self._context = context
         self._form: str = args.output
-        self._id = job_id
+        self._info = info
         self._number = number
         self._origin = origin
         self._lines: list[dict[str, Any]] = []
@@ -123,7 +124,8 @@ class _Target:
             case AttemptRead():
                 self._sink.end(event.last)
                 follow.say_read(self._context, event)
-                self.read.append(documents.output(self._id, event.reply, self._lines))
+                _say_absent(self._context, self._info, event.reply)
+                self.read.append(documents.output(self._info.id, event.reply, self._lines))
                 self._lines = []
                 self._number = event.reply.attempt + 1
 
@@ -131,7 +133,7 @@ class _Target:
         if self._form == "text":
             self._text(line, self._origin.format(self._number))
         elif self._form == "jsonl":
-            self._context.out.json_line({"id": self._id, "attempt": self._number, **documents.log_line(line)})
+            self._context.out.json_line({"id": self._info.id, "attempt": self._number, **documents.log_line(line)})
         else:
             self._lines.append(documents.log_line(line))
 
@@ -145,7 +147,7 @@ def _targets(args: argparse.Namespace, context: Context, choice: Choice, infos: 
         origin += ".{}" if every else ""
         last = max(1, info.attempt)
         for number in _numbers(args, last):
-            target = _Target(context, args, choice, info.id, number, origin)
+            target = _Target(context, args, choice, info, number, origin)
             if args.follow and (every or args.attempt is None):
                 target.source = follow.attempts(context, info.id, number, target.part)
             else:
@@ -153,6 +155,27 @@ def _targets(args: argparse.Namespace, context: Context, choice: Choice, infos: 
                 target.source = follow.attempt(context, info.id, wanted, target.part)
             found.append(target)
     return found
+
+
+def _say_absent(context: Context, info: JobInfo, reply: messages.LogReply) -> None:
+    """Tell that there is nothing of an attempt that had ended: a file is made only when something is printed."""
+    ended_at = next((one.ended_at for one in info.attempts if one.number == reply.attempt), None)
+    if ended_at is None or reply.size or reply.inode or reply.unwritten_why is not None:
+        return
+    keep_s = _keep_s(context)
+    if keep_s is not None and ended_at < context.now() - keep_s:
+        why = f"what it printed, if anything, was removed: it ended over {duration(keep_s)} ago ([output] keep)"
+    else:
+        why = "it printed nothing, or that was removed by [output] keep_count or total"
+    context.out.say(f"job {info.id}, attempt {reply.attempt}: {why}")
+
+
+def _keep_s(context: Context) -> float | None:
+    """How long output is kept, in seconds; None if the config says for ever, or is not there to be asked."""
+    try:
+        return None if context.args.socket else context.loaded.settings.output.keep_s
+    except JobyardError:
+        return None
 
 
 def _numbers(args: argparse.Namespace, last: int) -> Sequence[int]:
