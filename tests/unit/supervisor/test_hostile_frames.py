@@ -28,8 +28,24 @@ TURN_EACH = 32
 SLOWEST_S = 10.0  # a hang; what is quick and what is slow is for benchmarks to say
 UID = "019a8f2c4b7e5d0c9be1f2a34c5d6e7f"
 CODES = frozenset(
-    "bad_request too_deep too_large version_mismatch not_allowed bad_arguments unknown_queue queue_full queue_draining "
-    "duplicate_job job_not_found wrong_state unauthorised rate_limited history_unavailable outcome_unknown".split()
+    [
+        "bad_request",
+        "too_deep",
+        "too_large",
+        "version_mismatch",
+        "not_allowed",
+        "bad_arguments",
+        "unknown_queue",
+        "queue_full",
+        "queue_draining",
+        "duplicate_job",
+        "job_not_found",
+        "wrong_state",
+        "unauthorised",
+        "rate_limited",
+        "history_unavailable",
+        "outcome_unknown",
+    ]
 )
 ODD: tuple[Any, ...] = (
     None, True, -1, 0, 1, 2**63 - 1, 2**63, 2**64 - 1, -(2**63), 0.5, float("nan"), float("inf"), -0.0, 1e308, "", "x",
