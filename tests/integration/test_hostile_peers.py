@@ -1,11 +1,12 @@
-"""T10b, T11, T12: peers that send garbage, come and go, do not read, or want too much, and others who notice nothing.
+"""T10b, T11, T12: peers that send garbage, come and go, do not read or want too much, and others who notice nothing.
 
-A control client asks all the time; each of its requests must be answered. No figure of speed is asserted here: a request
+A control client asks all the time; each of its requests must be answered. No figure of speed is asserted: a request
 that is not answered within the control's patience is one that was starved.
 """
 
 from __future__ import annotations
 
+import os
 import random
 import signal
 import subprocess
@@ -47,7 +48,7 @@ class Control:
     def _ask(self) -> None:
         try:
             with Client(config=self._config, timeout=PATIENCE_S) as client:
-                while not self._over.is_set():
+                while not self._over.wait(0.002):  # the machine is for the others
                     assert client.ping().ready
                     self.answers += 1
         except BaseException as failure:
@@ -92,7 +93,7 @@ def events_path(yard: Yard) -> Path:
     return yard.path(".jobyard/run/events")
 
 
-# -- T10b: bytes that are no ZMTP ---------------------------------------------------------------------------------------
+# -- T10b: bytes that are no ZMTP --------------------------------------------------------------------------------------
 
 
 def _hostile_bytes(rng: random.Random) -> bytes:
@@ -159,7 +160,7 @@ def test_a_frame_that_claims_to_be_too_large_ends_its_connection_and_takes_no_me
         peer.close()
 
 
-# -- T11: clients that come and go --------------------------------------------------------------------------------------
+# -- T11: clients that come and go -------------------------------------------------------------------------------------
 
 
 def _submit(number: int) -> bytes:
@@ -198,7 +199,7 @@ def test_readers_that_do_not_read_are_left_behind_and_slow_nobody_down(yard: Yar
         peers = [Raw(socket_path(yard), b"DEALER") for _ in range(20)]
         asked = frame(m.pack_request("1", m.List(limit=300)))
         for peer in peers:
-            peer.say(asked * 30)
+            peer.say(asked * 10)
         before = control.answers
         wait_for("the control client to be answered meanwhile", lambda: control.answers > before + 50)
         for peer in peers:
@@ -214,13 +215,17 @@ def test_one_who_sends_without_end_is_told_to_wait_and_others_have_their_turn(ma
         flood.rcvtimeo = flood.sndtimeo = int(PATIENCE_S * 1000)
         flood.set_hwm(0)
         flood.connect(f"ipc://{socket_path(yard)}")
+        flood.send(m.pack_request("1", m.Ping()))
+        flood.recv()
+        os.kill(yard.pid, signal.SIGSTOP)  # so that much has come when it looks again
         for number in range(5_000):
             flood.send(_submit(number))
+        os.kill(yard.pid, signal.SIGCONT)
         for _ in range(5_000):
             _, answer = m.unpack_reply(flood.recv())
             code = answer["error"]["code"] if "error" in answer else "ok"
             codes[code] = codes.get(code, 0) + 1
-    assert codes.keys() <= {"ok", "rate_limited"}
+    assert codes.keys() == {"ok", "rate_limited"}
     assert yard.client().status().counts.get("queued", 0) == codes["ok"], "what was refused was not stored"
     assert yard.log.count("(rate_limited)") <= 100, "a flood does not fill the log"
 
@@ -244,7 +249,7 @@ def test_waits_of_one_connection_are_bounded_and_those_of_others_are_not_touched
         assert sorted(m.unpack_reply(greedy.recv())[0] for _ in range(10)) == sorted(map(str, range(10)))
 
 
-# -- T12: subscribers ---------------------------------------------------------------------------------------------------
+# -- T12: subscribers --------------------------------------------------------------------------------------------------
 
 _FOLLOWER = """
 import sys
@@ -270,7 +275,7 @@ print("all", flush=True)
 def test_followers_miss_nothing_beside_one_who_sleeps_and_one_who_wants_everything(
     make_yard: Callable[..., Yard],
 ) -> None:
-    yard = make_yard("[limits]\nsubscriptions = 1000\nunsent_notices = 32\n")
+    yard = make_yard("[limits]\nsubscriptions = 1000\nunsent_notices = 32\n", "def add(a, b):\n    return a + b\n")
     client = yard.client()
     jobs = 300
     command = [sys.executable, "-c", _FOLLOWER, str(yard.config), str(jobs)]
