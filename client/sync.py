@@ -47,7 +47,8 @@ class Client(Submitter):
     """A connection to the supervisor, made when it is first needed.
 
     Args:
-        socket: where the supervisor listens: a path or ``ipc://path``.
+        socket: where the supervisor listens: a path or ``ipc://path``; over TCP a key file (``*.key``), or
+            ``tcp://host:port`` with the key file in ``JOBYARD_KEY``.
         config: the config file to find the socket by. If neither is given: ``JOBYARD_SOCKET``, then the config that is
             found from the working directory, as ``jobctl`` does.
         timeout: seconds that a request waits for a supervisor that is away (restarting), and for its answer.

@@ -13,6 +13,7 @@ from ..conf import keys
 from ..conf.paths import Paths
 from ..conf.settings import Settings, SupervisorSettings
 from ..conf.users import Clients
+from ..protocol.errors import InvalidConfig
 from .admission import Admission
 from .entrance import CannotListen, Entrance, IpcEntrance, Keyring, TcpEntrance
 
@@ -40,7 +41,11 @@ def open_addresses(
     if not paths.tcp:
         uids = clients.uids if clients else frozenset[int]()
         requests = IpcEntrance(str(paths.socket), clients)
-        events = IpcEntrance(str(paths.events_socket), clients)
+        try:
+            events = IpcEntrance(str(paths.events_socket), clients)
+        except InvalidConfig:
+            requests.close()
+            raise
         return Addresses(requests, events, Admission(uids, None, requests_max), lambda: None)
     keyring = Keyring(paths.keys_dir)
     server = keys.server_key(paths.keys_dir, settings.supervisor.host)

@@ -131,6 +131,12 @@ def test_all_problems_are_told_at_once_in_the_order_of_the_file(problems: Any) -
         ("[logging]\nlevel = 'inof'", "2:1: error: logging.level: 'inof' is not one of"),
         ("[limits]\nargument_bytes = '1 elephant'", "2:1: error: limits.argument_bytes: '1 elephant' is not a size"),
         ("[limits]\nlosses = true", "2:1: error: limits.losses: true is not a whole number from 1 to 1,000"),
+        ('[supervisor]\nhost = "localhost"', "2:1: error: supervisor.host: 'localhost' is not an IP address"),
+        ('[supervisor]\nhost = "0.0.0.0"', "2:1: error: supervisor.host: 0.0.0.0 can be reached from other machines"),
+        (
+            '[supervisor]\ntransport = "tcp"\nclients = ["www"]',
+            "3:1: error: supervisor.clients: over tcp users are not known (give each a key: jobctl key new NAME)",
+        ),
         ('[supervisor]\nsocket = "tcp://x:1"', "2:1: error: supervisor.socket: 'tcp://x:1' is not the path"),
         ("[pools.default]\nconcurrency = 0", "2:1: error: pools.default.concurrency: 0 is not a whole number"),
         ("[pools.default]\npreload = 'a'", "2:1: error: pools.default.preload: 'a' is not a list"),

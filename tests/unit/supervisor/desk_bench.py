@@ -1,4 +1,4 @@
-"""The way of a request from its bytes to its answer in one process, without a socket and a disk.
+"""The way of a request from its bytes to its answer, in one process, without a socket or a disk.
 
 Everything is real but what lies beyond: the journal takes records and forgets them, the history is not there, and no
 child ever comes.
