@@ -46,12 +46,14 @@ class Options:
         dev: take in changed code and config before each submit. quiet: log to the files only.
         nofile: the limit of open files that it began with, which jobs get back.
         until_idle: end when nothing is due.
+        cgroup: directory for the control groups of attempts, if there is one.
     """
 
     dev: bool = False
     quiet: bool = False
     nofile: int | None = None
     until_idle: bool = False
+    cgroup: str | None = None
 
 
 @dataclass(slots=True)
@@ -135,8 +137,10 @@ class Office:
 
     def _specs(self, settings: Settings) -> dict[str, PoolSpec]:
         specs = {name: pool_spec(settings, self.paths, name) for name in settings.pools}
-        nofile = self._options.nofile
-        return {name: dataclasses.replace(spec, nofile=spec.nofile or nofile) for name, spec in specs.items()}
+        nofile, cgroup = self._options.nofile, self._options.cgroup
+        return {
+            name: dataclasses.replace(spec, nofile=spec.nofile or nofile, cgroup=cgroup) for name, spec in specs.items()
+        }
 
     def _apply(self, specs: dict[str, PoolSpec], tokens: list[Token]) -> None:
         self._stamps = self._stamp()

@@ -131,6 +131,8 @@ class Reaper:
     def _bury(self, kid: Kid) -> None:
         """The child is dead but not reaped, so its pid and its group cannot be anybody else's yet."""
         if any(pid not in self._known for pid in self._children.pids()):
+            if kid.group is not None:
+                kid.group.kill()
             signal_group(kid.pid, signal.SIGKILL)
             clean = not self._sweep()
         else:
@@ -141,7 +143,10 @@ class Reaper:
         self._known.discard(kid.pid)
         code = os.waitstatus_to_exitcode(status)
         grave = self._dig(kid, code, usage)
-        grave.reason = excess.of_exit(self._boot, code, used_s) if kid.killed is None else None
+        if kid.killed is None:
+            grave.reason = excess.of_exit(self._boot, code, used_s)
+            if code == -signal.SIGKILL and kid.group is not None and kid.group.ran_out():
+                kid.killed, grave.reason = "oom", excess.of_memory(self._boot)
         if clean:
             self._swept(grave)
         else:
@@ -178,6 +183,8 @@ class Reaper:
     def _finish(self, grave: _Grave) -> None:
         kid = grave.kid
         del self._graves[kid.id]
+        if kid.group is not None:
+            kid.group.remove()
         self._deadlines.drop((OUTPUT, kid.id))
         self._last_seq += 1
         self._report(kid, gone(self._last_seq, kid, grave.code, grave.usage, grave.at, grave.survivors, grave.reason))
