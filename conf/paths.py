@@ -20,6 +20,7 @@ from .settings import Settings
 SOCKET_PATH_BYTES_MAX = 107  # what sockaddr_un holds on Linux, less its final zero
 _LONGEST_NAME = "z-01234567"  # of the sockets in the runtime directory: a zygote's
 STATE_DIR, RUNTIME_DIR = "[supervisor] state_dir", "[supervisor] runtime_dir"
+OUTPUT_MODE = 0o711  # the user of a pool gets at files of output by name
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,7 @@ def secure_directories(paths: Paths) -> None:
     wanted = (
         (paths.state_dir, STATE_DIR, 0o700),
         (paths.journal_dir, STATE_DIR, 0o700),
-        (paths.output_dir, "[output] dir", 0o711),  # the user of a pool gets at files in it by name
+        (paths.output_dir, "[output] dir", OUTPUT_MODE),
         (paths.runtime_dir, RUNTIME_DIR, 0o700),
         (paths.socket.parent, "[supervisor] socket", 0o700),
     )
