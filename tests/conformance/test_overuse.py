@@ -124,6 +124,11 @@ def test_job_that_is_late_first_tells_where_it_is(make: MakeYard, options: dict[
     assert "most recent call first" in said and "in sit_in_c_code" in said
 
 
+def test_call_in_c_code_goes_on_after_that(make: MakeYard) -> None:
+    attempt = make().run("limit_jobs:read_in_c_code", options=LATE)
+    assert attempt.exit is not None and attempt.exit.signal == "SIGKILL" and attempt.end is None
+
+
 def test_all_threads_are_told(make: MakeYard) -> None:
     yard = make()
     said = yard.text(yard.run("limit_jobs:sit_beside_a_thread", options=LATE)).decode()
