@@ -21,8 +21,9 @@ from .settings import Settings
 SOCKET_PATH_BYTES_MAX = 107  # what sockaddr_un holds on Linux, less its final zero
 _LONGEST_NAME = "z-01234567"  # of the sockets in the runtime directory: a zygote's
 OWN_KEY = "client.key"
-OWN_MODE, GROUP_MODE, BY_NAME_MODE = 0o700, 0o710, 0o711
+OWN_MODE, GROUP_MODE = 0o700, 0o710
 STATE_DIR, RUNTIME_DIR = "[supervisor] state_dir", "[supervisor] runtime_dir"
+OUTPUT_MODE = 0o711  # the user of a pool gets at files of output by name
 
 
 @dataclass(frozen=True)
@@ -129,7 +130,7 @@ def secure_directories(paths: Paths, group: int | None = None) -> None:
         secure_directory(paths.runtime_dir.parent, RUNTIME_DIR, group)
     secure_directory(paths.state_dir, STATE_DIR, group if paths.state_dir in paths.runtime_dir.parents else None)
     secure_directory(paths.journal_dir, STATE_DIR)
-    secure_directory(paths.output_dir, "[output] dir", mode=BY_NAME_MODE)  # for the users of pools
+    secure_directory(paths.output_dir, "[output] dir", mode=OUTPUT_MODE)
     secure_directory(paths.runtime_dir, RUNTIME_DIR, group)
     if paths.socket.parent != paths.runtime_dir:
         secure_directory(paths.socket.parent, "[supervisor] socket", group)
@@ -141,7 +142,7 @@ def secure_directory(path: Path, key: str = STATE_DIR, group: int | None = None,
     Args:
         key: the setting that names another directory, for hints.
         group: whose members may go through it, to what they know by name.
-        mode: ``OWN_MODE``, or ``BY_NAME_MODE`` if everybody may do so.
+        mode: ``OWN_MODE``, or ``OUTPUT_MODE`` if everybody may do so.
 
     Raises:
         InvalidConfig: it is a link or a file, belongs to somebody else, is open to others, or cannot be made.

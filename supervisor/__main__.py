@@ -35,6 +35,7 @@ from .driver import Driver
 from .executors.base import Executor, PoolSpec
 from .executors.orphans import become_reaper
 from .executors.spawn import SpawnExecutor
+from .executors.zygote.cgroup import Kernel, settle
 from .executors.zygote.executor import ZygoteExecutor
 from .executors.zygote.limits import make_unreadable
 from .executors.zygote.process import Found
@@ -95,7 +96,7 @@ def _run(options: argparse.Namespace, announce: _Announcer) -> int:
 def _serve(
     read: Callable[[], Loaded], loaded: Loaded, paths: Paths, options: argparse.Namespace, announce: _Announcer
 ) -> int:
-    _confine()
+    cgroup = _confine()
     with DirectoryLock(paths.state_dir):
         logs.set_up(loaded.settings.logging, paths, env=loaded.settings.env, quiet=options.quiet)
         for warning in loaded.warnings:
@@ -105,7 +106,7 @@ def _serve(
             read,
             loaded,
             paths,
-            Options(options.dev, options.quiet, nofile, options.until_idle, options.fence),
+            Options(options.dev, options.quiet, nofile, options.until_idle, options.fence, cgroup),
             announce,
         )
         log.info("supervisor %d is up: %s", os.getpid(), loaded.settings.file)
@@ -115,10 +116,14 @@ def _serve(
         return code
 
 
-def _confine() -> None:
-    """Take in the orphans of what dies below, and let no other process of this user read keys out of this one."""
+def _confine() -> str | None:
+    """Take in the orphans of what dies below, and let no other process of this user read keys out of this one.
+
+    Gives the directory for control groups of attempts, if this process and its guard have a group to themselves.
+    """
     become_reaper()
     make_unreadable()
+    return settle(Kernel(), {os.getpid(), os.getppid()})
 
 
 def _live(driver: Driver) -> int:

@@ -416,7 +416,7 @@ class Desk:
 
     def _explained(self, job: Job) -> m.Explanation:
         pools = self._back.status().pools
-        troubles = {pool.name: pool.problem or f"it is {pool.state}" for pool in pools if pool.state != "up"}
+        troubles = {one.name: one.problem or f"it is {one.state}" for one in pools if one.problem or one.state != "up"}
         found = explain(self._machine, job, clock.now(), troubles)
         if self._back.degraded is not None and job.state in WAITING:
             storage = m.Reason("storage", f"the journal cannot be written ({self._back.degraded}): nothing starts")

@@ -47,6 +47,7 @@ class Options:
         nofile: the limit of open files that it began with, which jobs get back.
         until_idle: end when nothing is due.
         fence: end the jobs that an earlier supervisor has left running, instead of taking them over.
+        cgroup: directory for the control groups of attempts, if there is one.
     """
 
     dev: bool = False
@@ -54,6 +55,7 @@ class Options:
     nofile: int | None = None
     until_idle: bool = False
     fence: bool = False
+    cgroup: str | None = None
 
 
 @dataclass(slots=True)
@@ -147,8 +149,10 @@ class Office:
 
     def _specs(self, settings: Settings) -> dict[str, PoolSpec]:
         specs = {name: pool_spec(settings, self.paths, name) for name in settings.pools}
-        nofile = self._options.nofile
-        return {name: dataclasses.replace(spec, nofile=spec.nofile or nofile) for name, spec in specs.items()}
+        nofile, cgroup = self._options.nofile, self._options.cgroup
+        return {
+            name: dataclasses.replace(spec, nofile=spec.nofile or nofile, cgroup=cgroup) for name, spec in specs.items()
+        }
 
     def _build(self, tokens: list[Token]) -> None:
         self._stamps = self._stamp()

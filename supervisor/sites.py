@@ -22,7 +22,10 @@ UP_S = 120.0  # a zygote imports its preload before it is up
 
 @dataclass(slots=True)
 class Site:
-    """One pool's present executor, until when it has to come up, and when to start the next one if there is none."""
+    """One pool's present executor, until when it has to come up, and when to start the next one if there is none.
+
+    ``short``: it is up, and could not make a process when it was last asked to; ``problem`` says why.
+    """
 
     spec: PoolSpec
     executor: Executor | None = None
@@ -32,6 +35,7 @@ class Site:
     restart_at: float | None = None
     up_by: float | None = None
     restart_s: float = RESTART_FIRST_S
+    short: bool = False
 
 
 @dataclass(slots=True)
@@ -173,6 +177,10 @@ class Sites:
                 self._adopted[event.pool] = event
             elif isinstance(event, e.ZygoteGone):
                 self._gone(executor, event, now)
+            elif isinstance(event, e.ChildReady):
+                self._made(self.pools.get(event.child.pool))
+            elif isinstance(event, e.PrepareFailed):
+                self._not_made(event)
             elif isinstance(event, e.OutputRefused):
                 self.unwritten.note(event, now)
         return [event for event in found if not isinstance(event, e.OutputRefused)]
@@ -182,6 +190,20 @@ class Sites:
         if site is not None and site.executor is not None and site.executor.uuid == event.uuid:
             site.state, site.problem, site.pid, site.restart_s = "up", None, event.pid, RESTART_FIRST_S
             site.up_by = None
+            site.short = False
+
+    def _not_made(self, event: e.PrepareFailed) -> None:
+        """No process can be made: said once, until one can."""
+        site = self.pools.get(event.pool)
+        if site is not None and site.state == "up":
+            if not site.short:
+                log.warning("pool %s: %s; its jobs wait, and it is tried again", event.pool, event.why)
+            site.short, site.problem = True, event.why
+
+    def _made(self, site: Site | None) -> None:
+        if site is not None and site.short:
+            site.short, site.problem = False, None
+            log.info("pool %s: processes can be made again", site.spec.name)
 
     def _gone(self, executor: Executor, event: e.ZygoteGone, now: float) -> None:
         site = self.pools.get(event.pool)

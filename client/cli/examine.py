@@ -90,16 +90,16 @@ def config(context: Context) -> Iterator[Check]:
 
 def directories(places: conf_paths.Paths) -> Iterator[Check]:
     named = (
-        ("state dir", places.state_dir),
-        ("output dir", places.output_dir),
-        ("runtime dir", places.runtime_dir),
+        ("state dir", places.state_dir, 0o700),
+        ("output dir", places.output_dir, conf_paths.OUTPUT_MODE),
+        ("runtime dir", places.runtime_dir, 0o700),
     )
-    for name, path in named:
-        yield _directory(name, path)
+    for name, path, allowed in named:
+        yield _directory(name, path, allowed)
     yield _socket(places)
 
 
-def _directory(name: str, path: Path) -> Check:
+def _directory(name: str, path: Path, allowed: int) -> Check:
     try:
         found = path.lstat()
     except FileNotFoundError:
@@ -115,8 +115,8 @@ def _directory(name: str, path: Path) -> Check:
         owner = conf_paths.user_name(found.st_uid)
         return fail(name, f"{path} belongs to {owner}", conf_paths.be_user(found.st_uid))
     mode = stat.S_IMODE(found.st_mode)
-    if mode & 0o777 & ~conf_paths.GROUP_MODE:
-        return fail(name, f"{path} is open to other users (mode {mode:04o})", f"chmod 700 {path}")
+    if mode & 0o777 & ~(conf_paths.GROUP_MODE | allowed):
+        return fail(name, f"{path} is open to other users (mode {mode:04o})", f"chmod {allowed:o} {path}")
     if os.statvfs(path).f_flag & os.ST_RDONLY:
         return fail(name, f"{path} is on a read-only disk", "make it writable, or set another directory in the config")
     return ok(name, f"{path} (mode {mode:04o}, owner {conf_paths.user_name(found.st_uid)})")

@@ -14,6 +14,7 @@ from ...protocol.states import (
     FAILED,
     LOST,
     OK,
+    OOM,
     QUEUED,
     SCHEDULED,
     SIGNALLED,
@@ -27,7 +28,7 @@ from .records import Ended, Started
 from .state import Job
 from .turn import Turn
 
-_KILLED = {"cancel": CANCELLED_ATTEMPT, "timeout": TIMEOUT, "stall": STALLED, "stop": CANCELLED_ATTEMPT}
+_KILLED = {"cancel": CANCELLED_ATTEMPT, "timeout": TIMEOUT, "stall": STALLED, "stop": CANCELLED_ATTEMPT, "oom": OOM}
 
 
 @dataclass(frozen=True, slots=True)

@@ -233,7 +233,7 @@ class Exit:
     """How a process ended, as its parent saw it.
 
     Attributes:
-        killed: why it was made to end ("cancel", "timeout", "stall", "stop"), None if it was not.
+        killed: why it was made to end ("cancel", "timeout", "stall", "stop", "oom"), None if it was not.
         at: wall-clock time of the end.
         survivors: processes of the attempt that could not be killed.
         reason: the limit that it went over, for people, if that is known.

@@ -30,7 +30,7 @@ _UNSTICK = "raise the limit, give such jobs a queue and a pool of their own, or 
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """What a job is looked at in. ``troubles``: what is wrong with pools that are not up, by name."""
+    """What a job is looked at in. ``troubles``: what is wrong with pools, by name."""
 
     machine: Machine
     now: Now
@@ -38,7 +38,7 @@ class Scene:
 
 
 def explain(machine: Machine, job: Job, now: Now, troubles: Mapping[str, str]) -> Explanation:
-    """Why ``job`` is in its state; ``troubles`` says what is wrong with pools that are not up."""
+    """Why ``job`` is in its state; ``troubles`` says what is wrong with pools."""
     scene = Scene(machine, now, troubles)
     if job.state == QUEUED:
         return _queued(scene, job)
@@ -95,7 +95,9 @@ def _closed(scene: Scene, job: Job) -> tuple[Reason, str] | None:
 def _starting(scene: Scene, job: Job, place: str) -> Reason:
     rule = scene.machine.rules.queues[job.queue]
     if scene.machine.pools.get(rule.pool).held:
-        return Reason("pool_held", f"{place}; its pool {rule.pool} could not make a process and will try again soon")
+        trouble = f" ({scene.troubles[rule.pool]})" if rule.pool in scene.troubles else ""
+        text = f"{place}; its pool {rule.pool} could not make a process{trouble} and will try again soon"
+        return Reason("pool_held", text)
     return Reason("starting", f"{place}, and there is room: it starts as soon as a process is ready")
 
 

@@ -106,6 +106,7 @@ class PoolSpec:
         env: the complete environment of zygote and children.
         allow: patterns of protocol/refs.py, aliases included; the child checks against them again.
         runtime_dir: owner-only directory for sockets. output_dir: root of the attempts' output files.
+        cgroup: directory in which attempts may have a control group each.
         user: whom zygote and children run as, if not as the supervisor.
     """
 
@@ -131,3 +132,4 @@ class PoolSpec:
     cpu_s: int | None = None
     stack_dump: bool = True
     user: User | None = None
+    cgroup: str | None = None

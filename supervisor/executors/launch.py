@@ -67,6 +67,7 @@ def boot_message(spec: PoolSpec, uuid: str) -> Boot:
         max_job_bytes=spec.max_job_bytes,
         cpu_s=spec.cpu_s,
         stack_dump=spec.stack_dump,
+        cgroup=spec.cgroup if spec.user is None else None,
         output_fd=channel.OUTPUT_FD if spec.user is not None else None,
     )
 

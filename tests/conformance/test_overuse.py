@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -68,6 +69,39 @@ def test_niceness_is_added_to_the_supervisor_s(make: MakeYard) -> None:
     assert make(nice=3).run("limit_jobs:niceness").value == os.nice(0) + 3
 
 
+PAPER_KERNEL = """
+import os, shutil
+from jobyard.supervisor.executors.zygote.cgroup import Kernel
+def mkdir(self, path):
+    os.mkdir(path)
+    for name in ("memory.oom.group", "memory.max", "memory.swap.max", "pids.max", "cgroup.procs", "cgroup.kill"):
+        open(f"{path}/{name}", "w").close()
+    open(f"{path}/memory.events", "w").write("oom_kill 1")
+Kernel.mkdir = mkdir
+Kernel.rmdir = lambda self, path: os.rename(path, path + ".gone")
+"""
+
+
+@pytest.mark.parametrize("kind", ["zygote"], indirect=True)
+def test_attempt_that_the_kernel_killed_in_its_group_ran_out_of_memory(make_yard: MakeYard, tmp_path: Path) -> None:
+    (tmp_path / "paper_kernel.py").write_text(PAPER_KERNEL)
+    (tmp_path / "groups").mkdir()
+    jobs = str(Path(__file__).parent)
+    yard = make_yard(
+        allow=ALLOW,
+        path=[jobs, str(tmp_path)],
+        preload=["paper_kernel"],
+        cgroup=str(tmp_path / "groups"),
+        memory_max_bytes=64 << 20,
+    )
+    attempt = yard.run("limit_jobs:send_oneself", int(signal.SIGKILL))
+    assert attempt.exit is not None and (attempt.exit.killed, attempt.exit.signal) == ("oom", "SIGKILL")
+    assert attempt.exit.reason == "its processes took more than 64 MiB ([pools.default] memory_max)"
+    (group,) = (tmp_path / "groups").iterdir()
+    assert group.name.endswith(".gone") and (group / "memory.max").read_text() == str(64 << 20)
+    assert (group / "cgroup.procs").read_text() == str(attempt.child.pid)
+
+
 # -- silence -----------------------------------------------------------------------------------------------------------
 
 
@@ -88,6 +122,11 @@ def test_job_that_is_late_first_tells_where_it_is(make: MakeYard, options: dict[
     assert attempt.exit is not None and attempt.exit.signal == "SIGKILL", "it could not be asked"
     said = yard.text(attempt).decode()
     assert "most recent call first" in said and "in sit_in_c_code" in said
+
+
+def test_call_in_c_code_goes_on_after_that(make: MakeYard) -> None:
+    attempt = make().run("limit_jobs:read_in_c_code", options=LATE)
+    assert attempt.exit is not None and attempt.exit.signal == "SIGKILL" and attempt.end is None
 
 
 def test_all_threads_are_told(make: MakeYard) -> None:

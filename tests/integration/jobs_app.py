@@ -178,7 +178,8 @@ def stubborn(pids):
     os.wait()
     with open(pids, "a") as file:
         file.write(f"{os.getpid()}\n")
-    ctypes.PyDLL(None).sleep(1000)
+    while True:
+        ctypes.PyDLL(None).sleep(1000)
 
 
 def segfault():

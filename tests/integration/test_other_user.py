@@ -22,7 +22,7 @@ from live import Yard, wait_for
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 USER = "nobody"
-REFUSAL = "Resource temporarily unavailable"
+REFUSAL = "cannot make a child: Resource temporarily unavailable"
 RECOVERED_S = 5.0 + 3.0  # the second is for a busy machine
 CONFIG = f"""
 [output]

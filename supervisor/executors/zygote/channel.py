@@ -63,6 +63,7 @@ class Boot(NamedTuple):
     max_job_bytes: int
     cpu_s: int | None
     stack_dump: bool
+    cgroup: str | None
     output_fd: int | None
 
 

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 
 from . import channel, stacks
+from .cgroup import Group
 from .channel import Socket
 from .deadlines import Deadlines
 from .kill import signal_group, signal_one
@@ -31,7 +32,7 @@ def now() -> float:
 class Kid:
     """One child: how to reach it, and what it runs, if anything."""
 
-    __slots__ = ("began", "ended", "id", "killed", "pid", "pipes", "slot", "slot_index", "sock", "start")
+    __slots__ = ("began", "ended", "group", "id", "killed", "pid", "pipes", "slot", "slot_index", "sock", "start")
 
     def __init__(self, id: int, pid: int, sock: Socket, slot_index: int, slot: Slot) -> None:
         self.id = id
@@ -40,6 +41,7 @@ class Kid:
         self.slot_index = slot_index
         self.slot = slot
         self.pipes: tuple[int, ...] = ()  # read ends of its output, until it is bound
+        self.group: Group | None = None
         self.start: channel.Start | None = None
         self.began = 0.0
         self.killed: str | None = None

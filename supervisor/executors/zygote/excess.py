@@ -41,6 +41,13 @@ def _is_about_processes(error: BaseException) -> bool:
     return isinstance(error, OSError) or failure.text_of(error) == _NO_THREAD
 
 
+def of_memory(boot: Boot) -> str | None:
+    """What the kernel has killed an attempt for."""
+    if boot.memory_max_bytes is None:
+        return None
+    return f"its processes took more than {_mebibytes(boot.memory_max_bytes)} {_key(boot, 'memory_max')}"
+
+
 def of_exit(boot: Boot, code: int, used_s: float) -> str | None:
     """What ended a process, or None: its exit code, negative for a signal, and the processor time that it had used."""
     if boot.cpu_s is None:

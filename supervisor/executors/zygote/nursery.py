@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import _socket
 import os
-import time
+from time import monotonic  # bound here: each look-up copies pages
 
 from . import channel, child, limits
 from .channel import Boot
@@ -68,7 +68,7 @@ class Nursery:
         self._child = child.Child(boot, sock, limits.peak_since_fork, prepare)
         self._free_slots = list(range(SLOTS - 1, -1, -1))
         self._last_kid = 0
-        self._row = 1  # until it is known how long a fork takes
+        self._row = 2  # until it is known how long a row takes
 
     def make(self, count: int) -> tuple[list[Kid], OSError | None]:
         """Some children that wait for their attempts, ``count`` at most; with what went wrong, if something did."""
@@ -76,7 +76,7 @@ class Nursery:
         fork = os.fork
         given = [(self._pid, birth.fd, birth.writes, self._child.run, birth.slot) for birth in births]
         pids: list[int] = []
-        began = time.monotonic()
+        began = monotonic() if count > 1 else 0.0
         try:
             for one in given:
                 pid = fork()
@@ -85,13 +85,20 @@ class Nursery:
                 pids.append(pid)
         except OSError as failed:
             error = failed
-        fork_s = (time.monotonic() - began) / max(1, len(pids))
-        self._row = max(1, min(ROW_MAX, int(ROW_S / max(fork_s, 1e-6))))
+        if count > 1:
+            self._measured(len(pids), monotonic() - began)
         kids = [self._kid(birth, pid) for birth, pid in zip(births, pids, strict=False)]
         for birth in births[len(pids) :]:
             birth.close()
             self._free_slots.append(birth.slot_index)
         return kids, error
+
+    def _measured(self, length: int, took_s: float) -> None:
+        """Make the next row shorter if this one was too long, else a bit longer."""
+        if took_s > ROW_S:
+            self._row = max(1, int(length * ROW_S / took_s))
+        elif self._row < ROW_MAX:
+            self._row += 1
 
     def free(self, kid: Kid) -> None:
         """It is gone and done with: its slot may be another's."""

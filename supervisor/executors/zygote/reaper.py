@@ -63,6 +63,8 @@ class Reaper:
         report: Callable[[Kid, Gone], None],
     ) -> None:
         self._boot = boot
+        # Read here once: the zygote copies pages for each look at a field.
+        self._bounded = boot.cpu_s is not None or boot.cgroup is not None
         self._deadlines = deadlines
         self._control = control
         self._logs = logs
@@ -131,21 +133,30 @@ class Reaper:
     def _bury(self, kid: Kid) -> None:
         """The child is dead but not reaped, so its pid and its group cannot be anybody else's yet."""
         if any(pid not in self._known for pid in self._children.pids()):
+            if kid.group is not None:
+                kid.group.kill()
             signal_group(kid.pid, signal.SIGKILL)
             clean = not self._sweep()
         else:
             clean = True
-        used_s = cpu_s(kid.pid) if self._boot.cpu_s is not None else 0.0
+        used_s = cpu_s(kid.pid) if self._bounded else 0.0
         _, status, usage = os.wait4(kid.pid, 0)
         del self._by_pid[kid.pid]
         self._known.discard(kid.pid)
-        code = os.waitstatus_to_exitcode(status)
-        grave = self._dig(kid, code, usage)
-        grave.reason = excess.of_exit(self._boot, code, used_s) if kid.killed is None else None
+        grave = self._dig(kid, os.waitstatus_to_exitcode(status), usage)
+        if self._bounded and kid.killed is None:
+            self._blame(grave, used_s)
         if clean:
             self._swept(grave)
         else:
             self._sweep_later()
+
+    def _blame(self, grave: _Grave, used_s: float) -> None:
+        """Note the limit that it went over, if it is known to have done so."""
+        code, group = grave.code or 0, grave.kid.group
+        grave.reason = excess.of_exit(self._boot, code, used_s)
+        if code == -signal.SIGKILL and group is not None and group.ran_out():
+            grave.kid.killed, grave.reason = "oom", excess.of_memory(self._boot)
 
     def _dig(self, kid: Kid, code: int | None, usage: resource.struct_rusage | None) -> _Grave:
         self._control.release(kid)
@@ -178,6 +189,8 @@ class Reaper:
     def _finish(self, grave: _Grave) -> None:
         kid = grave.kid
         del self._graves[kid.id]
+        if kid.group is not None:
+            kid.group.remove()
         self._deadlines.drop((OUTPUT, kid.id))
         self._last_seq += 1
         self._report(kid, gone(self._last_seq, kid, grave.code, grave.usage, grave.at, grave.survivors, grave.reason))

@@ -21,6 +21,7 @@ def install() -> None:
     """From here on this process and those that it forks answer, on their standard error."""
     faulthandler.enable(_STDERR)
     faulthandler.register(SIGNAL, _STDERR)
+    signal.siginterrupt(SIGNAL, False)  # C code that reads or writes goes on; only sleeps are cut short
 
 
 def ask(pid: int) -> bool:

@@ -193,6 +193,7 @@ def test_failed_job_is_retried_after_its_delay_and_holds_no_slot_meanwhile() -> 
         ("crash", {"signal": "SIGSEGV"}, "signalled", "scheduled"),
         ("crash", {"signal": "SIGKILL", "killed": "timeout"}, "timeout", "scheduled"),
         ("crash", {"signal": "SIGKILL", "killed": "stall"}, "stalled", "scheduled"),
+        ("crash", {"signal": "SIGKILL", "killed": "oom"}, "oom", "scheduled"),
         ("stopped", {"exit_code": 0, "killed": "timeout"}, "timeout", "scheduled"),
         ("stopped", {"exit_code": 0}, "signalled", "scheduled"),
         ("crash", {"signal": "SIGTERM", "killed": "stop"}, "cancelled", "queued"),
