@@ -15,23 +15,25 @@ from jobyard.supervisor.executors.zygote import code_version
 
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    (tmp_path / "shop").mkdir()
-    (tmp_path / "shop" / "__init__.py").write_text("")
-    (tmp_path / "shop" / "orders.py").write_text("a = 1\n")
+    (tmp_path / "codeshop").mkdir()
+    (tmp_path / "codeshop" / "__init__.py").write_text("")
+    (tmp_path / "codeshop" / "orders.py").write_text("a = 1\n")
     monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
     return tmp_path
 
 
 def test_sources_are_what_is_loaded_and_what_jobs_will_load(root: Path) -> None:
-    found = code_version.sources(["shop.orders:*", "shop:ship", "nowhere:*"])
-    assert {str(root / "shop" / "orders.py"), str(root / "shop" / "__init__.py"), code_version.__file__} <= set(found)
-    assert "shop.orders" not in sys.modules, "nothing is imported for it"
+    found = code_version.sources(["codeshop.orders:*", "codeshop:ship", "nowhere:*"])
+    assert {str(root / "codeshop" / "orders.py"), str(root / "codeshop" / "__init__.py"), code_version.__file__} <= set(
+        found
+    )
+    assert "codeshop.orders" not in sys.modules, "nothing is imported for it"
     assert not any("nowhere" in path for path in found)
 
 
 def test_name_changes_with_any_file_and_with_nothing_else(root: Path) -> None:
-    path = root / "shop" / "orders.py"
-    sources = code_version.sources(["shop.orders:*"])
+    path = root / "codeshop" / "orders.py"
+    sources = code_version.sources(["codeshop.orders:*"])
     first = code_version.name(sources)
     assert len(first) == 12 and code_version.name(sources) == first
     os.utime(path, ns=(1, 1))

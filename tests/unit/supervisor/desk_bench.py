@@ -107,7 +107,7 @@ class DeskBench:
         self.sites: Any = SimpleNamespace(recycle=lambda pool, now: pool == "default", pools={"default": None})
         self.history: Any = FakeHistory()
         self.compaction: Any = SimpleNamespace(
-            when_idle=lambda ask: ask(),
+            when_idle=lambda ask, give_up: ask(),
             hold=lambda: None,
             let_go=lambda: None,
             history_lost=lambda: None,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -24,11 +23,10 @@ class Played:
     def __init__(self, directory: Path, patch: pytest.MonkeyPatch) -> None:
         self.now = 1000.0
         self.started = 0
-        self.compacted: Callable[[int], None] = lambda upto: None
         patch.setattr(module.clock, "now", lambda: Now(self.now, 0.0))
         self.journal = SimpleNamespace(
-            failed=None, synced=0, sealed=1, bytes_since_snapshot=0, size=0, seal=lambda: 0,
-            compacted=lambda upto: self.compacted(upto),
+            failed=None, synced=0, sealed=1, covered=0, bytes_since_snapshot=0, size=0, seal=lambda: 0,
+            compacted=lambda upto: 0, low_space=False, left_behind=None,
         )  # fmt: skip
         machine = Machine(State(), Rules())
         self.it = Compaction(
@@ -44,7 +42,7 @@ class Played:
         self.it.take_in, self.it.settle = lambda event: None, lambda: None
         patch.setattr(self.it, "_start", self._start)
 
-    def _start(self, upto: int) -> None:
+    def _start(self) -> None:
         self.started += 1
         self.it._process = cast(Any, SimpleNamespace(pid=7))
 
@@ -110,10 +108,7 @@ def test_archivist_that_failed_is_not_started_again_at_once(
 
 
 def test_segments_that_cannot_be_removed_are_not_tried_at_once(played: Played, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(upto: int) -> None:
-        raise OSError("read-only")
-
-    played.compacted = refuse
+    played.journal.left_behind = OSError("read-only")
     played.it.values_dropped()
     played.now += WITHIN_S
     played.turn()
@@ -130,5 +125,5 @@ def test_nobody_is_woken_for_a_journal_that_cannot_be_written(played: Played) ->
 
 def test_nobody_is_woken_while_a_removal_is_at_work(played: Played) -> None:
     played.it.values_dropped()
-    played.it.held = 1
+    played.it.hold()
     assert played.it.wake_at() is None

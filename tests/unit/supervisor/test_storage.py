@@ -43,7 +43,9 @@ class Place:
         self.told: list[Any] = []
         self.refused: list[tuple[Any, JobyardError]] = []
         self.outbox = Outbox(self.told.append)
-        machine = cast(Any, SimpleNamespace(state=SimpleNamespace(children=[1], dump=lambda: iter(["all"]))))
+        machine = cast(
+            Any, SimpleNamespace(stopping=None, state=SimpleNamespace(children=[1], dump=lambda: iter(["all"])))
+        )
         refuse = lambda token, error: self.refused.append((token, error))  # noqa: E731
         self.storage = Storage(machine, cast(Any, self.journal), self.outbox, refuse)
 
@@ -126,6 +128,9 @@ def test_stop_waits_for_no_broken_disk_unless_something_runs(place: Place) -> No
     assert not place.storage.may_stop(), "the disk is well: everything is waited for"
     place.fail()
     assert not place.storage.may_stop()
+    place.storage._machine.stopping = "keep"
+    assert place.storage.may_stop(), "what runs is left to the next supervisor"
+    place.storage._machine.stopping = "wait"
     place.storage._machine.state.children.clear()
     assert place.storage.may_stop()
 
