@@ -74,6 +74,7 @@ _RUNS: list[tuple[str, str, int]] = [
     ("make-job Later", "made-job", 0),
     ("reload", "reloaded", 0),
     ("journal compact", "compacted", 0),
+    ("restart", "restarted", 0),
     ("down", "down", 0),
     ("journal compact", "compacted", 0),
     ("journal check", "journal", 0),
