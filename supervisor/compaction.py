@@ -120,7 +120,7 @@ class Compaction:
 
     def history_lost(self) -> None:
         """The history was set aside: what an archivist at work has stored may have gone with it."""
-        self._void = self._busy
+        self._void = self._process is not None
 
     def hold(self) -> None:
         """Begin nothing before as many calls of ``let_go``, so that what is being removed is not archived once more."""

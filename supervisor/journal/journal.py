@@ -87,6 +87,7 @@ class Journal:
         self._trial_bytes = TRIAL_BYTES
         self._probing = False
         self._kept: deque[_Batch] | None = None  # not written for want of space; None: they are too many, or in doubt
+        self._kept_bytes = 0
         self._passed = 0  # the last ticket that was not dealt with because of a failure
         self._group_bytes = min(settings.group_bytes_max, PAYLOAD_BYTES_MAX)
         self._ticket = 0
@@ -326,8 +327,10 @@ class Journal:
         """While the journal has failed, what is handed over waits for space, or else for the state as a whole."""
         self._passed = items[-1].ticket
         if self._kept is not None:
-            self._kept.extend(item for item in items if isinstance(item, _Batch))
-            if sum(len(batch.packed) for batch in self._kept) > KEPT_BYTES:
+            batches = [item for item in items if isinstance(item, _Batch)]
+            self._kept.extend(batches)
+            self._kept_bytes += sum(len(batch.packed) for batch in batches)
+            if self._kept_bytes > KEPT_BYTES:
                 self._kept = None
 
     def _try_disk(self) -> None:
@@ -341,7 +344,7 @@ class Journal:
                 self._store(group)
                 for _ in group:
                     self._kept.popleft()
-        except OSError as error:
+        except Exception as error:
             if not self._may_resume(error):
                 self._kept = None
             raise
@@ -372,7 +375,7 @@ class Journal:
 
     def _fail(self, error: Exception) -> None:
         self._probing = False  # it is not done any more
-        self._kept = deque() if self._may_resume(error) else None
+        self._kept, self._kept_bytes = deque() if self._may_resume(error) else None, 0
         self.failed = _as_os_error(error)
         self._wakeup.set()
 

@@ -113,11 +113,9 @@ class Writer:
         self._sync(self._tip.fd)
 
     def _sync(self, fd: int) -> None:
-        try:
-            self._disk.sync(fd)
-        except OSError:
-            self.sure = False
-            raise
+        sure, self.sure = self.sure, False
+        self._disk.sync(fd)
+        self.sure = sure
 
     # -- segments ------------------------------------------------------------------------------------------------------
 
@@ -262,6 +260,7 @@ class Writer:
             return self._tip.size + sum(self._sealed.values()) + sum(self._snapshots.values())
 
     def close(self) -> None:
-        with contextlib.suppress(OSError):  # tidy only: a reader stops at the zeros
-            self._disk.truncate(self._tip.fd, self._tip.size)
+        if self.sure:
+            with contextlib.suppress(OSError):  # tidy only: a reader stops at the zeros
+                self._disk.truncate(self._tip.fd, self._tip.size)
         self._disk.close(self._tip.fd)

@@ -11,16 +11,20 @@ import pytest
 from jobyard.conf.settings import JournalSettings
 from jobyard.protocol.errors import TooLarge
 from jobyard.supervisor.journal import frames
+from jobyard.supervisor.journal.compact import compact
 from jobyard.supervisor.journal.disk import Disk
 from jobyard.supervisor.journal.journal import Journal
 from journals import (
     PATIENCE_S,
     ROOMY,
+    Misfit,
+    Numbers,
     begun,
     compact_all,
     contents,
     files_of,
     fill,
+    number_of,
     opened,
     record,
     removed,
@@ -32,10 +36,10 @@ from simdisk import SimDisk
 
 
 class HeldDisk(Disk):
-    """A real disk on which every sync of a written file waits for a permit, once ``held``."""
+    """A real disk on which every sync of a written file waits for a permit, once ``held``, or fails."""
 
     def __init__(self) -> None:
-        self.held = False
+        self.held = self.failing = False
         self.permits = threading.Semaphore(0)
         self.waiting = threading.Semaphore(0)
         self.written: list[bytes] = []
@@ -45,6 +49,8 @@ class HeldDisk(Disk):
         return super().write(fd, data, offset)
 
     def sync(self, fd: int) -> None:
+        if self.failing:
+            raise OSError(errno.EIO, "bad block")
         if self.held:
             self.waiting.release()
             assert self.permits.acquire(timeout=PATIENCE_S)
@@ -135,6 +141,55 @@ def test_an_append_never_waits_for_the_disk_and_the_next_group_waits_for_the_syn
     journal.close()
     assert journal.pending_s == 0.0
     assert contents(opened(directory=tmp_path)) == list(range(1, 50))
+
+
+def test_nothing_that_is_asked_of_a_journal_waits_for_a_disk_that_hangs(tmp_path: Path) -> None:
+    disk = HeldDisk()
+    journal = begun(tmp_path, disk)
+    journal.append([record(1)])
+    journal.seal()
+    journal.flush()
+    compact(tmp_path, 1, Numbers(), number_of, Misfit)
+    disk.held = True
+    journal.append([record(2)])
+    disk.wait_for_sync()
+    journal.probe()
+    removal = journal.compacted(1)
+    last = journal.seal()
+    assert journal.synced < removal < last
+    disk.held = False
+    disk.permits.release()
+    wait_synced(journal, last)
+    assert (journal.left_behind, journal.covered, journal.sealed) == (None, 1, 2)
+    journal.close()
+    assert contents(opened(directory=tmp_path)) == [1, 2]
+
+
+def test_a_new_start_after_a_failure_does_not_wait_for_a_disk_that_hangs(tmp_path: Path) -> None:
+    disk = HeldDisk()
+    journal = begun(tmp_path, disk)
+    disk.failing = True
+    journal.append([record(1)])
+    journal.flush()
+    disk.failing, disk.held = False, True
+    journal.try_disk()
+    disk.wait_for_sync()
+    assert journal.mending and not journal.usable
+    disk.held = False
+    disk.permits.release()
+    journal.flush()
+    assert journal.usable and not journal.mending
+    disk.held = True
+    journal.restart([[1, 2]])
+    disk.wait_for_sync()
+    later = journal.append([record(3)])
+    assert journal.mending and journal.failed is not None
+    disk.held = False
+    disk.permits.release()
+    journal.flush()
+    assert journal.failed is None and journal.synced == later
+    journal.close()
+    assert contents(opened(directory=tmp_path)) == [1, 2, 3]
 
 
 def test_one_append_is_one_group_even_when_it_is_larger_than_groups_should_be() -> None:
