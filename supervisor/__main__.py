@@ -21,7 +21,7 @@ from typing import Any
 from ..conf.find import find_config
 from ..conf.loader import Loaded, load
 from ..conf.paths import Paths, paths_for, secure_directories, unusable
-from ..conf.users import find_clients
+from ..conf.users import Clients, find_clients
 from ..protocol.errors import JobyardError, StorageUnavailable
 from . import clock, logs
 from .addresses import open_addresses
@@ -81,13 +81,18 @@ def _run(options: argparse.Namespace, announce: _Announcer) -> int:
     clients = find_clients(loaded.settings.supervisor.clients)
     secure_directories(paths, None if clients is None else clients.group)
     try:
-        return _serve(read, loaded, paths, options, announce)
+        return _serve(read, loaded, paths, clients, options, announce)
     except OSError as error:
         raise unusable(Path(error.filename or paths.state_dir), error) from None
 
 
 def _serve(
-    read: Callable[[], Loaded], loaded: Loaded, paths: Paths, options: argparse.Namespace, announce: _Announcer
+    read: Callable[[], Loaded],
+    loaded: Loaded,
+    paths: Paths,
+    clients: Clients | None,
+    options: argparse.Namespace,
+    announce: _Announcer,
 ) -> int:
     with DirectoryLock(paths.state_dir):
         logs.set_up(loaded.settings.logging, paths, env=loaded.settings.env, quiet=options.quiet)
@@ -95,7 +100,7 @@ def _serve(
             log.warning("%s", warning)
         nofile = _raise_descriptor_limit()
         driver = _compose(
-            read, loaded, paths, Options(options.dev, options.quiet, nofile, options.until_idle), announce
+            read, loaded, paths, clients, Options(options.dev, options.quiet, nofile, options.until_idle), announce
         )
         log.info("supervisor %d is up: %s", os.getpid(), loaded.settings.file)
         with closing(Lag(driver.machine.state.wall, driver.watch, driver.unwatch)):
@@ -114,7 +119,12 @@ def _live(driver: Driver) -> int:
 
 
 def _compose(
-    read: Callable[[], Loaded], loaded: Loaded, paths: Paths, options: Options, announce: _Announcer
+    read: Callable[[], Loaded],
+    loaded: Loaded,
+    paths: Paths,
+    clients: Clients | None,
+    options: Options,
+    announce: _Announcer,
 ) -> Driver:
     settings = loaded.settings
     recovered = recover(paths.journal_dir, settings.journal, settings.limits.kept_attempts)
@@ -131,7 +141,7 @@ def _compose(
     def requests_max() -> int:
         return office.settings.limits.connection_requests
 
-    addresses = open_addresses(settings, paths, find_clients(settings.supervisor.clients), requests_max)
+    addresses = open_addresses(settings, paths, clients, requests_max)
     stream = Stream(machine, Publisher(addresses.events, settings.limits), settings.limits)
     requests = RequestSocket(addresses.requests, settings.limits.connections)
     front = Front(requests, [requests.gate, stream.gate], addresses, requests_max)
