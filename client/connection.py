@@ -156,6 +156,8 @@ class Connection(ABC):
             return
         except zmq.ZMQError as error:
             hint = "raise the limit of open files (ulimit -n), or use fewer threads"
+            if target.is_tcp and error.errno == errno.EINVAL:
+                hint = f"look at the address and the keys in {target.path}; jobctl key new NAME makes another"
             if error.errno == errno.ENAMETOOLONG:
                 hint = f"{len(target.path)} characters are too many for a socket: use a shorter directory"
             raise SupervisorUnavailable(f"cannot open a connection to {target.path}: {error}", hint=hint) from None

@@ -23,7 +23,7 @@ from typing import Any
 from ..conf.find import find_config
 from ..conf.loader import Loaded, load
 from ..conf.paths import Paths, paths_for, secure_directories, unusable
-from ..conf.users import find_clients
+from ..conf.users import Clients, find_clients
 from ..protocol.errors import JobyardError, StorageUnavailable
 from . import clock, logs
 from .addresses import open_addresses
@@ -88,13 +88,18 @@ def _run(options: argparse.Namespace, announce: _Announcer) -> int:
     clients = find_clients(loaded.settings.supervisor.clients)
     secure_directories(paths, None if clients is None else clients.group)
     try:
-        return _serve(read, loaded, paths, options, announce)
+        return _serve(read, loaded, paths, clients, options, announce)
     except OSError as error:
         raise unusable(Path(error.filename or paths.state_dir), error) from None
 
 
 def _serve(
-    read: Callable[[], Loaded], loaded: Loaded, paths: Paths, options: argparse.Namespace, announce: _Announcer
+    read: Callable[[], Loaded],
+    loaded: Loaded,
+    paths: Paths,
+    clients: Clients | None,
+    options: argparse.Namespace,
+    announce: _Announcer,
 ) -> int:
     cgroup = _confine()
     with DirectoryLock(paths.state_dir):
@@ -106,6 +111,7 @@ def _serve(
             read,
             loaded,
             paths,
+            clients,
             Options(options.dev, options.quiet, nofile, options.until_idle, options.fence, cgroup),
             announce,
         )
@@ -136,7 +142,12 @@ def _live(driver: Driver) -> int:
 
 
 def _compose(
-    read: Callable[[], Loaded], loaded: Loaded, paths: Paths, options: Options, announce: _Announcer
+    read: Callable[[], Loaded],
+    loaded: Loaded,
+    paths: Paths,
+    clients: Clients | None,
+    options: Options,
+    announce: _Announcer,
 ) -> Driver:
     settings = loaded.settings
     recovered = recover(paths.journal_dir, settings.journal, settings.limits.kept_attempts)
@@ -157,7 +168,7 @@ def _compose(
     def requests_max() -> int:
         return office.settings.limits.connection_requests
 
-    addresses = open_addresses(settings, paths, find_clients(settings.supervisor.clients), requests_max)
+    addresses = open_addresses(settings, paths, clients, requests_max)
     taken = take_over(recovered.state, office.specs, adopt, fence=options.fence)
     sweep_sockets(paths.runtime_dir)
     stream = Stream(machine, Publisher(addresses.events, settings.limits), settings.limits)

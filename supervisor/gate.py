@@ -59,10 +59,6 @@ class Gate:
         self.sources: list[Source] = [(self._monitor, self._follow), *entrance.prepare(context, socket)]
         self._open()
 
-    @property
-    def connections(self) -> int:
-        return len(self._connections)
-
     def cut(self, why: str) -> None:
         """Close every connection, and listen again in a while."""
         if self._reopen_at is not None:
@@ -77,9 +73,15 @@ class Gate:
 
     def mind(self, now: float) -> None:
         """Listen again when it is time to."""
-        if self._reopen_at is not None and now >= self._reopen_at:
-            self._reopen_at = None
+        if self._reopen_at is None or now < self._reopen_at:
+            return
+        try:
             self._open()
+        except (OSError, zmq.ZMQError) as error:  # others have taken the descriptors meanwhile
+            self._reopen_at = now + PAUSE_S
+            log.error("%s: connections cannot be taken: %s", self.name, error)
+        else:
+            self._reopen_at = None
             log.warning("%s: connections are taken again", self.name)
 
     def wake_at(self) -> float | None:
