@@ -94,7 +94,7 @@ class ErrorInfo:
 
 @dataclass(frozen=True, slots=True)
 class AttemptInfo:
-    """One attempt. Times are seconds since the epoch."""
+    """One attempt. Times are seconds since the epoch; ``code_version`` names the code that its pool had loaded."""
 
     number: int
     started_at: float
@@ -110,6 +110,7 @@ class AttemptInfo:
     host: str = ""
     pool: str = ""
     log: str | None = None
+    code_version: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -164,7 +164,8 @@ class Reload:
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """Stop the supervisor. mode: "wait" for running jobs, or stop them "now" and requeue them."""
+    """Stop the supervisor. mode: "wait" for running jobs, stop them "now" and requeue them, or "keep" them running for
+    the next supervisor."""
 
     VERB: ClassVar[str] = "stop"
     mode: str = "wait"

@@ -37,7 +37,7 @@ from . import clock, output, reads, room
 from .archive_desk import ArchiveDesk
 from .compaction import Compaction
 from .core import events as e
-from .core.machine import Machine
+from .core.machine import STOPPING, Machine
 from .core.state import Job
 from .core.why import explain
 from .history.link import HistoryLink
@@ -204,8 +204,8 @@ class Desk:
                 self._check_storage()
                 return self._set_queue(token, request)
             case m.Stop():
-                if request.mode not in ("wait", "now"):
-                    raise BadArguments(f"there is no way to stop called {request.mode!r}", hint='"wait" or "now"')
+                if request.mode not in STOPPING:
+                    raise BadArguments(f"there is no way to stop called {request.mode!r}", hint=" or ".join(STOPPING))
                 log.info("stop (%s) asked by %s", request.mode, token.peer.who)
                 return e.StopAsked(token, request.mode)
             case m.Reload():

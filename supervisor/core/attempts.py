@@ -50,6 +50,13 @@ def start(turn: Turn, job: Job, child: Child) -> None:
     turn.notify(job, "started")
 
 
+def go_on(turn: Turn, job: Job) -> None:
+    """An adopted child runs ``job``, or was to. What the last supervisor may have left undone is done again."""
+    turn.durable(Go(child_of(job), order(job)))
+    if job.cancel is not None:
+        kill(turn, job, "cancel", job.cancel.grace_s, job.cancel.reason)
+
+
 def order(job: Job) -> Order:
     """All that a child needs to run the job's present attempt."""
     policy = job.policy

@@ -152,7 +152,8 @@ class QueueSetAsked:
 
 @dataclass(frozen=True, slots=True)
 class StopAsked:
-    """mode: "wait" for the running jobs, or stop them "now"; nothing is started any more."""
+    """Nothing is started any more. mode: "wait" for the running jobs, stop them "now", or "keep" those running that a
+    later supervisor can take over."""
 
     token: Any
     mode: str
@@ -160,7 +161,13 @@ class StopAsked:
 
 @dataclass(frozen=True, slots=True)
 class ZygoteUp:
-    """A zygote is ready; it becomes its pool's current one, and the one before takes no new work."""
+    """A zygote is ready; it becomes its pool's current one, and the one before takes no new work.
+
+    Attributes:
+        socket: where a later supervisor finds it; empty if it ends with this one.
+        digest: names the description that it was started with.
+        code_version: names the code that it has loaded.
+    """
 
     pool: str
     uuid: str
@@ -168,6 +175,28 @@ class ZygoteUp:
     pid_started: int
     boot_id: str
     socket: str = ""
+    digest: str = ""
+    code_version: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ZygoteAdopted:
+    """A zygote that an earlier supervisor has recorded serves this one now.
+
+    Told once for each that lives, in the first step of a generation, and before its children: those that wait follow
+    as ``ChildReady``, those that have ended as ``ChildExited``. Every other zygote of the state gets a ``ZygoteGone``
+    instead.
+
+    Attributes:
+        current: it fits the config, and becomes its pool's current one; otherwise it only finishes what it has.
+        kids: its numbers for all children that it has not forgotten: those that wait, run, or ended and were not
+            acknowledged. An attempt of any other is lost, and all its processes are known to be dead.
+    """
+
+    pool: str
+    uuid: str
+    current: bool
+    kids: frozenset[int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,6 +324,7 @@ Event = (
     | QueueSetAsked
     | StopAsked
     | ZygoteUp
+    | ZygoteAdopted
     | ZygoteGone
     | ChildReady
     | PrepareFailed

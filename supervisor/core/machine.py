@@ -29,6 +29,7 @@ from .timers import EXPIRE, HOLD, MORE, PROMOTE, Timers
 from .turn import Turn, describe, due_at, no_such_job
 
 UNBLOCK_BATCH = 500
+STOPPING = ("wait", "keep", "now")  # the ways to stop; once asked for, none gives way to one before it
 TIMERS_PER_JOB, TIMERS_SLACK = 4, 10_000
 
 
@@ -38,7 +39,7 @@ class Machine:
     Attributes:
         state: durable facts; replaced by nothing, changed by records only.
         eviction: which finished jobs may leave memory.
-        stopping: None, or how it is stopping ("wait", "now").
+        stopping: None, or how it is stopping, one of ``STOPPING``.
     """
 
     def __init__(self, state: State, rules: Rules) -> None:
@@ -118,6 +119,8 @@ class Machine:
                 self._stop_asked(turn, event)
             case e.ZygoteUp():
                 self.pools.decide_up(turn, event)
+            case e.ZygoteAdopted():
+                self.pools.decide_adopted(turn, event)
             case e.ZygoteGone():
                 self._gone(turn, event)
             case e.PrepareFailed():
@@ -270,16 +273,22 @@ class Machine:
     # -- stopping ------------------------------------------------------------------------------------------------------
 
     def _stop_asked(self, turn: Turn, event: e.StopAsked) -> None:
-        self.stopping = "now" if event.mode == "now" or self.stopping == "now" else "wait"
-        self.pools.empty(turn)
-        running = [self.state.jobs[job_id] for job_id in self.state.children.values()]
-        if self.stopping == "now":
-            for job in running:
+        self.stopping = max(event.mode, self.stopping or event.mode, key=STOPPING.index)
+        if self.stopping != "wait":
+            for job in self._awaited():
                 attempts.kill(turn, job, "stop", None, "the supervisor stops")
-        turn.reply(event.token, Stopping(len(running)))
+        turn.reply(event.token, Stopping(len(self.state.children)))
 
     def _stop(self, turn: Turn) -> None:
-        self.pools.empty(turn)
-        if not self._stopped and all(zygote in self.pools.unfenced for zygote, _ in self.state.children):
+        if self.stopping != "keep":
+            self.pools.empty(turn)
+        if not self._stopped and not self._awaited():
             self._stopped = True
             turn.durable(Stopped())
+
+    def _awaited(self) -> list[Job]:
+        """The running jobs that must end before this supervisor may."""
+        left = self.pools.unfenced
+        if self.stopping == "keep":
+            left = left | {zygote.uuid for zygote in self.state.zygotes.values() if zygote.socket}
+        return [self.state.jobs[job_id] for (zygote, _), job_id in self.state.children.items() if zygote not in left]

@@ -10,7 +10,7 @@ from collections import deque
 
 from . import attempts
 from .effects import Prepare, Retire
-from .events import Child, ChildReady, PrepareFailed, ZygoteGone, ZygoteUp
+from .events import Child, ChildReady, PrepareFailed, ZygoteAdopted, ZygoteGone, ZygoteUp
 from .records import ZygoteEnded, ZygoteStarted
 from .rules import PoolRule, QueueRule
 from .state import Job, Queue
@@ -57,18 +57,41 @@ class Pools:
     # -- events --------------------------------------------------------------------------------------------------------
 
     def decide_up(self, turn: Turn, event: ZygoteUp) -> None:
-        pool = self.get(event.pool)
-        previous = pool.zygote
         turn.record(
             ZygoteStarted(
-                event.uuid, event.pool, event.pid, event.pid_started, event.boot_id, turn.now.wall, event.socket
+                event.uuid,
+                event.pool,
+                event.pid,
+                event.pid_started,
+                event.boot_id,
+                turn.now.wall,
+                event.socket,
+                event.digest,
+                event.code_version,
             )
         )
-        if previous is not None:
-            self._empty(turn, pool)
-            turn.durable(Retire(pool.name, previous))
-        pool.zygote, pool.asked, pool.held, pool.hold_s = event.uuid, 0, False, HOLD_FIRST_S
+        self._replace(turn, event)
         self._unproven.add(event.uuid)
+
+    def decide_adopted(self, turn: Turn, event: ZygoteAdopted) -> None:
+        """Go on with what the journal says runs there: whatever is asked for twice is done once."""
+        if event.current:
+            self._replace(turn, event)
+        else:
+            turn.durable(Retire(event.pool, event.uuid))
+        for job in turn.state.running_in(event.uuid):
+            if attempts.child_of(job).kid in event.kids:
+                attempts.go_on(turn, job)
+            else:
+                attempts.decide_lost(turn, job)
+
+    def _replace(self, turn: Turn, event: ZygoteUp | ZygoteAdopted) -> None:
+        """This zygote is its pool's current one; the one before takes no new work."""
+        pool = self.get(event.pool)
+        if pool.zygote is not None:
+            self._empty(turn, pool)
+            turn.durable(Retire(pool.name, pool.zygote))
+        pool.zygote, pool.asked, pool.held, pool.hold_s = event.uuid, 0, False, HOLD_FIRST_S
 
     def decide_configured(self, turn: Turn) -> None:
         """A pool that the config no longer has takes no new work. What was started in it goes first, in order."""
@@ -94,6 +117,8 @@ class Pools:
 
     def decide_ready(self, turn: Turn, event: ChildReady) -> None:
         pool = self.get(event.child.pool)
+        if (event.child.zygote, event.child.kid) in turn.state.children:
+            return  # an adopted one whose attempt was recorded, and never reached it until now
         if event.child.zygote != pool.zygote:
             attempts.discard(turn, event.child)
             return

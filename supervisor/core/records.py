@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 from ...protocol.job import AttemptInfo, ErrorInfo, Policy, RetryPolicy, Usage
 from ...protocol.states import QUEUED
 
-JOURNAL_VERSION = 2
+JOURNAL_VERSION = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +40,8 @@ class ZygoteStarted:
     boot_id: str
     at: float
     socket: str = ""
+    digest: str = ""
+    code_version: str = ""
 
 
 @dataclass(frozen=True, slots=True)

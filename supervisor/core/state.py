@@ -160,10 +160,13 @@ class State:
             raise IllegalRecord(f"job {job.id}: attempt {record.attempt} after {job.attempt}")
         if (record.zygote, record.kid) in self.children:
             raise IllegalRecord(f"job {job.id}: child {record.kid} of {record.zygote} is taken")
-        pool = self.zygotes[record.zygote].pool if record.zygote in self.zygotes else ""
+        zygote = self.zygotes.get(record.zygote)
+        pool, code_version = (zygote.pool, zygote.code_version) if zygote is not None else ("", "")
         self._move(job, r.Started, RUNNING)
         job.attempt = record.attempt
-        info = AttemptInfo(record.attempt, record.at, wait_s=record.wait_s, pid=record.pid, pool=pool)
+        info = AttemptInfo(
+            record.attempt, record.at, wait_s=record.wait_s, pid=record.pid, pool=pool, code_version=code_version
+        )
         before = job.held_bytes
         job.attempts = (*job.attempts, info)[-self.kept_attempts :]
         self.unfinished_bytes += job.held_bytes - before

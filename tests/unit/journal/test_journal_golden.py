@@ -55,7 +55,7 @@ def write_journal(directory: Path) -> None:
     (directory / "reserve").unlink()
 
 
-@pytest.mark.parametrize("name", ["journal-v1", "journal-v2"])
+@pytest.mark.parametrize("name", ["journal-v1", "journal-v2", "journal-v3"])
 def test_a_journal_of_every_version_is_read(tmp_path: Path, name: str) -> None:
     shutil.copytree(GOLDEN / name, tmp_path / name)
     assert fsck.check(tmp_path / name).verdict is fsck.Verdict.OK
@@ -72,5 +72,5 @@ def test_a_journal_of_every_version_is_read(tmp_path: Path, name: str) -> None:
 
 def test_this_version_writes_its_golden_journal_to_the_byte(tmp_path: Path) -> None:
     write_journal(tmp_path)
-    golden = {path.name: path.read_bytes() for path in (GOLDEN / "journal-v2").iterdir()}
+    golden = {path.name: path.read_bytes() for path in (GOLDEN / "journal-v3").iterdir()}
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == golden
