@@ -21,6 +21,7 @@ from ..protocol.errors import (
     JobNotFound,
     JobyardError,
     NotAllowed,
+    OutcomeUnknown,
     ProtocolError,
     QueueFull,
     StorageUnavailable,
@@ -148,7 +149,7 @@ class Desk:
         for token, request in early:
             try:
                 if isinstance(request, m.Submit):
-                    self._check_storage()
+                    self._check_room(request)
                     event = self._submit(token, request)
                     found += [] if event is None else [event]
                 else:
@@ -181,8 +182,7 @@ class Desk:
     def _request(self, token: Token, request: m.Request, settle: Callable[[], None]) -> e.Event | None:
         match request:
             case m.Submit():
-                self._check_storage()
-                self._check_space()
+                self._check_room(request)
                 return None if self._waits_for_catalog(token, request) else self._submit(token, request)
             case m.Catalog() if self._waits_for_catalog(token, request):
                 return None
@@ -229,9 +229,17 @@ class Desk:
                 hint="free space or repair the disk; jobyard goes on by itself",
             )
 
-    def _check_space(self) -> None:
-        if self._back.low_space:
-            raise StorageUnavailable(self._back.room.shortage(), hint=room.HINT)
+    def _check_room(self, request: m.Submit) -> None:
+        """One that is sent again may have been stored the first time: a refusal would say that it was not."""
+        try:
+            self._check_storage()
+            if self._back.low_space:
+                raise StorageUnavailable(self._back.room.shortage(), hint=room.HINT)
+        except StorageUnavailable as error:
+            if not any(job.resent for job in request.jobs):
+                raise
+            why = f"this submit was sent before, and whether it was stored then cannot be told now: {error.message}"
+            raise OutcomeUnknown(why, hint="send it again later: a repeated submit is one job") from None
 
     # -- submit --------------------------------------------------------------------------------------------------------
 

@@ -172,7 +172,7 @@ class Life:
             world.oracle.decided,
             world.oracle.durable,
         )
-        gone = world.take_over(state)
+        adopted, gone = world.take_over(self, state)
         machine = Machine(state, world.rules)
         beginning = machine.begin(now, world.clock.boot_id)
         publisher = SimPublisher(world.net, LIMITS.unsent_notices, self.look)
@@ -190,11 +190,18 @@ class Life:
             machine, self.journal, self.socket, sites, SimOffice(self), self.compaction, self.history, stream_
         )  # type: ignore[arg-type]
         made.watch(self.fd(lambda: bool(self._later)), self._do_later)
+        for executor in adopted:
+            sites.executors[executor.uuid] = sites._by_fd[executor.fileno()] = executor
+            made._watch_site(executor.fileno())
+            made._site(executor.fileno())
         made.begin(beginning, gone, now)
         return made
 
     def _executor(self, pool: PoolSpec) -> SimExecutor:
-        executor = SimExecutor(self.world.procs, pool.name, self.fd(lambda: bool(executor.inbox)), self.look)
+        return self.executor(pool.name, self.world.procs.new_uuid())
+
+    def executor(self, pool: str, uuid: str) -> SimExecutor:
+        executor = SimExecutor(self.world.procs, pool, uuid, self.fd(lambda: bool(executor.inbox)), self.look)
         return executor
 
     def timer(self, clock: int = clock.BOOTTIME) -> SimTimer:

@@ -26,7 +26,7 @@ from model import DONE, Known, Model, Moment
 from story import Violation
 
 if TYPE_CHECKING:
-    from procs import SimChild
+    from procs import SimChild, SimZygote
     from world import World
 
 
@@ -140,6 +140,13 @@ class Oracle:
     def check_prepare(self, uuid: str) -> None:
         if uuid not in self.shadow.zygotes:
             raise Violation(f"zygote {uuid} makes children before it is on disk")
+
+    def check_unknown(self, zygote: SimZygote) -> None:
+        """Nothing runs in a zygote of which the journal does not know."""
+        for child in zygote.children.values():
+            if child.order is not None:
+                job_id = child.order.job_id
+                raise Violation(f"job {job_id} runs in {child.name}, of which no record tells", job_id)
 
     def check_go(self, child: e.Child, order: Order) -> None:
         job = self.shadow.jobs.get(order.job_id)

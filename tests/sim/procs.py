@@ -202,6 +202,19 @@ class SimZygote:
     # -- life ----------------------------------------------------------------------------------------------------------
 
     @property
+    def kids(self) -> frozenset[int]:
+        """All children that it has not forgotten."""
+        return frozenset({*self.children, *self.unacked})
+
+    def greet(self) -> None:
+        """A new supervisor is connected: tell it of the children that wait, and of exits that nobody acknowledged."""
+        for child in self.children.values():
+            if child.order is None:
+                self.tell(e.ChildReady(child.id))
+        for event in self.unacked.values():
+            self.tell(event)
+
+    @property
     def _wall(self) -> float:
         return self.procs.scheduler.clock.wall
 
@@ -232,9 +245,9 @@ class SimExecutor:
 
     caps = Caps(survives_supervisor=True, splits_streams=True)
 
-    def __init__(self, procs: Procs, pool: str, fd: int, changed: Callable[[], None]) -> None:
+    def __init__(self, procs: Procs, pool: str, uuid: str, fd: int, changed: Callable[[], None]) -> None:
         self.pool = pool
-        self.uuid = procs.new_uuid()
+        self.uuid = uuid
         self.dead = False
         self.inbox: list[ExecutorEvent] = []
         self._procs = procs
@@ -256,8 +269,17 @@ class SimExecutor:
             scheduler.after(scheduler.delay(0.05), self._zygote.die)
             return
         zygote = self._zygote
-        up = e.ZygoteUp(self.pool, self.uuid, zygote.number, zygote.number, scheduler.clock.boot_id)
+        up = e.ZygoteUp(
+            self.pool, self.uuid, zygote.number, zygote.number, scheduler.clock.boot_id, socket=self.uuid, digest="d"
+        )
         scheduler.after(scheduler.delay(0.05), lambda: self.hear(up) if zygote.alive else None)
+
+    def adopt(self, zygote: SimZygote) -> None:
+        """Take over a zygote that an earlier supervisor has started; what it has to tell follows."""
+        self._zygote = zygote
+        zygote.line = self
+        self.inbox.append(e.ZygoteAdopted(self.pool, self.uuid, not zygote.retiring, zygote.kids))
+        zygote.greet()
 
     def prepare(self, count: int) -> None:
         self._send(lambda zygote: zygote.prepare(count))
@@ -280,6 +302,11 @@ class SimExecutor:
 
     def retire(self) -> None:
         self._send(lambda zygote: zygote.retire())
+
+    def leave(self) -> None:
+        self.dead = True
+        if self._zygote is not None:
+            self._zygote.line = None
 
     def close(self) -> None:
         self.dead = True
@@ -345,15 +372,11 @@ class Procs:
         return zygote
 
     def supervisor_died(self) -> None:
-        """Nobody is connected any more. A zygote that has nothing to wait for ends."""
+        """Nobody is connected any more; zygotes and children go on."""
         for zygote in list(self.zygotes.values()):
             if zygote.line is not None:
                 zygote.line.dead = True
                 zygote.line = None
-            for child in [child for child in zygote.children.values() if child.order is None]:
-                zygote.discard(child.id.kid)
-            if not zygote.children and not any(self.oracle.ran(one.child) for one in zygote.unacked.values()):
-                zygote.die()
 
     def fence(self, uuid: str) -> bool:
         """Kill a zygote and all that it ever started; False if something is left."""

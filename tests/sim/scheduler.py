@@ -34,6 +34,7 @@ EVENTS = {
 CHANCES = {
     "no child": (0.3, 0.02),
     "no zygote": (0.4, 0.05),
+    "no adoption": (0.5, 0.1),
     "unkillable": (0.3, 0.02),
     "orphans": (0.9, 0.1),
     "slow sync": (0.2, 0.01),

@@ -41,7 +41,7 @@ from jobyard.supervisor.core.turn import due_at
 from life import Life, simulated
 from net import Net
 from oracle import Oracle
-from procs import Procs
+from procs import Procs, SimExecutor
 from scheduler import Scheduler
 from story import Story, Violation
 from users import Users
@@ -115,16 +115,25 @@ class World:
         self.disk.refuses = self.disk.full = False
         begun = self.clock.t
         admin = self._add_client()
-        admin.ask(m.SetQueue("open"), 1e6)
+        self._insist(admin, m.SetQueue("open"))
         self._tidy(admin)
         if not self._pass(begun + STUCK_AFTER_S, self._is_over):
             self._check_stuck()
-            admin.ask(m.Cancel(None, m.Filter(states=list(UNFINISHED))), 1e6)
+            self._insist(admin, m.Cancel(None, m.Filter(states=sorted(UNFINISHED))))
             if not self._pass(begun + END_AFTER_S, self._is_over):
                 raise Violation(f"not everything ends: {self._what_is_left()}")
         assert self.life is not None
         self.oracle.check_live(self.life.driver.machine.state)
         self._check_all()
+
+    def _insist(self, admin: SimClient, request: Any) -> None:
+        """Ask until it is done."""
+
+        def again(op: Op) -> None:
+            if op.outcome != "ok":
+                self.scheduler.after(1.0, lambda: self._insist(admin, request))
+
+        admin.ask(request, then=again)
 
     def _tidy(self, admin: SimClient) -> None:
         """What hangs ends only if somebody has it killed."""
@@ -234,9 +243,22 @@ class World:
         self.oracle.check_acked(state)
         return state
 
-    def take_over(self, state: State) -> list[e.ZygoteGone]:
-        """What becomes of the zygotes of the life before: all are fenced."""
-        return [e.ZygoteGone(one.pool, uuid, self.procs.fence(uuid)) for uuid, one in list(state.zygotes.items())]
+    def take_over(self, life: Life, state: State) -> tuple[list[SimExecutor], list[e.ZygoteGone]]:
+        """What becomes of the zygotes of the life before: those that live and answer are adopted, all others fenced."""
+        for uuid, zygote in list(self.procs.zygotes.items()):
+            if uuid not in state.zygotes:
+                self.oracle.check_unknown(zygote)
+                zygote.die()
+        adopted, gone = [], []
+        for uuid, known in list(state.zygotes.items()):
+            zygote = self.procs.zygotes.get(uuid)
+            if zygote is None or self.scheduler.strikes("no adoption"):
+                gone.append(e.ZygoteGone(known.pool, uuid, self.procs.fence(uuid)))
+                continue
+            executor = life.executor(known.pool, uuid)
+            executor.adopt(zygote)
+            adopted.append(executor)
+        return adopted, gone
 
     def stopped(self) -> None:
         """It has ended as it was asked to."""
