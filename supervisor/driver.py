@@ -81,6 +81,7 @@ class Driver:
         self.unfenced = Unfenced(machine.state)
         self.degraded: str | None = None
         self._ticket = 0
+        self._reserved_ticket = 0
         self._events: list[e.Event] = []
         self._turn_due = True
         self._stopped_at: float | None = None
@@ -204,9 +205,14 @@ class Driver:
             self.sites.perform(prepare)
         if effects.records:
             self._append([msgpack.packb(to_wire(record)) for record in effects.records])
-        for reply in effects.early:
-            self._perform(reply)
+        if effects.reserves:
+            self._reserved_ticket = self._ticket
         synced = self.journal.synced
+        if self._reserved_ticket <= synced:
+            for reply in effects.early:
+                self._perform(reply)
+        else:
+            self.outbox.add(effects.early, self._reserved_ticket, synced)
         if self.degraded is None:
             self.outbox.add(effects.durable, self._ticket, synced)
         else:

@@ -147,7 +147,7 @@ class Life:
         self.turns = 0
         self.readable: dict[Any, Callable[[], bool]] = {}
         self.still_until = 0.0
-        self._scheduled = False
+        self._scheduled = True  # until it begins
         self._later: list[Callable[[], None]] = []
         self._count = 0
         with current(self):
@@ -221,6 +221,7 @@ class Life:
             self.driver.office.start(self.driver)
             self.driver._turn()
         self.world.net.server, self.world.net.publisher = self.socket, self.publisher
+        self._scheduled = False
         self.look()
 
     def later(self, call: Callable[[], None]) -> None:

@@ -11,7 +11,7 @@ from clients import Op
 from jobyard.supervisor.core import records as r
 
 _NUMBERS = re.compile(r"\d+")
-LINE_CHARS_MAX = 400
+LINE_CHARS_MAX = 500
 
 
 class Violation(AssertionError):

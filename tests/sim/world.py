@@ -115,7 +115,6 @@ class World:
         self.disk.refuses = self.disk.full = False
         begun = self.clock.t
         admin = self._add_client()
-        self._insist(admin, m.SetQueue("open"))
         self._tidy(admin)
         if not self._pass(begun + STUCK_AFTER_S, self._is_over):
             self._check_stuck()
@@ -136,8 +135,9 @@ class World:
         admin.ask(request, then=again)
 
     def _tidy(self, admin: SimClient) -> None:
-        """What hangs ends only if somebody has it killed."""
+        """What hangs ends only if somebody has it killed; and requests that are late may have closed a queue."""
         if not self._is_over():
+            admin.ask(m.SetQueue("open"), 1e6)
             admin.ask(m.Cancel(None, m.Filter(states=["running"]), 1.0), 1e6)
             self.scheduler.after(TIDY_EVERY_S, lambda: self._tidy(admin))
 
