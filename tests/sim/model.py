@@ -141,12 +141,12 @@ class Model:
             if self.modes.get(new.queue) == "draining":
                 raise Violation(f"job {new.id} was taken in by queue {new.queue}, which drains", new.id)
 
-    def _check_key(self, new: r.NewJob) -> None:
-        if new.key is not None:
-            for other in self.jobs.values():
-                replaced = other.state == "running" and other.cancel
-                if other.key == new.key and other.state not in DONE and not replaced:
-                    raise Violation(f"jobs {other.id} and {new.id} have the key {new.key!r} at once", new.id)
+    def _check_key(self, new: r.NewJob | Known) -> None:
+        """Unique among unfinished jobs, but for one that is replaced and has to end yet."""
+        for other in self.jobs.values() if new.key is not None else ():
+            replaced = other.state == "running" and other.cancel
+            if other.key == new.key and other.id != new.id and other.state not in DONE and not replaced:
+                raise Violation(f"jobs {other.id} and {new.id} have the key {new.key!r} at once", new.id)
 
     def _idsreserved(self, record: r.IdsReserved, at: Moment) -> None:
         self.reserved = max(self.reserved, record.upto)
@@ -259,8 +259,7 @@ class Model:
         job = self.job(record.id)
         open_parents = [one for one in job.parents if one in self.jobs and self.jobs[one].state not in DONE]
         self._move(job, record, "blocked" if open_parents else "queued")
-        if any(one.key == job.key is not None and one.state not in DONE and one is not job for one in self.jobs.values()):
-            raise Violation(f"job {job.id} is put back while another has its key {job.key!r}", job.id)
+        self._check_key(job)
         job.spent = job.losses = 0
         job.cancel, job.due, job.expires_at, job.result, job.again = False, None, None, None, True
         self.finals.pop(job.id, None)

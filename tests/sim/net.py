@@ -52,7 +52,7 @@ class Connection:
         scheduler.at(self._sent_at, lambda: self._arrived(data))
 
     def _arrived(self, data: bytes) -> None:
-        if not self._server.dead:  # a request arrives even if its sender has gone since
+        if self.open and not self._server.dead:
             self._server.arrived(self._peer, data)
 
     def answer(self, data: bytes) -> None:
