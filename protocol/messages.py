@@ -368,6 +368,8 @@ class Reloaded:
 
 @dataclass(frozen=True, slots=True)
 class Stopping:
+    """``running``: jobs that run at this moment; with "keep" those that will go on."""
+
     running: int
 
 

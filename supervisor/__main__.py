@@ -1,7 +1,9 @@
 """The supervisor process: ``python -P -m jobyard.supervisor``. The only place where the parts are put together.
 
-Started by ``jobctl up`` or by systemd. Exit codes: 0 stopped, 2 a mistake in config or usage, 5 another supervisor has
-the directory, or its disk refuses, 6 the journal cannot be read, 70 a fault of its own; the log tells more.
+Started by ``jobctl up`` or systemd. SIGTERM stops it with its jobs, SIGINT when they have ended; SIGUSR1 stops it and
+leaves them running for the next one. Exit codes: 0 stopped, 2 a mistake in config or usage, 5 another supervisor has
+the directory, or its disk refuses, or running jobs cannot be taken over, 6 the journal cannot be read, 70 a fault of
+its own; the log tells more.
 """
 
 from __future__ import annotations
@@ -31,6 +33,7 @@ from .driver import Driver
 from .executors.base import Executor, PoolSpec
 from .executors.spawn import SpawnExecutor
 from .executors.zygote.executor import ZygoteExecutor
+from .executors.zygote.process import Found
 from .history.link import HistoryLink
 from .journal.errors import JournalDamaged, JournalTooNew
 from .journal.lock import AlreadyLocked, DirectoryLock
@@ -38,7 +41,7 @@ from .lag import Lag
 from .office import Office, Options
 from .pools import rules
 from .publisher import Publisher
-from .recovery import fence_all, recover, sweep_sockets
+from .recovery import AdoptionRefused, make_durable, recover, sweep_sockets, take_over
 from .sites import Sites
 from .sockets import RequestSocket
 from .stream import Stream
@@ -58,7 +61,7 @@ def main(arguments: list[str] | None = None) -> int:
         return _run(options, announce)
     except (JournalDamaged, JournalTooNew) as error:
         return announce.failed(error, EXIT_JOURNAL)
-    except (AlreadyLocked, StorageUnavailable) as error:
+    except (AlreadyLocked, AdoptionRefused, StorageUnavailable) as error:
         return announce.failed(error, EXIT_REFUSED)
     except JobyardError as error:
         return announce.failed(error, EXIT_USAGE)
@@ -91,7 +94,11 @@ def _serve(
             log.warning("%s", warning)
         nofile = _raise_descriptor_limit()
         driver = _compose(
-            read, loaded, paths, Options(options.dev, options.quiet, nofile, options.until_idle), announce
+            read,
+            loaded,
+            paths,
+            Options(options.dev, options.quiet, nofile, options.until_idle, options.fence),
+            announce,
         )
         log.info("supervisor %d is up: %s", os.getpid(), loaded.settings.file)
         with closing(Lag(driver.machine.state.wall, driver.watch, driver.unwatch)):
@@ -114,19 +121,23 @@ def _compose(
 ) -> Driver:
     settings = loaded.settings
     recovered = recover(paths.journal_dir, settings.journal, settings.limits.kept_attempts)
-    gone = fence_all(recovered.state)
-    sweep_sockets(paths.runtime_dir)
     now = clock.now()
     machine = Machine(recovered.state, rules(settings))
-    beginning = machine.begin(now, clock.boot_id())
+    make_durable(recovered.journal, machine.begin(now, clock.boot_id()).records)
+    generation, salt = recovered.state.generation, str(paths.journal_dir)
 
     def make(spec: PoolSpec) -> Executor:
         kind = SpawnExecutor if spec.start == "spawn" else ZygoteExecutor
-        return kind(spec, generation=recovered.state.generation, salt=str(paths.journal_dir))
+        return kind(spec, generation=generation, salt=salt)
 
+    def adopt(found: Found) -> ZygoteExecutor:
+        return ZygoteExecutor(found, generation=generation, salt=salt)
+
+    office = Office(read, loaded, paths, options, lambda warnings: announce.ready(paths, warnings))
+    taken = take_over(recovered.state, office.specs, adopt, fence=options.fence)
+    sweep_sockets(paths.runtime_dir)
     stream = Stream(machine, Publisher(str(paths.events_socket), settings.limits.unsent_notices), settings.limits)
     socket = RequestSocket(str(paths.socket))
-    office = Office(read, loaded, paths, options, lambda warnings: announce.ready(paths, warnings))
     sites = Sites(make)
 
     def retention() -> float:
@@ -139,7 +150,7 @@ def _compose(
     compaction = Compaction(recovered.journal, machine, paths.journal_dir, paths.history, retention, output_dir)
     history = HistoryLink(paths.history, lambda: office.settings.history.answer_within, settings.limits.parked_requests)
     driver = Driver(machine, recovered.journal, socket, sites, office, compaction, history, stream)
-    driver.begin(beginning, gone, now)
+    driver.begin(taken, now)
     return driver
 
 
@@ -186,6 +197,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="one setting, above all others")
     parser.add_argument("--dev", action="store_true", help="take in changed code and config before each submit")
     parser.add_argument("--until-idle", action="store_true", help="stop when nothing is due")
+    parser.add_argument("--fence", action="store_true", help="end what an earlier supervisor left, adopt nothing")
     parser.add_argument("--quiet", action="store_true", help="log to the log files only")
     parser.add_argument("--ready-fd", type=int, help="descriptor to write one line to when ready, or when that failed")
     return parser

@@ -33,6 +33,7 @@ from .metrics import Counters
 from .office import Office
 from .outbox import Outbox
 from .output_retention import Retention
+from .recovery import TakenOver
 from .room import Room
 from .signals import Signals
 from .sites import Sites
@@ -50,6 +51,7 @@ FAREWELL_S = 5.0
 LULL_S = 0.001  # nothing came in for so long: time for the log
 STORY_LINES_MAX = 64
 APPEND_BYTES = 32 << 20
+_HOW = {"wait": " when the running jobs have ended", "keep": "; running jobs go on", "now": " now"}
 
 
 class Driver:
@@ -103,13 +105,15 @@ class Driver:
 
     # -- the loop ------------------------------------------------------------------------------------------------------
 
-    def begin(self, effects: f.Effects, gone: list[e.ZygoteGone], now: e.Now) -> None:
-        """Make the new generation, and what became of the old one's zygotes, durable before anything starts."""
-        self.commit(effects, now)
-        self._events.extend(gone)
-        for zygote in gone:
+    def begin(self, taken: TakenOver, now: e.Now) -> None:
+        """Make what became of the former generation's zygotes durable before anything starts."""
+        self._events.extend(taken.gone)
+        for zygote in taken.gone:
             if not zygote.fenced:
                 self.unfenced.add(zygote, now.boot)
+        for executor in taken.executors:
+            self.sites.adopt(executor)
+            self._site(executor.fileno())
         self._step(now)
         self.journal.flush()
         if self.journal.failed is not None:
@@ -298,10 +302,12 @@ class Driver:
         for number in self._signals.take():
             if number.name == "SIGHUP":
                 self.reload(None)
-            else:
-                hurry = number.name != "SIGINT" or self.machine.stopping is not None
-                log.info("%s: stopping%s", number.name, " now" if hurry else " when the running jobs have ended")
-                self._events.append(e.StopAsked(None, "now" if hurry else "wait"))
+                continue
+            mode = {"SIGUSR1": "keep", "SIGINT": "wait"}.get(number.name, "now")
+            if self.machine.stopping == mode == "wait":
+                mode = "now"
+            log.info("%s: stopping%s", number.name, _HOW[mode])
+            self._events.append(e.StopAsked(None, mode))
 
     # -- effects -------------------------------------------------------------------------------------------------------
 
@@ -320,7 +326,7 @@ class Driver:
             case f.Stopped():
                 self._turn_due = True
                 self._stopped_at = clock.now().boot
-                self.sites.retire_all()
+                self._end_sites()
             case _:
                 self._turn_due = True
                 self.sites.perform(effect)
@@ -366,7 +372,7 @@ class Driver:
 
     def _stop_without_storage(self) -> None:
         """Do not wait for a disk that may never come back: what it holds up has not begun to run."""
-        if self.outbox.starts() >= len(self.machine.state.children):
+        if self.machine.stopping == "keep" or self.outbox.starts() >= len(self.machine.state.children):
             self._perform(f.Stopped())
 
     def _mind_space(self, now: e.Now) -> None:
@@ -461,6 +467,12 @@ class Driver:
         return self.office.use_log_format(name)
 
     # -- the end -------------------------------------------------------------------------------------------------------
+
+    def _end_sites(self) -> None:
+        if self.machine.stopping == "keep":
+            self.sites.leave()
+        else:
+            self.sites.retire_all()
 
     def _gone(self) -> bool:
         if self._stopped_at is None:

@@ -46,12 +46,14 @@ class Options:
         dev: take in changed code and config before each submit. quiet: log to the files only.
         nofile: the limit of open files that it began with, which jobs get back.
         until_idle: end when nothing is due.
+        fence: end the jobs that an earlier supervisor has left running, instead of taking them over.
     """
 
     dev: bool = False
     quiet: bool = False
     nofile: int | None = None
     until_idle: bool = False
+    fence: bool = False
 
 
 @dataclass(slots=True)
@@ -71,6 +73,7 @@ class Office:
         catalog: what may be submitted; None until the first build is done.
         log_format: the format of the supervisor's log in force.
         room: what is to be said of the journal's disk.
+        specs: the pools of the config in force.
     """
 
     def __init__(
@@ -89,6 +92,7 @@ class Office:
         self.catalog: Catalog | None = None
         self.room = Room(paths.journal_dir)
         self._options = options
+        self.specs = self._specs(loaded.settings)
         self._ready = ready
         self._rebuild: _Rebuild | None = None
         self._again: list[Token] | None = None  # a reload that was asked for during one
@@ -98,7 +102,8 @@ class Office:
 
     def start(self, driver: Driver) -> None:
         self._driver = driver
-        self._apply(self._specs(self.settings), [])
+        self._driver.sites.begin(self.specs, clock.now().boot)
+        self._build([])
 
     # -- reload --------------------------------------------------------------------------------------------------------
 
@@ -124,7 +129,9 @@ class Office:
         self.log_format = self.settings.logging.format
         log.info("reload: the config is in force")
         self._driver.take_in(Configured(rules(self.settings)))
-        self._apply(specs, [token] if token else [])
+        self.specs = specs
+        self._driver.sites.configure(specs, clock.now().boot)
+        self._build([token] if token else [])
 
     def _refuse_moves(self, paths: Paths) -> None:
         for name in ("state_dir", "journal_dir", "output_dir", "runtime_dir", "socket"):
@@ -138,10 +145,9 @@ class Office:
         nofile = self._options.nofile
         return {name: dataclasses.replace(spec, nofile=spec.nofile or nofile) for name, spec in specs.items()}
 
-    def _apply(self, specs: dict[str, PoolSpec], tokens: list[Token]) -> None:
+    def _build(self, tokens: list[Token]) -> None:
         self._stamps = self._stamp()
-        self._driver.sites.configure(specs, clock.now().boot)
-        self._rebuild = _Rebuild({name: CatalogBuild(spec) for name, spec in specs.items()}, tokens=tokens)
+        self._rebuild = _Rebuild({name: CatalogBuild(spec) for name, spec in self.specs.items()}, tokens=tokens)
         for build in self._rebuild.builds.values():
             self._driver.watch(build.fileno(), self._poll)
 

@@ -1,26 +1,40 @@
-"""From what lies on disk to a machine that may begin: replay the journal, fence what a dead supervisor left behind.
+"""From what lies on disk to a machine that may begin: replay the journal, take over what an earlier supervisor left.
 
-Until running jobs can be taken over again, every zygote in the journal is fenced: it and all that it ever started are
-killed and waited for before any of its jobs may run once more.
+A zygote that lives and answers is adopted, with all that runs in it. Any other is fenced: it and all that it ever
+started are killed and waited for before any of its jobs may run once more. One that answers and will not be adopted
+stops the start, because to end its jobs is for people to decide.
 """
 
 from __future__ import annotations
 
 import logging
+import select
 import socket
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import ClassVar
+
+import msgpack
 
 from ..conf.settings import JournalSettings
+from ..protocol.errors import JobyardError
+from .core import attempts
 from .core import events as e
 from .core import records as r
 from .core.state import State
 from .core.transitions import IllegalRecord
+from .executors.base import PoolSpec
+from .executors.launch import digest
+from .executors.zygote.executor import ZygoteExecutor
+from .executors.zygote.process import Found
 from .journal.journal import Journal
 from .journal.replay import replay
 from .unfenced import fence_zygote
 
 log = logging.getLogger("jobyard")
+ADOPT_S = 5.0  # a zygote answers in milliseconds; one that has not by then hangs
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,15 +77,122 @@ def sweep_sockets(directory: Path) -> None:
                 pass  # somebody listens, with whom we have nothing to do
 
 
-def fence_all(state: State) -> list[e.ZygoteGone]:
-    """Fence every zygote that the journal knows; one event for each."""
-    events = []
-    for zygote in list(state.zygotes.values()):
-        running = len(state.running_in(zygote.uuid))
-        if running:
-            log.warning(
-                "zygote %d of pool %s was left behind with %d jobs: ending them", zygote.pid, zygote.pool, running
-            )
-        fenced = fence_zygote(state, zygote)
-        events.append(e.ZygoteGone(zygote.pool, zygote.uuid, fenced, "left behind by a dead supervisor"))
-    return events
+class AdoptionRefused(JobyardError):
+    """A zygote with running jobs cannot be taken over."""
+
+    code: ClassVar[str] = "adoption_refused"
+
+
+@dataclass(slots=True)
+class TakenOver:
+    """``executors`` are adopted, or have ended while they were; their events tell. ``gone`` are the others."""
+
+    executors: list[ZygoteExecutor] = field(default_factory=list)
+    gone: list[e.ZygoteGone] = field(default_factory=list)
+
+
+def make_durable(journal: Journal, records: list[r.Record]) -> None:
+    """Have these records on disk before anything else is done.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    journal.append([msgpack.packb(r.to_wire(record)) for record in records])
+    journal.flush()
+    if journal.failed is not None:
+        raise journal.failed
+
+
+def take_over(
+    state: State, specs: Mapping[str, PoolSpec], make: Callable[[Found], ZygoteExecutor], *, fence: bool
+) -> TakenOver:
+    """Adopt or fence every zygote that the journal knows.
+
+    Args:
+        specs: the pools as the config has them now.
+        fence: adopt none.
+
+    Raises:
+        AdoptionRefused: one lives, answers, and cannot be adopted. No job was harmed.
+    """
+    found = TakenOver()
+    for zygote in state.zygotes.values():
+        executor = None if fence or not zygote.socket else _ask(state, zygote, specs, make)
+        if executor is not None:
+            found.executors.append(executor)
+    _await(found.executors)
+    refusing = [executor for executor in found.executors if executor.objection is not None]
+    if refusing:
+        for executor in found.executors:
+            executor.leave()
+        raise _refusal(state, refusing)
+    for executor in [one for one in found.executors if not one.settled]:
+        log.error("zygote %d of pool %s did not answer for %g s", executor.pid, executor.pool, ADOPT_S)
+        executor.leave()
+        found.executors.remove(executor)
+    for executor in found.executors:
+        if running := len(state.running_in(executor.uuid)):
+            log.info("zygote %d of pool %s is taken over with %d jobs", executor.pid, executor.pool, running)
+    taken = {executor.uuid for executor in found.executors}
+    found.gone = [_fenced(state, zygote) for zygote in list(state.zygotes.values()) if zygote.uuid not in taken]
+    return found
+
+
+def _ask(
+    state: State, zygote: r.ZygoteStarted, specs: Mapping[str, PoolSpec], make: Callable[[Found], ZygoteExecutor]
+) -> ZygoteExecutor | None:
+    """Begin to adopt a zygote; None if it has ended or cannot be reached."""
+    spec = specs.get(zygote.pool)
+    executor = make(
+        Found(
+            pool=zygote.pool,
+            uuid=zygote.uuid,
+            pid=zygote.pid,
+            pid_started=zygote.pid_started,
+            boot_id=zygote.boot_id,
+            socket=zygote.socket,
+            current=spec is not None and spec.start == "fork" and digest(spec) == zygote.digest,
+            running=tuple(attempts.child_of(job) for job in state.running_in(zygote.uuid)),
+        )
+    )
+    try:
+        executor.start()
+    except OSError as error:
+        if not isinstance(error, ProcessLookupError):
+            log.error("zygote %d of pool %s cannot be reached: %s", zygote.pid, zygote.pool, error.strerror or error)
+        executor.leave()
+        return None
+    return executor
+
+
+def _await(executors: list[ZygoteExecutor]) -> None:
+    """Until each has told everything, or that it cannot be adopted, at most ``ADOPT_S`` seconds."""
+    until = time.monotonic() + ADOPT_S
+    waiting = {executor.fileno(): executor for executor in executors}
+    poll = select.poll()
+    for fd in waiting:
+        poll.register(fd, select.POLLIN)
+    while waiting and (left_s := until - time.monotonic()) > 0:
+        for fd, _ in poll.poll(left_s * 1000):
+            waiting[fd].work()
+            if waiting[fd].settled or waiting[fd].objection is not None:
+                poll.unregister(fd)
+                del waiting[fd]
+
+
+def _refusal(state: State, refusing: list[ZygoteExecutor]) -> AdoptionRefused:
+    first = refusing[0]
+    running = sum(len(state.running_in(executor.uuid)) for executor in refusing)
+    return AdoptionRefused(
+        f"{running} running jobs cannot be taken over: zygote {first.pid} of pool {first.pool}: {first.objection}",
+        hint="jobctl up --fence ends them; queued jobs stay",
+        details={"pids": [executor.pid for executor in refusing], "running": running},
+    )
+
+
+def _fenced(state: State, zygote: r.ZygoteStarted) -> e.ZygoteGone:
+    running = len(state.running_in(zygote.uuid))
+    if running:
+        log.warning("zygote %d of pool %s was left behind with %d jobs: ending them", zygote.pid, zygote.pool, running)
+    fenced = fence_zygote(state, zygote)
+    return e.ZygoteGone(zygote.pool, zygote.uuid, fenced, "left behind by a dead supervisor")

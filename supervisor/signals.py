@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import signal
 
-WATCHED = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGHUP", "SIGBREAK") if hasattr(signal, name))
+_NAMES = ("SIGTERM", "SIGINT", "SIGHUP", "SIGUSR1", "SIGBREAK")
+WATCHED = tuple(getattr(signal, name) for name in _NAMES if hasattr(signal, name))
 
 
 class Signals:

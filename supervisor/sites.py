@@ -46,8 +46,23 @@ class Sites:
     unwritten: Unwritten = field(default_factory=Unwritten)
     stopping: bool = False
     _by_fd: dict[int, Executor] = field(default_factory=dict)
+    _adopted: dict[str, e.ZygoteAdopted] = field(default_factory=dict)  # by pool, until ``begin``
 
     # -- life ----------------------------------------------------------------------------------------------------------
+
+    def adopt(self, executor: Executor) -> None:
+        """One that an earlier supervisor has started. What it has to tell is told by ``events``."""
+        self._keep(executor)
+
+    def begin(self, specs: dict[str, PoolSpec], now: float) -> None:
+        """Start an executor for every pool that has not adopted one."""
+        for name, spec in specs.items():
+            site = self.pools[name] = Site(spec)
+            adopted = self._adopted.pop(name, None)
+            if adopted is not None and adopted.uuid in self.executors:
+                site.executor, site.state, site.pid = self.executors[adopted.uuid], "up", adopted.pid
+            else:
+                self._start(site, now)
 
     def configure(self, specs: dict[str, PoolSpec], now: float) -> None:
         """Start a fresh executor for every pool. The machine retires those that have come up before."""
@@ -95,6 +110,12 @@ class Sites:
             executor.close()
             self._forget(executor)
 
+    def leave(self) -> None:
+        """Let go of all executors; those that can go on without this process do."""
+        for executor in list(self.executors.values()):
+            executor.leave()
+            self._forget(executor)
+
     def close(self) -> None:
         for uuid in list(self.executors):
             self.release(uuid)
@@ -103,9 +124,8 @@ class Sites:
         site.executor, site.state, site.pid, site.restart_at, site.up_by = None, "starting", None, None, now + UP_S
         try:
             executor = self.make(site.spec)
-            self.executors[executor.uuid] = site.executor = executor
-            self._by_fd[executor.fileno()] = executor
-            self.watch(executor.fileno())
+            site.executor = executor
+            self._keep(executor)
             executor.start()
         except OSError as error:
             self._abandon(site)
@@ -123,6 +143,11 @@ class Sites:
             site.restart_at = now + site.restart_s
             log.error("pool %s: %s; next try in %g s", site.spec.name, why, site.restart_s)
             site.restart_s = min(RESTART_MAX_S, site.restart_s * 2)
+
+    def _keep(self, executor: Executor) -> None:
+        self.executors[executor.uuid] = executor
+        self._by_fd[executor.fileno()] = executor
+        self.watch(executor.fileno())
 
     def _forget(self, executor: Executor) -> None:
         self.executors.pop(executor.uuid, None)
@@ -144,6 +169,8 @@ class Sites:
         for event in found:
             if isinstance(event, e.ZygoteUp):
                 self._up(event)
+            elif isinstance(event, e.ZygoteAdopted) and event.current:
+                self._adopted[event.pool] = event
             elif isinstance(event, e.ZygoteGone):
                 self._gone(executor, event, now)
             elif isinstance(event, e.OutputRefused):

@@ -47,6 +47,7 @@ CHECKED = "jobctl.config-check/1"
 INIT = "jobctl.init/1"
 UP = "jobctl.up/1"
 DOWN = "jobctl.down/1"
+RESTARTED = "jobctl.restarted/1"
 RELOADED = "jobctl.reloaded/1"
 EVENTS = "jobctl.events/1"
 LOG_FORMAT = "jobctl.log-format/1"
@@ -204,6 +205,7 @@ def _attempt(attempt: AttemptInfo) -> shapes.Attempt:
         "pid": attempt.pid or None,
         "host": attempt.host or None,
         "pool": attempt.pool or None,
+        "code_version": attempt.code_version or None,
         "log": attempt.log,
     }
 

@@ -5,6 +5,9 @@ supervisor is a command line that writes one line of JSON to a descriptor when i
 when it gives up, ``{"error": {...}}``. ``jobctl up`` runs a guard in its own process, ``jobctl up -d`` this module as a
 program.
 
+SIGTERM and SIGINT end the supervisor and the guard; SIGUSR1 too, but leaves running jobs for the next supervisor.
+SIGUSR2 puts another supervisor in the place of this one, which takes the running jobs over.
+
 It sleeps until a signal arrives; a supervisor that lives costs it nothing. Nothing that it cannot do, such as to say
 something on a full disk, is a reason to end: nobody else would start the supervisor again.
 """
@@ -32,8 +35,9 @@ RESTART_FIRST_S, RESTART_MAX_S = 0.2, 10.0
 LONG_LIFE_S = 30.0  # after a life as long as this the next restart is a quick one
 TRIES_MAX = 5  # lives that ended before the supervisor was ever ready
 LINE_BYTES_MAX = 64 * 1024
-_STOP_SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGQUIT})
-_PASSED_ON = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+KEEP, RESTART = signal.SIGUSR1, signal.SIGUSR2
+_STOP_SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, KEEP})
+_PASSED_ON = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, KEEP, RESTART)
 _DISK = StorageUnavailable.code
 _OWN_VERDICTS = frozenset({exits.OK, exits.USAGE, exits.REFUSED})
 
@@ -47,16 +51,27 @@ class Guard:
         command: starts a supervisor; ``--ready-fd N`` is added.
         lock: held by the caller while the guard lives.
         report: is told ``{"pid", "socket"}`` of each supervisor that is ready, ``{"error"}`` of one that gave up.
+        first: arguments for the supervisors until one was ready; those after it do without.
         hangup_stops: SIGHUP means that the terminal has gone, rather than reload.
     """
 
-    def __init__(self, command: Sequence[str], lock: GuardLock, report: Report, *, hangup_stops: bool = False) -> None:
+    def __init__(
+        self,
+        command: Sequence[str],
+        lock: GuardLock,
+        report: Report,
+        *,
+        first: Sequence[str] = (),
+        hangup_stops: bool = False,
+    ) -> None:
         self._command = list(command)
+        self._first = list(first)
         self._lock = lock
         self._report = report
         self._hangup_stops = hangup_stops
         self._child: subprocess.Popen[bytes] | None = None
         self._stopping = False
+        self._restarting = False
         self._was_ready = False
         self._error: dict[str, Any] | None = None  # why the last one gave up
         self._tries = 0
@@ -69,6 +84,9 @@ class Guard:
             while True:
                 started_at = time.monotonic()
                 status = self._live(signals)
+                if self._restarting and not self._stopping:
+                    self._restarting = False
+                    continue
                 if time.monotonic() - started_at >= LONG_LIFE_S:
                     self._restart_s = RESTART_FIRST_S
                 code = self._verdict(status)
@@ -116,7 +134,7 @@ class Guard:
         os.set_blocking(ready, False)
         try:
             child = subprocess.Popen(
-                [*self._command, "--ready-fd", str(theirs)],
+                [*self._command, *([] if self._was_ready else self._first), "--ready-fd", str(theirs)],
                 stdin=subprocess.DEVNULL,
                 pass_fds=[theirs],
                 start_new_session=True,  # Ctrl-C reaches the guard alone, which passes it on once
@@ -150,6 +168,8 @@ class Guard:
             if number == signal.SIGHUP and self._hangup_stops:
                 number = signal.SIGTERM
             self._stopping = self._stopping or number in _STOP_SIGNALS
+            if number == RESTART:
+                self._restarting, number = self._child is not None, KEEP
             if self._child is not None:
                 self._child.send_signal(number)
 
@@ -236,11 +256,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="jobyard guard")
     parser.add_argument("--ready-fd", type=int, required=True, help="where to pass on the supervisor's first line")
     parser.add_argument("--lock", type=Path, required=True)
+    parser.add_argument("--first", action="append", default=[], help="argument of the first supervisor alone")
     parser.add_argument("command", nargs="+")
     args = parser.parse_args()
     starter: list[int] = [args.ready_fd]
 
     def report(said: dict[str, Any]) -> None:
+        if not starter and "error" in said:  # nobody waits for it any more, but somebody may look
+            _say(f"the supervisor gave up: {said['error'].get('message')}; try: {said['error'].get('hint')}")
         while starter:  # only the first line is waited for
             fd = starter.pop()
             try:
@@ -251,7 +274,7 @@ def main() -> int:
 
     try:
         with GuardLock(args.lock) as lock:
-            return Guard(args.command, lock, report).run()
+            return Guard(args.command, lock, report, first=args.first).run()
     except JobyardError as error:
         report({"error": error.to_wire()})
         return exits.for_error(error)

@@ -40,6 +40,7 @@ class Attempt(TypedDict):
     pid: int | None
     host: str | None
     pool: str | None
+    code_version: str | None
     log: str | None
 
 
@@ -269,9 +270,18 @@ class Up(TypedDict):
 
 
 class Down(TypedDict):
-    """The supervisor that is gone; null if only its guard was there."""
+    """The supervisor that is gone; null if only its guard was there. ``kept``: running jobs that were left running."""
 
     pid: int | None
+    kept: int
+
+
+class Restarted(TypedDict):
+    """The supervisor that took over from the one with ``former_pid``; ``running`` jobs run in it."""
+
+    pid: int
+    former_pid: int
+    running: int
 
 
 class Reloaded(TypedDict):
@@ -456,6 +466,7 @@ DOCUMENTS: dict[str, type] = {
     "jobctl.init/1": Init,
     "jobctl.up/1": Up,
     "jobctl.down/1": Down,
+    "jobctl.restarted/1": Restarted,
     "jobctl.reloaded/1": Reloaded,
     "jobctl.process/1": Process,
     "jobctl.stats/1": Stats,

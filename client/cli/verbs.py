@@ -22,6 +22,7 @@ VERBS: dict[str, Verb] = {
     "up": Verb("up", _SERVICE, "Start the supervisor; with -d in the background."),
     "process": Verb("process", _SERVICE, "Run the jobs that are due, then end; for cron."),
     "down": Verb("down", _SERVICE, "Stop the supervisor: running jobs end first, queued ones stay."),
+    "restart": Verb("restart", _SERVICE, "Put a new supervisor in the place of this one; running jobs go on."),
     "reload": Verb("reload", _SERVICE, "Read the config and the job modules again; running jobs stay."),
     "status": Verb("status", _SERVICE, "Say what runs, what waits and what is wrong."),
     "log-format": Verb("log_format", _SERVICE, "Say or change what the lines of the supervisor's log look like."),

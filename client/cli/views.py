@@ -188,6 +188,7 @@ def job_details(info: JobInfo, now: float, children: Sequence[JobInfo] = ()) -> 
         *(("warning", text) for text in info.warnings),
         ("result", _result(info)),
         ("log", (info.last_attempt.log or "") if info.last_attempt else ""),
+        ("code", info.last_attempt.code_version if info.last_attempt else ""),
         ("uid", info.uid),
     ]
     lines = [f"job {info.id}  {info.state}" + ("" if info.durable else "  (not yet on disk)")]

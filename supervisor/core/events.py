@@ -197,6 +197,7 @@ class ZygoteAdopted:
     uuid: str
     current: bool
     kids: frozenset[int]
+    pid: int = 0
 
 
 @dataclass(frozen=True, slots=True)

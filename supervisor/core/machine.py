@@ -274,10 +274,12 @@ class Machine:
 
     def _stop_asked(self, turn: Turn, event: e.StopAsked) -> None:
         self.stopping = max(event.mode, self.stopping or event.mode, key=STOPPING.index)
+        awaited = self._awaited()
         if self.stopping != "wait":
-            for job in self._awaited():
+            for job in awaited:
                 attempts.kill(turn, job, "stop", None, "the supervisor stops")
-        turn.reply(event.token, Stopping(len(self.state.children)))
+        running = len(self.state.children)
+        turn.reply(event.token, Stopping(running - len(awaited) if self.stopping == "keep" else running))
 
     def _stop(self, turn: Turn) -> None:
         if self.stopping != "keep":

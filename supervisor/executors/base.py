@@ -18,11 +18,12 @@ from ..core.events import (
     OutputRefused,
     PrepareFailed,
     Progressed,
+    ZygoteAdopted,
     ZygoteGone,
     ZygoteUp,
 )
 
-LoopEvent = ZygoteUp | ZygoteGone | ChildReady | PrepareFailed | ChildExited | Progressed | LogGrown
+LoopEvent = ZygoteUp | ZygoteAdopted | ZygoteGone | ChildReady | PrepareFailed | ChildExited | Progressed | LogGrown
 ExecutorEvent = LoopEvent | OutputRefused
 
 
@@ -80,6 +81,10 @@ class Executor(Protocol):
 
     def retire(self) -> None:
         """Take no new work; end after the last child. ``ZygoteGone`` follows."""
+        ...
+
+    def leave(self) -> None:
+        """Let go of it: what survives this process goes on, for the next one to take over; the rest is killed."""
         ...
 
     def close(self) -> None:

@@ -68,6 +68,11 @@ class Ear:
         self._read()
         return self.end
 
+    def tell_progress(self) -> None:
+        """Tell the child's newest progress, if it has told any."""
+        if (noted := self.slot.noted()) is not None:
+            self._progressed(Progressed(self._child, Progress(noted.done, noted.total, noted.text, noted.at)))
+
     def close(self) -> None:
         self._deadlines.drop((HEAR, self._child.kid))
         self._loop.forget(self.sock.fileno())
@@ -102,8 +107,8 @@ class Ear:
             if isinstance(message, channel.Up):
                 self._up()
             poked = poked or isinstance(message, channel.Poke)
-        if poked and (noted := self.slot.noted()) is not None:
-            self._progressed(Progressed(self._child, Progress(noted.done, noted.total, noted.text, noted.at)))
+        if poked:
+            self.tell_progress()
         return poked
 
 

@@ -7,10 +7,14 @@ goes through an anonymous file.
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import os
 import sys
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
+import msgpack
+
+from ... import __version__
 from .base import PoolSpec
 from .zygote import channel
 from .zygote.channel import Boot
@@ -18,6 +22,9 @@ from .zygote.channel import Boot
 _FIRST_FREE_FD = 10  # above every number that a started process is given
 _ERROR_TAIL_BYTES = 4096
 _ERROR_LINES = 12
+_DIGEST_DIGITS = 32
+# Variables that shells and systemd set anew for every program: they tell nothing of a pool.
+_OF_ONE_START = frozenset({"_", "OLDPWD", "SHLVL", "INVOCATION_ID", "JOURNAL_STREAM", "SYSTEMD_EXEC_PID"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +34,14 @@ class Launched:
     pid: int
     pidfd: int
     errors: int
+
+
+def digest(spec: PoolSpec) -> str:
+    """Names a pool's description: a process that was started with an equal one need not be started again."""
+    described = asdict(spec)
+    described["env"] = sorted((key, value) for key, value in spec.env.items() if key not in _OF_ONE_START)
+    packed: bytes = msgpack.packb([__version__, sorted(described.items())], unicode_errors="surrogateescape")
+    return hashlib.sha256(packed).hexdigest()[:_DIGEST_DIGITS]
 
 
 def boot_message(spec: PoolSpec, uuid: str) -> Boot:

@@ -183,6 +183,9 @@ class SpawnExecutor:
             self.discard(spawned.child)
         self._retired()
 
+    def leave(self) -> None:
+        self.close()
+
     def close(self) -> None:
         if self._closed:
             return

@@ -69,6 +69,8 @@ class Yard:
                 stdout=log,
                 stderr=log,
                 cwd=self.directory,
+                # pytest's own variable changes during a test, and a zygote with another environment is retired
+                env={name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"},
                 **popen,
             )
         os.close(write)

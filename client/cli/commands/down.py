@@ -18,16 +18,30 @@ from ..parsing import option_value
 from ..render import counted
 
 _EXAMPLES = """Returns when the supervisor is gone. With --now running jobs are stopped and queued again,
-which counts as no attempt.
+which counts as no attempt. With --keep they go on by themselves, and the next jobctl up takes them
+over with all that they have done meanwhile; those of pools with start = "spawn" are stopped.
 
 examples:
   jobctl down
-  jobctl down --timeout 5m || jobctl down --now"""
+  jobctl down --timeout 5m || jobctl down --now
+  jobctl down --keep"""
+_SIGNALS = {"wait": signal.SIGINT, "now": signal.SIGTERM, "keep": signal.SIGUSR1}  # as guard and supervisor take them
 
 
 def add(parser: argparse.ArgumentParser) -> None:
     parser.usage = f"{parser.prog} [options]"
-    parser.add_argument("--now", action="store_true", help="do not wait for running jobs: stop and requeue them")
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument(
+        "--now",
+        action="store_const",
+        const="now",
+        default="wait",
+        dest="mode",
+        help="do not wait for running jobs: stop and requeue them",
+    )
+    how.add_argument(
+        "--keep", action="store_const", const="keep", dest="mode", help="leave running jobs for the next jobctl up"
+    )
     parser.add_argument("--timeout", metavar="TIME", help="wait no longer; the supervisor goes on stopping")
     parser.epilog = _EXAMPLES
 
@@ -38,21 +52,21 @@ def run(args: argparse.Namespace, context: Context) -> int:
     try:
         status: messages.SupervisorStatus = context.request(messages.Status())
     except SupervisorUnavailable as error:
-        _stop_guard(context.paths.state_dir, args.now, deadline, error)
-        return _gone(context, None)
+        _stop_guard(context.paths.state_dir, args.mode, deadline, error)
+        return _gone(context, None, 0)
     owner = guarded(Path(status.state_dir))
     with Process(status.pid) as supervisor, Process(owner.guard if owner and owner.guard else status.pid) as guard:
-        running = _ask(context, "now" if args.now else "wait")
-        if running and not args.now:
+        running = _ask(context, args.mode)
+        if running and args.mode == "wait":
             context.out.say(f"waiting for {counted(running, 'running job')}")
         _await_end(supervisor, deadline)
-        _stop_guard(Path(status.state_dir), args.now, deadline, None)
+        _stop_guard(Path(status.state_dir), args.mode, deadline, None)
         _await_end(guard, deadline)  # one that has let go of its lock still has a moment to live
-    return _gone(context, status.pid)
+    return _gone(context, status.pid, running if args.mode == "keep" else 0)
 
 
 def _ask(context: Context, mode: str) -> int:
-    """Ask the supervisor to stop; how many jobs run. One that stops before it can answer has done what was asked."""
+    """Ask the supervisor to stop; how many jobs run on. One that stops before it can answer has done what was asked."""
     try:
         reply: messages.Stopping = context.request(messages.Stop(mode))
     except (OutcomeUnknown, SupervisorUnavailable):
@@ -60,7 +74,7 @@ def _ask(context: Context, mode: str) -> int:
     return reply.running
 
 
-def _stop_guard(state_dir: Path, now: bool, deadline: float | None, unavailable: SupervisorUnavailable | None) -> None:
+def _stop_guard(state_dir: Path, mode: str, deadline: float | None, unavailable: SupervisorUnavailable | None) -> None:
     """See that nothing is left that would start another supervisor.
 
     Raises:
@@ -72,7 +86,7 @@ def _stop_guard(state_dir: Path, now: bool, deadline: float | None, unavailable:
             raise SupervisorUnavailable(f"nothing to stop: {unavailable.message}") from None
         return
     with Process(owner.guard) as guard:
-        guard.send(signal.SIGTERM if now else signal.SIGINT)  # it passes on what a supervisor takes as "now" or "wait"
+        guard.send(_SIGNALS[mode])
         _await_end(guard, deadline)
 
 
@@ -81,9 +95,11 @@ def _await_end(process: Process, deadline: float | None) -> None:
         raise WaitTimeout("the supervisor is still waiting for running jobs", hint="jobctl down --now")
 
 
-def _gone(context: Context, pid: int | None) -> int:
+def _gone(context: Context, pid: int | None, kept: int) -> int:
     if context.args.output == "json":
-        context.out.document(documents.DOWN, {"pid": pid})
+        context.out.document(documents.DOWN, {"pid": pid, "kept": kept})
+    elif kept:
+        context.out.line(f"stopped; {counted(kept, 'running job')} left for the next jobctl up")
     else:
         context.out.line("stopped")
     return exits.OK

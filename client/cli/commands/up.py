@@ -39,6 +39,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.usage = f"{parser.prog} [options]"
     parser.add_argument("-d", "--detach", action="store_true", help="run in the background; return when it is ready")
     parser.add_argument("--dev", action="store_true", help="load a pool's code again when a source file has changed")
+    parser.add_argument("--fence", action="store_true", help="end jobs that an earlier supervisor left running")
     parser.add_argument("--log-format", choices=LOG_FORMATS, help="what the lines of its log look like")
     parser.add_argument("--until-idle", action="store_true", help="end when nothing is due, as jobctl process does")
     parser.add_argument(
@@ -71,6 +72,11 @@ def run(args: argparse.Namespace, context: Context) -> int:
     return _foreground(context, command, state_dir)
 
 
+def _first(context: Context) -> list[str]:
+    """What holds for this start alone, not when the guard starts a supervisor again."""
+    return ["--fence"] if context.args.fence else []
+
+
 def supervisor_command(context: Context) -> list[str]:
     """The command line of a supervisor for this config, ``--env`` and ``--set`` included."""
     args = context.args
@@ -92,14 +98,15 @@ def _foreground(context: Context, command: list[str], state_dir: Path) -> int:
 
     context.out.flush()
     with guard_lock.GuardLock(state_dir / guard_lock.FILE_NAME) as lock:
-        return guard.Guard(command, lock, report, hangup_stops=sys.stdin is not None and sys.stdin.isatty()).run()
+        hangup_stops = sys.stdin is not None and sys.stdin.isatty()
+        return guard.Guard(command, lock, report, first=_first(context), hangup_stops=hangup_stops).run()
 
 
 def _detached(context: Context, command: list[str], state_dir: Path, timeout_s: float) -> int:
     output = state_dir / OUTPUT_NAME
     ours, theirs = os.pipe()
     try:
-        child = _start_guard([*command, "--quiet"], state_dir, output, theirs)
+        child = _start_guard([*command, "--quiet"], _first(context), state_dir, output, theirs)
     finally:
         os.close(theirs)
     try:
@@ -119,16 +126,18 @@ def _detached(context: Context, command: list[str], state_dir: Path, timeout_s: 
     if not said:
         code = child.wait()
         raise SupervisorUnavailable(
-            f"the supervisor ended before it was ready (exit code {code}): {_tail(output)}", hint=f"less {output}"
+            f"the supervisor ended before it was ready (exit code {code}): {tail(output)}", hint=f"less {output}"
         )
     _leave(child)
     _print_ready(context, said, output)
     return exits.OK
 
 
-def _start_guard(command: list[str], state_dir: Path, output: Path, ready_fd: int) -> subprocess.Popen[bytes]:
-    lock = str(state_dir / guard_lock.FILE_NAME)
-    guarding = [sys.executable, "-P", "-m", guard.__name__, "--ready-fd", str(ready_fd), "--lock", lock, "--", *command]
+def _start_guard(
+    command: list[str], first: list[str], state_dir: Path, output: Path, ready_fd: int
+) -> subprocess.Popen[bytes]:
+    guarding = [sys.executable, "-P", "-m", guard.__name__, "--ready-fd", str(ready_fd)]
+    guarding += ["--lock", str(state_dir / guard_lock.FILE_NAME), *(f"--first={one}" for one in first), "--", *command]
     try:
         fd = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     except OSError as error:
@@ -167,7 +176,8 @@ def _first_line(fd: int, timeout_s: float) -> dict[str, Any]:
     return said if isinstance(said, dict) else {}
 
 
-def _tail(output: Path) -> str:
+def tail(output: Path) -> str:
+    """The last lines that supervisor and guard wrote there."""
     lines = output.read_text("utf-8", "backslashreplace").splitlines()
     return " | ".join(line.strip() for line in lines[-_TAIL_LINES:]) or "it wrote nothing"
 

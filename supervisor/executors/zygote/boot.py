@@ -15,7 +15,7 @@ from typing import NoReturn
 
 from ....protocol import failure
 from ....protocol.errors import JobyardError, ProtocolError
-from . import channel, child, joblog, limits, stdio
+from . import channel, child, code_version, joblog, limits, stdio
 from .channel import Boot
 from .page import Page
 
@@ -30,11 +30,14 @@ class CannotStart(JobyardError):
 
 
 class Booted:
-    """A zygote that is ready to serve. ``open_files`` is the limit for its children."""
+    """A zygote that is ready to serve. ``open_files`` is the limit for its children, ``sources`` the code that counts
+    as loaded, and ``code_version`` its version."""
 
     def __init__(
         self, boot: Boot, listener: socket.socket, page: Page, open_files: tuple[int, int], warnings: list[str]
     ) -> None:
+        self.sources = code_version.sources(boot.allow)
+        self.code_version = code_version.name(self.sources)
         self.boot = boot
         self.page = page
         self.listener = listener
@@ -60,9 +63,10 @@ def boot() -> Booted:
         child.rehearse(given, page.slot(0))
     except BaseException as error:
         _refuse(listener, error)
+    booted = Booted(given, listener, page, open_files, warnings)
     gc.collect()
     gc.freeze()
-    return Booted(given, listener, page, open_files, warnings)
+    return booted
 
 
 def _understood(description: bytes) -> Boot:

@@ -117,17 +117,26 @@ class Retire(NamedTuple):
 
 
 class Welcome(NamedTuple):
-    """Answers ``Hello``; beside it goes the descriptor of the shared page."""
+    """Answers ``Hello``; beside it goes the descriptor of the shared page.
+
+    ``fresh``: it takes new work, and none of the code that it has loaded has changed since.
+    """
 
     version: int
     uuid: str
     pid: int
     pid_started: int
     boot_id: str
+    output_dir: str
+    scratch_root: str
+    fresh: bool
 
 
 class Kids(NamedTuple):
-    """Children that exist, each ``[kid, pid, pid_started, slot, job_id, attempt]``, with a descriptor for each."""
+    """Children that exist, each ``[kid, pid, pid_started, slot, job_id, attempt]``, with a descriptor for each.
+
+    ``pid_started`` is 0 for one that has ended, ``job_id`` for one that was given no attempt.
+    """
 
     kids: list[list[int]]
 
@@ -136,6 +145,7 @@ class Ready(NamedTuple):
     """Everything that a supervisor must know has been said; ``warnings`` are for people."""
 
     warnings: list[str]
+    code_version: str
 
 
 class Refused(NamedTuple):

@@ -1,7 +1,7 @@
 """The executor port in front of a zygote: the supervisor's side of its channel and of its children's sockets.
 
-Owns one zygote from start to fence. Decides nothing about jobs; keeps no clock of its own but for how often a child's
-progress is read.
+Owns one zygote from start, or adoption, to fence. Decides nothing about jobs; keeps no clock of its own but for how
+often a child's progress is read.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import os
 import shutil
-import signal
 import socket
 import time
 import uuid
@@ -32,16 +31,17 @@ from ...core.events import (
 )
 from ..base import Caps, ExecutorEvent, PoolSpec
 from ..hearing import Ear
-from ..launch import Launched, boot_message, cannot_start, last_errors, launch, scratch_root
+from ..launch import boot_message, cannot_start, digest, launch
 from ..mailbox import Mailbox
 from ..orders import send_go, start_message
 from . import channel
+from .adoption import Adoption
 from .control import now
 from .deadlines import Deadlines
-from .fence import MARK, fence
-from .limits import boot_id
+from .fence import MARK
 from .loop import Loop
-from .page import Page
+from .page import Page, Slot
+from .process import Found, ZygoteProcess
 from .procs import start_time
 from .wire import Wire
 
@@ -69,22 +69,30 @@ class ZygoteExecutor:
     """One zygote and its children.
 
     Args:
+        origin: the pool to start one for, or the one that is to be adopted.
         generation: number of this supervisor's life, higher than that of every one before it.
         salt: names the journal; a zygote serves only one.
+
+    Attributes:
+        up: it serves this supervisor.
+        objection: why a zygote that lives cannot be adopted as it is.
     """
 
     caps = Caps(survives_supervisor=True, splits_streams=True)
 
-    def __init__(self, spec: PoolSpec, *, generation: int, salt: str) -> None:
-        self.pool = spec.name
-        self.uuid = uuid.uuid4().hex
-        self._spec = spec
+    def __init__(self, origin: PoolSpec | Found, *, generation: int, salt: str) -> None:
+        self._origin = origin
+        if isinstance(origin, Found):
+            self.pool, self.uuid, self._socket_path = origin.pool, origin.uuid, origin.socket
+        else:
+            self.pool, self.uuid = origin.name, uuid.uuid4().hex
+            self._socket_path = os.path.join(origin.runtime_dir, f"z-{self.uuid[:8]}")
+        self.up = False
+        self.objection: str | None = None
         self._generation = generation
         self._salt = salt
-        self._socket_path = os.path.join(spec.runtime_dir, f"z-{self.uuid[:8]}")
         self._loop = Loop()
         self._fd = self._loop.fileno()
-        self._boot_id = boot_id()
         self._deadlines = Deadlines()
         self._timer = Timer(MONOTONIC)
         self._mailbox = Mailbox(self._loop)
@@ -94,8 +102,9 @@ class ZygoteExecutor:
         self._kids: dict[int, _Kid] = {}
         self._wanted = 0
         self._outstanding = 0
-        self._launched: Launched | None = None
-        self._started = 0
+        self._process: ZygoteProcess | None = None
+        self._welcome: channel.Welcome | None = None
+        self._adoption = Adoption(origin) if isinstance(origin, Found) else None
         self._wire: Wire | None = None
         self._page: Page | None = None
         self._why: str | None = None
@@ -109,24 +118,45 @@ class ZygoteExecutor:
         return self._fd
 
     def start(self) -> None:
-        listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        """Start it, or ask the one that was found.
+
+        Raises:
+            ProcessLookupError: it has ended, and what it has started is to be fenced.
+            OSError: it cannot be reached.
+        """
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        try:
+            if isinstance(self._origin, Found):
+                self._process = ZygoteProcess.find(self._origin)
+                sock.setblocking(False)  # one that hangs may have no room for another connection
+                sock.connect(self._socket_path)
+            elif not self._launch(self._origin, sock):
+                sock.close()
+                return
+        except BaseException:
+            sock.close()
+            raise
+        assert self._process is not None
+        self._loop.watch(self._process.pidfd, self._died)
+        self._wire = Wire(self._loop, sock, channel.TO_SUPERVISOR, self._message, self._cut_off)
+        self._wire.put(channel.Hello(channel.ADOPTION_VERSION, self._generation, self._salt))
+
+    def _launch(self, spec: PoolSpec, sock: socket.socket) -> bool:
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         try:
             with listener:
                 listener.bind(self._socket_path)
                 listener.listen(8)
                 sock.connect(self._socket_path)
-                boot = boot_message(self._spec, self.uuid)
-                self._launched = launch(self._spec, boot, MODULE, [], {MARK: self.uuid}, [listener.fileno()])
+                launched = launch(
+                    spec, boot_message(spec, self.uuid), MODULE, [], {MARK: self.uuid}, [listener.fileno()]
+                )
         except (OSError, ValueError, JobyardError) as error:
-            sock.close()
             self._gone = True
-            self._mailbox.post(ZygoteGone(self.pool, self.uuid, True, cannot_start(self._spec, error)))
-            return
-        self._started = start_time(self._launched.pid)
-        self._loop.watch(self._launched.pidfd, self._died)
-        self._wire = Wire(self._loop, sock, channel.TO_SUPERVISOR, self._message, self._cut_off)
-        self._wire.put(channel.Hello(channel.ADOPTION_VERSION, self._generation, self._salt))
+            self._mailbox.post(ZygoteGone(self.pool, self.uuid, True, cannot_start(spec, error)))
+            return False
+        self._process = ZygoteProcess.launched(launched)
+        return True
 
     def prepare(self, count: int) -> None:
         self._wanted += count
@@ -166,16 +196,28 @@ class ZygoteExecutor:
     def retire(self) -> None:
         self._put(channel.Retire())
 
+    def leave(self) -> None:
+        if self.up or isinstance(self._origin, Found):
+            self._let_go()
+        else:  # nobody could find it again
+            self.close()
+
     def close(self) -> None:
         if self._closed:
             return
+        if self._process is not None and not self._gone:
+            self._fence(self._process)
+        if self._welcome is not None:
+            shutil.rmtree(self._welcome.scratch_root, ignore_errors=True)
+        _unlink(self._socket_path)
+        self._let_go()
+
+    def _let_go(self) -> None:
+        if self._closed:
+            return
         self._closed = True
-        if self._launched is not None:
-            if not self._gone:
-                self._fence(self._launched)
-            shutil.rmtree(scratch_root(self._spec, self.uuid), ignore_errors=True)
-            os.close(self._launched.pidfd)
-            os.close(self._launched.errors)
+        if self._process is not None:
+            self._process.close()
         if self._wire is not None:
             self._wire.close()
         for kid in self._kids.values():
@@ -183,16 +225,29 @@ class ZygoteExecutor:
                 kid.ear.close()
         if self._page is not None:
             self._page.close()
-        _unlink(self._socket_path)
         self._timer.close()
         self._mailbox.close()
         self._loop.close()
 
     def events(self) -> list[ExecutorEvent]:
+        self.work()
+        return self._mailbox.take()
+
+    @property
+    def pid(self) -> int:
+        """Of its process; 0 before it has one."""
+        return 0 if self._process is None else self._process.pid
+
+    @property
+    def settled(self) -> bool:
+        """It serves this supervisor, or has ended."""
+        return self.up or self._gone
+
+    def work(self) -> None:
+        """Take in what has come; ``events`` will tell it."""
         if not self._closed:
             self._loop.run_once(0)
             self._set_timer()  # an ear may have set a deadline
-        return self._mailbox.take()
 
     # -- to the zygote -------------------------------------------------------------------------------------------------
 
@@ -211,11 +266,14 @@ class ZygoteExecutor:
     def _send_order(self, kid: _Kid, order: Order) -> None:
         if kid.ear is None:
             return
-        try:
-            send_go(kid.ear.sock, order, None)
-        except (OSError, JobyardError) as error:
-            self._put(channel.Kill(kid.child.kid, "stop", 0.0, f"its arguments cannot be handed over: {error}"))
-            return
+        if kid.ear.slot.base():  # adopted: it was let go before, and more would lie unread in its socket
+            kid.ear.tell_progress()
+        else:
+            try:
+                send_go(kid.ear.sock, order, None)
+            except (OSError, JobyardError) as error:
+                self._put(channel.Kill(kid.child.kid, "stop", 0.0, f"its arguments cannot be handed over: {error}"))
+                return
         kid.ear.listen_later()
         self._set_timer()
 
@@ -227,9 +285,17 @@ class ZygoteExecutor:
                 self._made(message, fds)
                 return
             case channel.Welcome() if fds and self._page is None:
-                self._page = Page(fds.pop())
-            case channel.Ready():
-                self._ready(message)
+                self._welcome, self._page = message, Page(fds.pop())
+            case channel.Kids():
+                self._listed(message, fds)
+                return
+            case channel.Ready() if isinstance(self._origin, PoolSpec):
+                self._came_up(self._origin, message)
+            case channel.Ready() if self._adoption is not None:
+                self._adoption.told = True
+                for stranger in self._adoption.strangers:
+                    self._put(channel.Kill(stranger, "stop", 0.0, "the journal does not know it"))
+                self._settle(self._adoption)
             case channel.PrepareFailed():
                 self._mailbox.put(PrepareFailed(self.pool, self.uuid, message.failed + self._wanted, message.why))
                 self._wanted = 0
@@ -242,18 +308,46 @@ class ZygoteExecutor:
                 child = kid.child if kid is not None else Child(self.pool, self.uuid, message.kid)
                 self._mailbox.put(LogGrown(child, message.done))
             case channel.Unwritten():
-                base = os.path.join(self._spec.output_dir, message.name)
-                self._mailbox.put(OutputRefused(base, message.size, message.errno))
+                if self._welcome is not None:
+                    base = os.path.join(self._welcome.output_dir, message.name)
+                    self._mailbox.put(OutputRefused(base, message.size, message.errno))
             case channel.Refused():
-                self._why = message.why
+                self._why = self.objection = message.why
         channel.close_all(fds)
 
-    def _ready(self, message: channel.Ready) -> None:
-        assert self._launched is not None
-        for warning in message.warnings:
+    def _came_up(self, spec: PoolSpec, ready: channel.Ready) -> None:
+        process = self._process
+        assert process is not None
+        self.up = True
+        for warning in ready.warnings:
             log.warning("pool %s: %s", self.pool, warning)
-        pid = self._launched.pid
-        self._mailbox.put(ZygoteUp(self.pool, self.uuid, pid, self._started, self._boot_id, self._socket_path))
+        found = (self._socket_path, digest(spec), ready.code_version)
+        self._mailbox.put(ZygoteUp(self.pool, self.uuid, process.pid, process.started, process.boot_id, *found))
+
+    def _listed(self, listed: channel.Kids, fds: list[int]) -> None:
+        """Children of a zygote that is being adopted."""
+        if len(fds) != len(listed.kids) or self._page is None or self._adoption is None:
+            channel.close_all(fds)
+            self.objection = _SUPERVISOR_FULL
+            return
+        for (kid, pid, started, slot, job_id, _), fd in zip(listed.kids, fds, strict=True):
+            child = Child(self.pool, self.uuid, kid, pid, started)
+            self._kids[kid] = _Kid(child, self._ear(child, self._page.slot(slot), fd))
+            self._adoption.add(child, bound=job_id != 0)
+
+    def _settle(self, adoption: Adoption) -> None:
+        """It is adopted once it has told everything, and nothing runs in it that must not."""
+        if self.up or self.objection is not None or not adoption.told:
+            return
+        exited = {number for number, kid in self._kids.items() if kid.exited}
+        if adoption.strangers - exited:
+            return
+        welcome = self._welcome
+        self.objection = _SUPERVISOR_FULL if welcome is None else adoption.objection(welcome)
+        if welcome is not None and self.objection is None:
+            self.up = True
+            for event in adoption.events(welcome, exited):
+                self._mailbox.put(event)
 
     def _made(self, made: channel.Made, fds: list[int]) -> None:
         self._answered(len(made.kids))
@@ -276,10 +370,12 @@ class ZygoteExecutor:
             self._put(channel.Discard(kid))
             self._mailbox.put(PrepareFailed(self.pool, self.uuid, 1, _SUPERVISOR_FULL))
         else:
-            sock = channel.Socket(*channel.SOCKET, 0, fd)
-            ear = Ear(self._loop, self._deadlines, child, sock, self._page.slot(slot), self._mailbox.put, _nothing)
-            self._kids[kid] = _Kid(child, ear)
+            self._kids[kid] = _Kid(child, self._ear(child, self._page.slot(slot), fd))
             self._mailbox.put(ChildReady(child))
+
+    def _ear(self, child: Child, slot: Slot, fd: int) -> Ear:
+        sock = channel.Socket(*channel.SOCKET, 0, fd)
+        return Ear(self._loop, self._deadlines, child, sock, slot, self._mailbox.put, _nothing)
 
     def _exited(self, gone: channel.Gone) -> None:
         kid = self._kids.get(gone.kid)
@@ -295,6 +391,8 @@ class ZygoteExecutor:
         exit = Exit(gone.at, gone.exit_code, gone.signal, gone.killed, usage, gone.survivors)
         end = kid.ear.drain()  # before the exit is told: word of what happened comes first
         self._mailbox.put(ChildExited(kid.child, gone.seq, exit, end))
+        if self._adoption is not None:
+            self._settle(self._adoption)
 
     # -- time ----------------------------------------------------------------------------------------------------------
 
@@ -330,9 +428,9 @@ class ZygoteExecutor:
         if number not in self._late:
             self._late.add(number)
             self._deadlines.set((ANSWER, number), now() + ANSWER_AGAIN_S)
-        elif self._launched is not None and not self._gone:
+        elif self._process is not None and not self._gone:
             self._why = f"its zygote did not answer for {ANSWER_S:g} s and was killed"
-            signal.pidfd_send_signal(self._launched.pidfd, signal.SIGKILL)
+            self._process.kill()
 
     # -- its end -------------------------------------------------------------------------------------------------------
 
@@ -340,13 +438,13 @@ class ZygoteExecutor:
         """The connection is gone. If the zygote is dead its pidfd tells; otherwise it has another supervisor."""
 
     def _died(self, events: int) -> None:
-        launched = self._launched
-        assert launched is not None
+        process = self._process
+        assert process is not None
         self._gone = True
-        self._loop.forget(launched.pidfd)
+        self._loop.forget(process.pidfd)
         if self._wire is not None:
             self._wire.drain()
-        fenced, why = self._fence(launched)
+        fenced, why = self._fence(process)
         for kid in self._kids.values():
             end = kid.ear.drain() if kid.ear is not None and not kid.exited else None
             if end is not None:  # it was done, and only its exit was not told any more
@@ -354,18 +452,13 @@ class ZygoteExecutor:
                 self._mailbox.put(ChildExited(kid.child, 0, Exit(time.time()), end))
         self._mailbox.put(ZygoteGone(self.pool, self.uuid, fenced, why))
 
-    def _fence(self, launched: Launched) -> tuple[bool, str]:
+    def _fence(self, process: ZygoteProcess) -> tuple[bool, str]:
         """Kill all that is left; also says how the zygote ended."""
-        children = [(kid.child.pid, kid.child.pid_started) for kid in self._kids.values()]
-        fenced = fence(self.uuid, launched.pid, self._started, self._boot_id, children)
-        _, status = os.waitpid(launched.pid, 0 if fenced else os.WNOHANG)
-        code = os.waitstatus_to_exitcode(status)
-        if self._why is not None:
-            return fenced, self._why
-        if code < 0:
-            return fenced, f"its zygote was killed by {signal.Signals(-code).name}"
-        errors = last_errors(launched.errors)
-        return fenced, "" if code == 0 else f"its zygote ended with exit code {code}\n{errors}".rstrip()
+        children = [kid.child for kid in self._kids.values()]
+        if isinstance(self._origin, Found):
+            children += self._origin.running
+        fenced, how = process.fence(self.uuid, children)
+        return fenced, how if self._why is None else self._why
 
 
 def _nothing() -> None:

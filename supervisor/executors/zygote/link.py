@@ -94,6 +94,8 @@ class Link:
             wire.close()
             return
         if self._wire is not None:
+            self._wire.drain()  # what the former one has said before it went holds
+        if self._wire is not None:
             self._wire.close()
         self._wire, self._generation, self._salt = wire, hello.generation, hello.salt
         self._greet()

@@ -12,7 +12,7 @@ import select
 import signal
 from typing import Any
 
-from . import channel, limits
+from . import channel, code_version, limits
 from .boot import Booted, boot
 from .control import Control, Kid, now
 from .deadlines import Deadlines
@@ -36,7 +36,7 @@ class Zygote:
 
     def __init__(self, booted: Booted) -> None:
         self._boot = booted.boot
-        self._warnings = booted.warnings
+        self._booted = booted
         self._pid = os.getpid()
         self._known: set[int] = set()
         self._kids: dict[int, Kid] = {}
@@ -111,16 +111,26 @@ class Zygote:
         self._deadlines.drop((LONELY, 0))
         self._left = False
         self._owed = 0
-        started = start_time(self._pid)
-        welcome = channel.Welcome(channel.ADOPTION_VERSION, self._boot.uuid, self._pid, started, limits.boot_id())
-        self._link.put(welcome, (self._page.fd,))
+        self._link.put(self._welcome(), (self._page.fd,))
         kids = list(self._kids.values())
         for first in range(0, len(kids), channel.KIDS_PER_MESSAGE):
             batch = kids[first : first + channel.KIDS_PER_MESSAGE]
             self._link.put(channel.Kids([_listed(kid) for kid in batch]), tuple(kid.sock.fileno() for kid in batch))
         self._untold = list(self._exits.values())
         self._tell_exits()
-        self._link.put(channel.Ready(self._warnings))
+        self._link.put(channel.Ready(self._booted.warnings, self._booted.code_version))
+
+    def _welcome(self) -> channel.Welcome:
+        return channel.Welcome(
+            channel.ADOPTION_VERSION,
+            self._boot.uuid,
+            self._pid,
+            start_time(self._pid),
+            limits.boot_id(),
+            self._boot.output_dir,
+            self._boot.scratch_root,
+            not self._retiring and code_version.name(self._booted.sources) == self._booted.code_version,
+        )
 
     def _lost(self) -> None:
         self._deadlines.set((LONELY, 0), now() + LONELY_S)
@@ -237,7 +247,8 @@ class Zygote:
 
 def _listed(kid: Kid) -> list[int]:
     job_id, attempt = (kid.start.job_id, kid.start.attempt) if kid.start is not None else (0, 0)
-    return [kid.id, kid.pid, start_time(kid.pid), kid.slot_index, job_id, attempt]
+    started = 0 if kid.ended else start_time(kid.pid)
+    return [kid.id, kid.pid, started, kid.slot_index, job_id, attempt]
 
 
 def _nothing(number: int, frame: object) -> None:

@@ -201,6 +201,7 @@ def test_a_job_as_json_has_every_key_with_its_unit(failed: JobInfo) -> None:
         "pid": 4711,
         "host": "here",
         "pool": "default",
+        "code_version": None,
         "log": None,
     }
 
