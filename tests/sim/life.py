@@ -28,6 +28,7 @@ from jobyard.supervisor.core import events as e
 from jobyard.supervisor.core.machine import Machine
 from jobyard.supervisor.driver import Driver
 from jobyard.supervisor.executors.base import PoolSpec
+from jobyard.supervisor.recovery import make_durable
 from jobyard.supervisor.sites import Sites
 from jobyard.supervisor.stream import Stream
 from net import SimPublisher, SimSocket
@@ -49,17 +50,13 @@ SETTINGS = Settings(
     pools={"default": PoolSettings(concurrency=3), "other": PoolSettings(concurrency=1)},
     limits=LIMITS,
 )
+SPECS = {pool: PoolSpec(pool, "python", "/", [], {}, [], "/", "/") for pool in SETTINGS.pools}
 REF = "app:work"
 
 
 @functools.cache
 def catalog() -> Catalog:
     return Catalog(SETTINGS, [Built(pool, [CatalogEntry(REF, pool, [])], []) for pool in SETTINGS.pools])
-
-
-@functools.cache
-def spec(pool: str) -> PoolSpec:
-    return PoolSpec(pool, "python", "/", [], {}, [], "/", "/")
 
 
 class SimOffice:
@@ -77,17 +74,14 @@ class SimOffice:
         self._waiting: list[Any] = []
 
     def start(self, driver: Driver) -> None:
-        self._configure(driver)
+        driver.sites.begin(SPECS, clock.now().boot)
         self._build(None)
 
     def reload(self, token: Any) -> None:
         driver = self._life.driver
         driver.take_in(e.Configured(self._life.world.new_rules()))
-        self._configure(driver)
+        driver.sites.configure(SPECS, clock.now().boot)
         self._build(token)
-
-    def _configure(self, driver: Driver) -> None:
-        driver.sites.configure({name: spec(name) for name in SETTINGS.pools}, clock.now().boot)
 
     def _build(self, token: Any) -> None:
         scheduler = self._life.world.scheduler
@@ -172,9 +166,9 @@ class Life:
             world.oracle.decided,
             world.oracle.durable,
         )
-        adopted, gone = world.take_over(self, state)
         machine = Machine(state, world.rules)
-        beginning = machine.begin(now, world.clock.boot_id)
+        make_durable(self.journal, machine.begin(now, world.clock.boot_id).records)  # type: ignore[arg-type]
+        taken = world.take_over(self, state)
         publisher = SimPublisher(world.net, LIMITS.unsent_notices, self.look)
         self.publisher = publisher
         self.readable[publisher.socket] = lambda: bool(publisher.news)
@@ -190,11 +184,7 @@ class Life:
             machine, self.journal, self.socket, sites, SimOffice(self), self.compaction, self.history, stream_
         )  # type: ignore[arg-type]
         made.watch(self.fd(lambda: bool(self._later)), self._do_later)
-        for executor in adopted:
-            sites.executors[executor.uuid] = sites._by_fd[executor.fileno()] = executor
-            made._watch_site(executor.fileno())
-            made._site(executor.fileno())
-        made.begin(beginning, gone, now)
+        made.begin(taken, now)
         return made
 
     def _executor(self, pool: PoolSpec) -> SimExecutor:

@@ -38,10 +38,11 @@ from jobyard.supervisor.core.check import check
 from jobyard.supervisor.core.rules import Limits, PoolRule, QueueRule, Rules
 from jobyard.supervisor.core.state import State
 from jobyard.supervisor.core.turn import due_at
+from jobyard.supervisor.recovery import TakenOver
 from life import Life, simulated
 from net import Net
 from oracle import Oracle
-from procs import Procs, SimExecutor
+from procs import Procs
 from scheduler import Scheduler
 from story import Story, Violation
 from users import Users
@@ -243,22 +244,22 @@ class World:
         self.oracle.check_acked(state)
         return state
 
-    def take_over(self, life: Life, state: State) -> tuple[list[SimExecutor], list[e.ZygoteGone]]:
+    def take_over(self, life: Life, state: State) -> TakenOver:
         """What becomes of the zygotes of the life before: those that live and answer are adopted, all others fenced."""
         for uuid, zygote in list(self.procs.zygotes.items()):
             if uuid not in state.zygotes:
                 self.oracle.check_unknown(zygote)
                 zygote.die()
-        adopted, gone = [], []
+        taken = TakenOver()
         for uuid, known in list(state.zygotes.items()):
             zygote = self.procs.zygotes.get(uuid)
             if zygote is None or self.scheduler.strikes("no adoption"):
-                gone.append(e.ZygoteGone(known.pool, uuid, self.procs.fence(uuid)))
+                taken.gone.append(e.ZygoteGone(known.pool, uuid, self.procs.fence(uuid)))
                 continue
             executor = life.executor(known.pool, uuid)
             executor.adopt(zygote)
-            adopted.append(executor)
-        return adopted, gone
+            taken.executors.append(executor)  # type: ignore[arg-type]
+        return taken
 
     def stopped(self) -> None:
         """It has ended as it was asked to."""
@@ -394,7 +395,7 @@ class World:
 
     def _stop(self) -> None:
         client = self.clients[0]
-        client.ask(m.Stop(self.scheduler.rng.choice(["wait", "now"])))
+        client.ask(m.Stop(self.scheduler.rng.choice(["wait", "now", "keep"])))
         self.scheduler.after(self.scheduler.delay(10.0), lambda: self._stop_now(client))
 
     def _stop_now(self, client: SimClient) -> None:
