@@ -167,10 +167,11 @@ class World:
             raise Violation("the supervisor does not come back")
         machine, now = life.driver.machine, self.clock.now()
         for job in machine.state.jobs.values():
-            if job.state in ("queued", "running") and (job.state == "queued" or job.cancel is not None):
-                late = job.attempts and now.wall - job.attempts[-1].started_at < TIDY_EVERY_S
-                if job.state == "queued" or not late:
-                    raise Violation(f"job {job.id} is {job.state} and does not go on", job.id)
+            pool = machine.rules.queues[job.queue].pool
+            if job.state == "queued" and not machine.state.pool_running.get(pool):
+                raise Violation(f"job {job.id} is queued, its pool is free, and it does not start", job.id)
+            if job.state == "running" and job.cancel is not None and now.wall - job.cancel.at > TIDY_EVERY_S:
+                raise Violation(f"job {job.id} was cancelled long ago and still runs", job.id)
             if job.state == "scheduled" and due_at(job, now) < now.boot - 1.0:
                 raise Violation(f"job {job.id} oversleeps", job.id)
 
