@@ -159,7 +159,14 @@ class SimCompaction(Compaction):
     """The real decisions, with an archivist that is two moments apart: the history is written, then the snapshot."""
 
     def __init__(
-        self, journal: Any, machine: Machine, disk: SimDisk, history: History, scheduler: Scheduler, fd: int
+        self,
+        journal: Any,
+        machine: Machine,
+        disk: SimDisk,
+        history: History,
+        scheduler: Scheduler,
+        fd: int,
+        point: Callable[[str], None],
     ) -> None:
         super().__init__(journal, machine, Path("journal"), Path("history"), lambda: math.inf, lambda: "")
         self.dead = False
@@ -168,6 +175,7 @@ class SimCompaction(Compaction):
         self._store = history
         self._scheduler = scheduler
         self._fd = fd
+        self._point = point
         self._ending: tuple[int, bytes, bytes] = 0, b"", b""
 
     def _start(self, upto: int) -> None:
@@ -192,6 +200,7 @@ class SimCompaction(Compaction):
             told["stored"] = self._store.archive(state)
             told["upto"] = state.finish_count
         self._scheduler.after(self._scheduler.delay(0.05), lambda: self._snapshot(state, told))
+        self._point("archived, no snapshot")
 
     def _snapshot(self, state: State, told: dict[str, Any]) -> None:
         if self.dead:
@@ -200,6 +209,7 @@ class SimCompaction(Compaction):
             self._end(1, b"", b"simulated")
             return
         self._disk.put_snapshot(state.dump(), self._upto)
+        self._point("snapshot written, nothing evicted")
         self._end(0, json.dumps({"archived": told}).encode(), b"")
 
     def _end(self, code: int, said: bytes, complaint: bytes) -> None:

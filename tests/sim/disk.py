@@ -86,6 +86,7 @@ class SimJournal:
         scale: by how much sizes are told larger than they are, so that small worlds have long journals.
         decided: is told the records of each group that is handed over.
         durable: is told how many of those are durable now, beside those before; None for all of them.
+        point: is told where the process may die.
     """
 
     def __init__(
@@ -96,6 +97,7 @@ class SimJournal:
         scale: int,
         decided: Callable[[Group], None],
         durable: Callable[[int | None], None],
+        point: Callable[[str], None],
     ) -> None:
         self.written = self.synced = 0
         self.failed: OSError | None = None
@@ -110,6 +112,7 @@ class SimJournal:
         self._scale = scale
         self._decided = decided
         self._durable = durable
+        self._point = point
         self._ticket = 0
         self._queue: list[_Item] = []
         self._unsynced: list[_Item] = []  # written; the sync is under way
@@ -128,6 +131,7 @@ class SimJournal:
         item = _Item(self._ticket, list(records))
         self._decided(item.records or [])
         self._put(item)
+        self._point(f"{_kind(item.records)} handed over, not written")
         return self._ticket
 
     def seal(self) -> int:
@@ -207,7 +211,9 @@ class SimJournal:
         if self._disk.full:
             self.low_space = True  # the reserve is taken for this
         count = 1
-        while self._queue[0].records is not None and count < len(self._queue) and self._queue[count].records is not None:
+        while (
+            self._queue[0].records is not None and count < len(self._queue) and self._queue[count].records is not None
+        ):
             count += 1
         items, self._queue = self._queue[:count], self._queue[count:]
         if self._disk.refuses and self._scheduler.rng.random() < 0.5:
@@ -217,6 +223,7 @@ class SimJournal:
         if group:
             self._disk.segments[self._disk.open_segment].groups.append(group)
         self._unsynced, self.written = items, items[-1].ticket
+        self._point(f"{_kind(group)} written, not synced")
 
     def _sync(self) -> None:
         items, self._unsynced = self._unsynced, []
@@ -239,3 +246,12 @@ class SimJournal:
         self.failed = OSError(code, "simulated")
         self._busy = False
         self.woken = True
+
+
+def _kind(group: Group | None) -> str:
+    """What a group is about, for the table of crash points."""
+    tags = {record[1] for record in group or ()}  # the first byte is that of a list
+    for cls, name in ((r.Ended, "end"), (r.Started, "start"), (r.Submitted, "submit"), (r.CancelRequested, "cancel")):
+        if cls.TAG in tags:
+            return name
+    return "other record"

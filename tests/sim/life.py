@@ -132,6 +132,10 @@ class SimPoller:
         return [(source, 1) for source in ready]
 
 
+class Killed(BaseException):
+    """The supervisor died while its code was running."""
+
+
 class Life:
     """From start to death. ``turns`` counts passes of the loop."""
 
@@ -141,9 +145,14 @@ class Life:
         self.turns = 0
         self.readable: dict[Any, Callable[[], bool]] = {}
         self.still_until = 0.0
+        self.publisher: SimPublisher | None = None
+        self._mortal: list[Any] = []  # what dies with it
         self._scheduled = True  # until it begins
         self._later: list[Callable[[], None]] = []
         self._count = 0
+
+    def compose(self) -> None:
+        """Replay, adoption, and all parts put together."""
         with current(self):
             self.driver = self._compose()
 
@@ -165,20 +174,29 @@ class Life:
             world.scale,
             world.oracle.decided,
             world.oracle.durable,
+            self.point,
         )
+        self._mortal.append(self.journal)
         machine = Machine(state, world.rules)
         make_durable(self.journal, machine.begin(now, world.clock.boot_id).records)  # type: ignore[arg-type]
         taken = world.take_over(self, state)
         publisher = SimPublisher(world.net, LIMITS.unsent_notices, self.look)
         self.publisher = publisher
         self.readable[publisher.socket] = lambda: bool(publisher.news)
-        self.socket = SimSocket(world.net, self.look)
+        self.socket = SimSocket(world.net, self.look, self.point)
         self.readable[self.socket.socket] = lambda: bool(self.socket.inbox)
         sites = Sites(self._executor)
         self.compaction = SimCompaction(
-            self.journal, machine, world.disk, world.history, world.scheduler, self.fd(lambda: self.compaction.done)
+            self.journal,
+            machine,
+            world.disk,
+            world.history,
+            world.scheduler,
+            self.fd(lambda: self.compaction.done),
+            self.point,
         )
         self.history = SimHistoryLink(world.history, world.scheduler, self.later)
+        self._mortal += [self.compaction, self.history, self.socket, publisher]
         stream_ = Stream(machine, publisher, LIMITS)  # type: ignore[arg-type]
         made = Driver(
             machine, self.journal, self.socket, sites, SimOffice(self), self.compaction, self.history, stream_
@@ -191,7 +209,7 @@ class Life:
         return self.executor(pool.name, self.world.procs.new_uuid())
 
     def executor(self, pool: str, uuid: str) -> SimExecutor:
-        executor = SimExecutor(self.world.procs, pool, uuid, self.fd(lambda: bool(executor.inbox)), self.look)
+        executor = SimExecutor(self.world.procs, pool, uuid, self.fd(lambda: bool(executor.inbox)), self.look, self.point)
         return executor
 
     def timer(self, clock: int = clock.BOOTTIME) -> SimTimer:
@@ -238,7 +256,7 @@ class Life:
             return
         self.turns += 1
         driver = self.driver
-        with current(self):
+        with current(self), contextlib.suppress(Killed):
             driver._wait()
             if driver._turn_due or driver._events:
                 driver._turn()
@@ -250,15 +268,27 @@ class Life:
                 return
         self.look()
 
+    # -- the end -------------------------------------------------------------------------------------------------------
+
+    def point(self, where: str) -> None:
+        """Here it may die."""
+        if not self.dead and self.world.scheduler.strikes("dies at a point"):
+            self.world.dies_at(self, where)
+            if self in _lives:
+                raise Killed
+
     def die(self) -> None:
         """kill -9, or the end of an orderly stop."""
         self.dead = True
-        self.journal.dead = self.compaction.dead = self.history.dead = True
-        self.publisher.close()
-        self.world.net.publisher = None
-        self.world.net.supervisor_died(self.socket)
-        self.world.clock.stepped = lambda: None
-        self.world.procs.supervisor_died()
+        for one in self._mortal:
+            one.dead = True
+        world = self.world
+        if self.publisher is not None:
+            self.publisher.close()
+        world.net.publisher = None
+        world.net.supervisor_died()
+        world.clock.stepped = lambda: None
+        world.procs.supervisor_died()
 
 
 _lives: list[Life] = []
@@ -309,7 +339,9 @@ def simulated() -> Iterator[None]:
         mock.patch.multiple(driver, zmq=zmq, Signals=_Quiet, Retention=_Quiet),
         mock.patch.object(stream, "time", sim_time),
         mock.patch.object(compaction, "SLACK_JOBS", 3),
-        mock.patch.object(unfenced, "fence_zygote", lambda state, zygote, *_: _lives[-1].world.procs.fence(zygote.uuid)),
+        mock.patch.object(
+            unfenced, "fence_zygote", lambda state, zygote, *_: _lives[-1].world.procs.fence(zygote.uuid)
+        ),
     ]
     with contextlib.ExitStack() as stack:
         for patch in patches:

@@ -60,7 +60,9 @@ class Connection:
         if scheduler.strikes("reply lost"):
             self.break_off()
             return
-        self._answered_at = max(self._answered_at, scheduler.clock.t + scheduler.delay(LATENCY_S, "slow network")) + 1e-9
+        self._answered_at = (
+            max(self._answered_at, scheduler.clock.t + scheduler.delay(LATENCY_S, "slow network")) + 1e-9
+        )
         scheduler.at(self._answered_at, lambda: self._side.received(data) if self.open else None)
 
     def break_off(self) -> None:
@@ -79,13 +81,14 @@ class Connection:
 class SimSocket:
     """The supervisor's request socket."""
 
-    def __init__(self, net: Net, changed: Callable[[], None]) -> None:
+    def __init__(self, net: Net, changed: Callable[[], None], point: Callable[[str], None]) -> None:
         self.socket = object()  # what is polled
         self.dead = False
         self.dropped = 0
         self.inbox: list[tuple[Peer, bytes]] = []
         self._net = net
         self._changed = changed
+        self._point = point
 
     def arrived(self, peer: Peer, data: bytes) -> None:
         self.inbox.append((peer, data))
@@ -97,6 +100,7 @@ class SimSocket:
         return taken
 
     def send(self, peer: Peer, data: bytes) -> None:
+        self._point("synced, not replied")
         connection = self._net.connections.get(peer.route)
         if connection is None:
             self.dropped += 1
@@ -105,7 +109,7 @@ class SimSocket:
 
     def close(self) -> None:
         self.dead = True
-        self._net.supervisor_died(self)
+        self._net.supervisor_died()
 
 
 class Net:
@@ -130,8 +134,7 @@ class Net:
     def forget(self, connection: Connection) -> None:
         self.connections.pop(connection.route, None)
 
-    def supervisor_died(self, server: SimSocket) -> None:
-        server.dead = True
+    def supervisor_died(self) -> None:
         self.server = None
         for connection in list(self.connections.values()):
             connection.break_off()

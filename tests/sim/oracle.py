@@ -131,7 +131,9 @@ class Oracle:
         said = record.state if record.state in DONE else "again"
         if (said, record.counted) != (state, counted):
             wanted = f"{state}, counted={counted}"
-            raise Violation(f"job {job.id} is {record.state}, counted={record.counted} after its end; not {wanted}", job.id)
+            raise Violation(
+                f"job {job.id} is {record.state}, counted={record.counted} after its end; not {wanted}", job.id
+            )
         if said == "again" and record.run_at < self.world.clock.wall + delay_s - 1e-3:
             raise Violation(f"job {job.id} is to run again too early", job.id)
 
@@ -259,7 +261,9 @@ class Oracle:
 
     def _check_not_found(self, op: Op) -> None:
         ids = getattr(op.request, "ids", None) or [getattr(op.request, "id", None)]
-        lost = [one for one in ids if one in self.told and self.told[one] in self.acked and not self._was_forgotten(one)]
+        lost = [
+            one for one in ids if one in self.told and self.told[one] in self.acked and not self._was_forgotten(one)
+        ]
         if len(lost) == len(ids) and lost:
             raise Violation(f"job {lost[0]} was acknowledged, and now there is none", lost[0])
 
@@ -300,7 +304,12 @@ class Oracle:
         if notice.kind == n.PROGRESS:
             self._stream = before
             return
-        if before is not None and before[0] == notice.epoch and notice.kind != n.TRUNCATED and notice.seq != before[1] + 1:
+        if (
+            before is not None
+            and before[0] == notice.epoch
+            and notice.kind != n.TRUNCATED
+            and notice.seq != before[1] + 1
+        ):
             raise Violation(f"the stream goes from {before} to {notice.position}", notice.job_id)
         job = self.shadow.jobs.get(notice.job_id or 0)
         if job is not None and notice.attempt > job.attempt:
@@ -316,7 +325,9 @@ class Oracle:
                 if job.uid != uid:
                     raise Violation(f"I1: job {job_id} was acknowledged as {uid} and is {job.uid}", job_id)
             elif job_id not in self.world.history.jobs and not self._was_forgotten(job_id):
-                raise Violation(f"I1: job {job_id} was acknowledged, and is neither in memory nor in the history", job_id)
+                raise Violation(
+                    f"I1: job {job_id} was acknowledged, and is neither in memory nor in the history", job_id
+                )
         for uid in state.uids:
             if uid in self.refused:
                 raise Violation(f"the submit of job {state.uids[uid]} was refused, and it is there", state.uids[uid])

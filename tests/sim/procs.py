@@ -230,6 +230,9 @@ class SimZygote:
         """It is gone; its children go with it, but for some that only a fence will find."""
         self.alive = False
         for child in self.children.values():
+            if child.order is not None and not child.stuck and self.procs.scheduler.strikes("unkillable"):
+                child.stuck = True
+                self.procs.unstick_later(child)
             if child.stuck or self.procs.scheduler.strikes("orphans"):
                 self.procs.orphans.setdefault(self.uuid, []).append(child)
             else:
@@ -245,9 +248,18 @@ class SimExecutor:
 
     caps = Caps(survives_supervisor=True, splits_streams=True)
 
-    def __init__(self, procs: Procs, pool: str, uuid: str, fd: int, changed: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        procs: Procs,
+        pool: str,
+        uuid: str,
+        fd: int,
+        changed: Callable[[], None],
+        point: Callable[[str], None],
+    ) -> None:
         self.pool = pool
         self.uuid = uuid
+        self._point = point
         self.dead = False
         self.inbox: list[ExecutorEvent] = []
         self._procs = procs
@@ -286,15 +298,18 @@ class SimExecutor:
 
     def go(self, child: e.Child, order: Order) -> None:
         self._procs.oracle.check_go(child, order)
+        self._point("start synced, go not sent")
         self._send(lambda zygote: zygote.go(child.kid, order))
 
     def discard(self, child: e.Child) -> None:
         self._send(lambda zygote: zygote.discard(child.kid))
 
     def kill(self, child: e.Child, kind: str, grace_s: float, reason: str | None) -> None:
+        self._point(f"{kind} decided, kill not sent")
         self._send(lambda zygote: zygote.kill(child.kid, kind, grace_s))
 
     def ack(self, child: e.Child, seq: int) -> None:
+        self._point("end synced, not acknowledged")
         self._send(lambda zygote: zygote.ack(child.kid, seq))
 
     def follow(self, child: e.Child, size: int) -> None:

@@ -32,6 +32,7 @@ EVENTS = {
 }
 # Kinds that strike a single operation: the highest and the lowest chance.
 CHANCES = {
+    "dies at a point": (0.05, 0.003),
     "no child": (0.3, 0.02),
     "no zygote": (0.4, 0.05),
     "no adoption": (0.5, 0.1),
@@ -46,15 +47,20 @@ CHANCES = {
     "exit told twice": (0.3, 0.05),
     "talkative": (0.5, 0.1),
 }
-KIND_SHARE = 0.3  # of all kinds, so many in one world
+KIND_SHARES = (0.1, 0.3, 0.6)  # of all kinds, so many in one world
 
 
 class Faults:
     """The mix of one seed: ``every`` has the mean seconds between two events, ``chances`` the chance per operation."""
 
     def __init__(self, rng: random.Random) -> None:
-        self.every = {kind: _between(rng, *bounds) for kind, bounds in EVENTS.items() if rng.random() < KIND_SHARE}
-        self.chances = {kind: _between(rng, *bounds) for kind, bounds in CHANCES.items() if rng.random() < KIND_SHARE}
+        share = rng.choice(KIND_SHARES)
+        self.every = {kind: _between(rng, *bounds) for kind, bounds in EVENTS.items() if rng.random() < share}
+        self.chances = {kind: _between(rng, *bounds) for kind, bounds in CHANCES.items() if rng.random() < share}
+
+    def add(self, kind: str, chance: float) -> None:
+        """One more, whatever was drawn."""
+        self.chances[kind] = chance
 
     def end(self) -> None:
         """From now on everything works."""

@@ -44,7 +44,9 @@ class Story:
 
 def _text(what: Any) -> str:
     if isinstance(what, r.Submitted):
-        jobs = ", ".join(f"{new.id} uid={new.uid} queue={new.queue} key={new.key} after={new.after}" for new in what.jobs)
+        jobs = ", ".join(
+            f"{new.id} uid={new.uid} queue={new.queue} key={new.key} after={new.after}" for new in what.jobs
+        )
         return f"Submitted {jobs}"[:LINE_CHARS_MAX]
     return str(what)[:LINE_CHARS_MAX]
 

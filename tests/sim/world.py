@@ -24,6 +24,7 @@ To add a kind of fault: a line in ``EVENTS`` or ``CHANCES`` of ``scheduler.py``;
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -39,7 +40,7 @@ from jobyard.supervisor.core.rules import Limits, PoolRule, QueueRule, Rules
 from jobyard.supervisor.core.state import State
 from jobyard.supervisor.core.turn import due_at
 from jobyard.supervisor.recovery import TakenOver
-from life import Life, simulated
+from life import Killed, Life, simulated
 from net import Net
 from oracle import Oracle
 from procs import Procs
@@ -53,15 +54,20 @@ TIDY_EVERY_S = 15.0
 STUCK_AFTER_S, END_AFTER_S = 240.0, 300.0
 IDLE_S, IDLE_TURNS_MAX = 600.0, 4
 ACTIONS_MAX = 60_000
+VICTIMS = ("supervisor", "supervisor and zygotes", "power")
 
 
 class World:
     """``run`` is the whole of it; the rest is for its parts."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, **chances: float) -> None:
+        """``chances``: faults that this world has beside those that it draws."""
         self.seed = seed
         self.clock = SimClock()
         self.scheduler = Scheduler(seed, self.clock)
+        for kind, chance in chances.items():
+            self.scheduler.faults.add(kind, chance)
+        self.struck: Counter[tuple[str, str]] = Counter()
         self.story = Story()
         self.rules = self._first_rules()
         self.scale = self.scheduler.rng.choice([1, 2_000, 20_000])
@@ -224,14 +230,17 @@ class World:
     def _start(self) -> None:
         if self.life is None:
             self.tell("fault", f"a supervisor starts on {self.clock.boot_id}")
+            life = Life(self)
             try:
-                life = Life(self)
+                life.compose()
+                self.life = life
+                life.begin()
             except OSError as error:  # of the journal: the guard tries again
                 self.tell("fault", f"the supervisor cannot start: {error}")
+                life.die()
                 self._restart_later()
-                return
-            self.life = life
-            life.begin()
+            except Killed:
+                pass
 
     def _restart_later(self) -> None:
         long = self.scheduler.rng.random() < 0.2
@@ -375,8 +384,22 @@ class World:
             self.life = None
             self._restart_later()
 
+    def dies_at(self, life: Life, where: str) -> None:
+        """The supervisor dies at this very point of its work; maybe not alone."""
+        victim = self.scheduler.rng.choice(VICTIMS)
+        self.struck[where, victim] += 1
+        self.tell("fault", f"{where}: {victim} dies")
+        self.life = life
+        if victim == "power":
+            self._lose_power()
+            return
+        self._kill()
+        if victim == "supervisor and zygotes":
+            for zygote in list(self.procs.zygotes.values()):
+                zygote.die()
+
     def _lose_power(self) -> None:
-        self._kill_silently()
+        self._kill()
         self.disk.lose_power(self.scheduler)
         self.procs.lose_power()
         for client in list(self.clients):
@@ -384,15 +407,6 @@ class World:
         rng = self.scheduler.rng
         self.clock.reboot(rng.uniform(1.0, 50.0))
         self.clock.step_wall(rng.choice([0.0, 0.0, -100.0, 1000.0]))
-
-    def _kill_silently(self) -> None:
-        """The supervisor dies with the machine."""
-        was_up = self.life is not None
-        if self.life is not None:
-            self.life.die()
-            self.life = None
-        if was_up:
-            self._restart_later()
 
     def _stop(self) -> None:
         client = self.clients[0]
@@ -427,13 +441,13 @@ class Failed(AssertionError):
     """A seed that does not pass, with its story."""
 
 
-def run(seed: int) -> World:
+def run(seed: int, **chances: float) -> World:
     """One world from beginning to end.
 
     Raises:
         Failed: an invariant does not hold, or the product raised an error.
     """
-    world = World(seed)
+    world = World(seed, **chances)
     try:
         world.took = world.run()
     except Exception as error:
@@ -443,7 +457,9 @@ def run(seed: int) -> World:
 
 def _report(world: World, error: Exception) -> str:
     job_id = getattr(error, "job_id", None)
-    uid = world.oracle.told.get(job_id or 0) or next((u for u, i in world.oracle.model.uids.items() if i == job_id), None)
+    uid = world.oracle.told.get(job_id or 0) or next(
+        (u for u, i in world.oracle.model.uids.items() if i == job_id), None
+    )
     lines = list(world.story.lines(job_id, uid))[-80:]
     whose = "the story" if job_id is None else f"the story of job {job_id}"
     head = f"seed {world.seed}: {type(error).__name__}: {error}\nfaults: {world.mix}\n{whose}:"
