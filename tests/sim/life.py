@@ -143,6 +143,7 @@ class Life:
         self.world = world
         self.dead = False
         self.turns = 0
+        self.began_at = world.clock.t
         self.readable: dict[Any, Callable[[], bool]] = {}
         self.still_until = 0.0
         self.publisher: SimPublisher | None = None
@@ -209,7 +210,9 @@ class Life:
         return self.executor(pool.name, self.world.procs.new_uuid())
 
     def executor(self, pool: str, uuid: str) -> SimExecutor:
-        executor = SimExecutor(self.world.procs, pool, uuid, self.fd(lambda: bool(executor.inbox)), self.look, self.point)
+        executor = SimExecutor(
+            self.world.procs, pool, uuid, self.fd(lambda: bool(executor.inbox)), self.look, self.point
+        )
         return executor
 
     def timer(self, clock: int = clock.BOOTTIME) -> SimTimer:
@@ -272,8 +275,8 @@ class Life:
 
     def point(self, where: str) -> None:
         """Here it may die."""
-        if not self.dead and self.world.scheduler.strikes("dies at a point"):
-            self.world.dies_at(self, where)
+        if not self.dead and (victim := self.world.victim(where)) is not None:
+            self.world.dies(self, where, victim)
             if self in _lives:
                 raise Killed
 

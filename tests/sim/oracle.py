@@ -16,7 +16,7 @@ import msgpack
 from clients import Op
 from jobyard.protocol import messages as m
 from jobyard.protocol import notices as n
-from jobyard.protocol.errors import JobNotFound, OutcomeUnknown
+from jobyard.protocol.errors import JobNotFound
 from jobyard.protocol.retry import LONGEST_S
 from jobyard.supervisor.core import events as e
 from jobyard.supervisor.core import records as r
@@ -26,8 +26,11 @@ from model import DONE, Known, Model, Moment
 from story import Violation
 
 if TYPE_CHECKING:
+    from life import Life
     from procs import SimChild, SimZygote
     from world import World
+
+FREED_SLACK_S = 15.0  # a supervisor may stand still for half of it
 
 
 @dataclass(slots=True)
@@ -55,6 +58,7 @@ class Oracle:
         self.prunes = 0
         self.attempts: dict[tuple[str, int], Attempt] = {}
         self.made: set[tuple[int, int]] = set()
+        self.cancelled_at: dict[int, float] = {}
         self.idle_exits: dict[tuple[str, int], e.Exit] = {}
         self.alive: dict[int, tuple[str, int]] = {}
         self._durable: list[tuple[r.Record, Moment]] = []
@@ -101,8 +105,11 @@ class Oracle:
                 for new in record.jobs:
                     if new.uid not in self.sent:
                         raise Violation(f"I2: nobody sent job {new.id} ({new.uid})", new.id)
+            case r.CancelRequested():
+                self.cancelled_at.setdefault(record.id, self.world.clock.t)
             case r.Ended():
                 self._judge_end(record)
+                self.cancelled_at.pop(record.id, None)
             case r.Pruned():
                 for job_id in record.ids:
                     kept = job_id in self.world.history.jobs or job_id in self.removable or self.prunes
@@ -332,8 +339,16 @@ class Oracle:
             if uid in self.refused:
                 raise Violation(f"the submit of job {state.uids[uid]} was refused, and it is there", state.uids[uid])
 
-    def unknown_may_be(self, op: Op) -> bool:
-        return isinstance(op.reply, OutcomeUnknown)
+    def check_freed(self, life: Life) -> None:
+        """A cancel frees the slot in bounded time, counted from when a supervisor is there to see to it."""
+        machine = life.driver.machine
+        for (uuid, _), job_id in machine.state.children.items():
+            job = machine.state.jobs[job_id]
+            if job.cancel is not None and uuid not in machine.pools.unfenced:
+                since = max(life.began_at, self.cancelled_at.get(job_id, life.began_at))
+                grace_s = job.policy.grace_s if job.cancel.grace_s is None else job.cancel.grace_s
+                if self.world.clock.t - since > max(grace_s, job.policy.grace_s) + FREED_SLACK_S:
+                    raise Violation(f"job {job_id} was cancelled, and its slot is not freed", job_id)
 
 
 def _after_loss(job: Known, losses_max: int) -> tuple[str, bool, float]:

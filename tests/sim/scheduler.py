@@ -58,10 +58,6 @@ class Faults:
         self.every = {kind: _between(rng, *bounds) for kind, bounds in EVENTS.items() if rng.random() < share}
         self.chances = {kind: _between(rng, *bounds) for kind, bounds in CHANCES.items() if rng.random() < share}
 
-    def add(self, kind: str, chance: float) -> None:
-        """One more, whatever was drawn."""
-        self.chances[kind] = chance
-
     def end(self) -> None:
         """From now on everything works."""
         self.every.clear()

@@ -47,6 +47,9 @@ class Users:
         else:
             level = rng.choice(["fsync", "fsync", "fsync", "memory"])
             wanted = [self._submission(level) for _ in range(rng.choice([1, 1, 1, 1, 4]))]
+            if len(wanted) > 1 and rng.random() < 0.3:
+                for one in wanted[:2]:
+                    one.options.update(key="a", on_duplicate="replace")
         client.ask(m.Submit(wanted), then=self._submitted)
 
     def _submitted(self, op: Op) -> None:

@@ -24,7 +24,6 @@ To add a kind of fault: a line in ``EVENTS`` or ``CHANCES`` of ``scheduler.py``;
 from __future__ import annotations
 
 import dataclasses
-from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -53,21 +52,23 @@ COMPARE_EVERY = 5  # checks
 TIDY_EVERY_S = 15.0
 STUCK_AFTER_S, END_AFTER_S = 240.0, 300.0
 IDLE_S, IDLE_TURNS_MAX = 600.0, 4
+BURST_CHANCE = 0.3  # of a request to follow at once
 ACTIONS_MAX = 60_000
+STORY_LINES_MAX = 100
+DOOMS_MAX, DOOM_CHANCE = 3, 0.3
 VICTIMS = ("supervisor", "supervisor and zygotes", "power")
 
 
 class World:
     """``run`` is the whole of it; the rest is for its parts."""
 
-    def __init__(self, seed: int, **chances: float) -> None:
-        """``chances``: faults that this world has beside those that it draws."""
+    def __init__(self, seed: int, doom: tuple[str, str] | None = None) -> None:
+        """``doom``: at this point of the supervisor's work this one dies, beside the faults that the world draws."""
         self.seed = seed
         self.clock = SimClock()
         self.scheduler = Scheduler(seed, self.clock)
-        for kind, chance in chances.items():
-            self.scheduler.faults.add(kind, chance)
-        self.struck: Counter[tuple[str, str]] = Counter()
+        self.doom = doom
+        self.struck = 0
         self.story = Story()
         self.rules = self._first_rules()
         self.scale = self.scheduler.rng.choice([1, 2_000, 20_000])
@@ -98,7 +99,7 @@ class World:
             for kind, mean in self.scheduler.faults.every.items():
                 self._arm(kind, mean)
             until = rng.choice([30.0, 60.0, 120.0])
-            self._users_ask(until, until / rng.choice([20, 40, 60]))
+            self._users_ask(until / rng.choice([15, 30, 45]))
             self._pass(until)
             self._settle()
             took = self.clock.t
@@ -290,6 +291,7 @@ class World:
         self.oracle.check_acked(machine.state)
         if self._turns % (CHECK_EVERY * COMPARE_EVERY) == 0:
             self.oracle.check_live(machine.state)
+        self.oracle.check_freed(self.life)
         now = self.clock.now()
         for job in machine.state.jobs.values():
             if job.state == "scheduled" and due_at(job, now) < now.boot - 1e-6 and self.life.driver.degraded is None:
@@ -317,12 +319,13 @@ class World:
         self.tell("told", op)
         self.oracle.answered(op)
 
-    def _users_ask(self, until: float, mean_s: float) -> None:
+    def _users_ask(self, mean_s: float) -> None:
         def ask() -> None:
             if self._settling:
                 return
             self.users.ask(self.scheduler.rng.choice(self.clients))
-            self.scheduler.after(self.scheduler.gap(mean_s), ask)
+            at_once = self.scheduler.rng.random() < BURST_CHANCE
+            self.scheduler.after(self.scheduler.gap(0.001 if at_once else mean_s), ask)
 
         ask()
 
@@ -384,10 +387,17 @@ class World:
             self.life = None
             self._restart_later()
 
-    def dies_at(self, life: Life, where: str) -> None:
-        """The supervisor dies at this very point of its work; maybe not alone."""
-        victim = self.scheduler.rng.choice(VICTIMS)
-        self.struck[where, victim] += 1
+    def victim(self, where: str) -> str | None:
+        """Who dies at this point of the supervisor's work, if anybody does."""
+        rng = self.scheduler.rng
+        if self.doom is not None and where == self.doom[0] and not self._settling and self.struck < DOOMS_MAX:
+            if rng.random() < DOOM_CHANCE:
+                self.struck += 1
+                return self.doom[1]
+        return rng.choice(VICTIMS) if self.scheduler.strikes("dies at a point") else None
+
+    def dies(self, life: Life, where: str, victim: str) -> None:
+        """The supervisor dies at this very point; maybe not alone."""
         self.tell("fault", f"{where}: {victim} dies")
         self.life = life
         if victim == "power":
@@ -441,13 +451,13 @@ class Failed(AssertionError):
     """A seed that does not pass, with its story."""
 
 
-def run(seed: int, **chances: float) -> World:
+def run(seed: int, doom: tuple[str, str] | None = None) -> World:
     """One world from beginning to end.
 
     Raises:
         Failed: an invariant does not hold, or the product raised an error.
     """
-    world = World(seed, **chances)
+    world = World(seed, doom)
     try:
         world.took = world.run()
     except Exception as error:
@@ -456,11 +466,10 @@ def run(seed: int, **chances: float) -> World:
 
 
 def _report(world: World, error: Exception) -> str:
-    job_id = getattr(error, "job_id", None)
-    uid = world.oracle.told.get(job_id or 0) or next(
-        (u for u, i in world.oracle.model.uids.items() if i == job_id), None
-    )
-    lines = list(world.story.lines(job_id, uid))[-80:]
+    job_id, model = getattr(error, "job_id", None), world.oracle.model
+    uid = next((uid for uid, one in model.uids.items() if one == job_id), world.oracle.told.get(job_id or 0))
+    lines = list(world.story.lines(job_id, uid))[-STORY_LINES_MAX:]
     whose = "the story" if job_id is None else f"the story of job {job_id}"
     head = f"seed {world.seed}: {type(error).__name__}: {error}\nfaults: {world.mix}\n{whose}:"
-    return "\n".join([head, *lines, f"again: pytest tests/sim --seed {world.seed}"])
+    again = f"pytest tests/sim --seed {world.seed}" if world.doom is None else f"run({world.seed}, {world.doom})"
+    return "\n".join([head, *lines, f"again: {again}"])
