@@ -167,6 +167,7 @@ class SimCompaction(Compaction):
         scheduler: Scheduler,
         fd: int,
         point: Callable[[str], None],
+        changed: Callable[[], None],
     ) -> None:
         super().__init__(journal, machine, Path("journal"), Path("history"), lambda: math.inf, lambda: "")
         self.dead = False
@@ -176,6 +177,7 @@ class SimCompaction(Compaction):
         self._scheduler = scheduler
         self._fd = fd
         self._point = point
+        self._changed = changed
         self._ending: tuple[int, bytes, bytes] = 0, b"", b""
 
     def _start(self, upto: int) -> None:
@@ -218,6 +220,7 @@ class SimCompaction(Compaction):
 
     def _ended_now(self) -> None:
         self.done = True
+        self._changed()
 
     def _reap(self) -> tuple[int, bytes, bytes]:
         self._process = None

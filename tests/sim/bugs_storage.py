@@ -194,7 +194,7 @@ def failed_sync_ignored() -> list[Patch]:
             if self._disk.refuses and self._unsynced:
                 items, self._unsynced = self._unsynced, []
                 self.synced = items[-1].ticket
-                self.woken = True
+                self._wake()
             else:
                 sync(self)
 

@@ -87,6 +87,7 @@ class SimJournal:
         decided: is told the records of each group that is handed over.
         durable: is told how many of those are durable now, beside those before; None for all of them.
         point: is told where the process may die.
+        changed: is called when ``fileno`` becomes readable.
     """
 
     def __init__(
@@ -98,6 +99,7 @@ class SimJournal:
         decided: Callable[[Group], None],
         durable: Callable[[int | None], None],
         point: Callable[[str], None],
+        changed: Callable[[], None],
     ) -> None:
         self.written = self.synced = 0
         self.failed: OSError | None = None
@@ -113,6 +115,7 @@ class SimJournal:
         self._decided = decided
         self._durable = durable
         self._point = point
+        self._changed = changed
         self._ticket = 0
         self._queue: list[_Item] = []
         self._unsynced: list[_Item] = []  # written; the sync is under way
@@ -239,13 +242,17 @@ class SimJournal:
             self.sealed = number
             self._disk.segments[number + 1] = Segment()
         self.synced = items[-1].ticket
-        self.woken = True
+        self._wake()
         self._durable(sum(len(item.records or ()) for item in items))
 
     def _fail(self, code: int) -> None:
         self.failed = OSError(code, "simulated")
         self._busy = False
+        self._wake()
+
+    def _wake(self) -> None:
         self.woken = True
+        self._changed()
 
 
 def _kind(group: Group | None) -> str:

@@ -176,6 +176,7 @@ class Life:
             world.oracle.decided,
             world.oracle.durable,
             self.point,
+            self.look,
         )
         self._mortal.append(self.journal)
         machine = Machine(state, world.rules)
@@ -195,6 +196,7 @@ class Life:
             world.scheduler,
             self.fd(lambda: self.compaction.done),
             self.point,
+            self.look,
         )
         self.history = SimHistoryLink(world.history, world.scheduler, self.later)
         self._mortal += [self.compaction, self.history, self.socket, publisher]

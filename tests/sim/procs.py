@@ -188,7 +188,7 @@ class SimZygote:
         if child.gone:
             return
         child.gone = True
-        self.procs.oracle.ended(child, how)
+        self.procs.oracle.ended(child, how, timed=self.alive)
         if not self.alive:
             return
         del self.children[child.id.kid]
