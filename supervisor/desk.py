@@ -21,7 +21,6 @@ from ..protocol.errors import (
     JobNotFound,
     JobyardError,
     NotAllowed,
-    OutcomeUnknown,
     ProtocolError,
     QueueFull,
     StorageUnavailable,
@@ -230,16 +229,9 @@ class Desk:
             )
 
     def _check_room(self, request: m.Submit) -> None:
-        """One that is sent again may have been stored the first time: a refusal would say that it was not."""
-        try:
+        with room.doubted(any(job.resent for job in request.jobs)):
             self._check_storage()
-            if self._back.low_space:
-                raise StorageUnavailable(self._back.room.shortage(), hint=room.HINT)
-        except StorageUnavailable as error:
-            if not any(job.resent for job in request.jobs):
-                raise
-            why = f"this submit was sent before, and whether it was stored then cannot be told now: {error.message}"
-            raise OutcomeUnknown(why, hint="send it again later: a repeated submit is one job") from None
+            self._back.room.check(self._back.low_space)
 
     # -- submit --------------------------------------------------------------------------------------------------------
 

@@ -212,11 +212,7 @@ class Driver:
         if effects.reserves:
             self._reserved_ticket = self._ticket
         synced = self.journal.synced
-        if self._reserved_ticket <= synced:
-            for reply in effects.early:
-                self._perform(reply)
-        else:
-            self.outbox.add(effects.early, self._reserved_ticket, synced)
+        self.outbox.add_early(effects.early, self._reserved_ticket, synced)
         if self.degraded is None:
             self.outbox.add(effects.durable, self._ticket, synced)
         else:

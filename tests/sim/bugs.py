@@ -1,7 +1,7 @@
 """All planted bugs, and for each a seed that finds it.
 
-After a change of the simulation or of the product another seed may be needed: the test looks for one then, which takes a
-while. ``python tests/sim/bugs.py`` looks for all of them and prints the table anew.
+After a change of the simulation or of the product another seed may be needed: the test looks for one then, which takes
+a while. ``python tests/sim/bugs.py`` looks for all of them and prints the table anew.
 """
 
 from __future__ import annotations

@@ -109,7 +109,7 @@ def concurrency_leak() -> list[Patch]:
 
 @bug("pools", "a pool that holds back is not let go when the clock is set")
 def hold_lost_on_clock_step() -> list[Patch]:
-    return [mock.patch.object(Pools, "held", lambda self: [])]
+    return [mock.patch.object(Pools, "held", return_value=[])]
 
 
 @bug("pools", "children are made before their zygote is on disk")
@@ -213,7 +213,7 @@ def ids_given_again() -> list[Patch]:
 
 @bug("submit", "a queue that drains still takes jobs")
 def drain_ignored() -> list[Patch]:
-    return [mock.patch.object(submit, "queue_mode", lambda queue, rule: "open")]
+    return [mock.patch.object(submit, "queue_mode", return_value="open")]
 
 
 @bug("archive_desk", "a submit that is sent again is not looked for in the history")

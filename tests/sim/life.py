@@ -29,6 +29,7 @@ from jobyard.supervisor.core.machine import Machine
 from jobyard.supervisor.driver import Driver
 from jobyard.supervisor.executors.base import PoolSpec
 from jobyard.supervisor.recovery import make_durable
+from jobyard.supervisor.room import Room
 from jobyard.supervisor.sites import Sites
 from jobyard.supervisor.stream import Stream
 from net import SimPublisher, SimSocket
@@ -69,7 +70,7 @@ class SimOffice:
 
     def __init__(self, life: Life) -> None:
         self.catalog: Catalog | None = None
-        self.room = SimpleNamespace(shortage=lambda: "the disk is almost full", mind=lambda low: None)
+        self.room = Room("/simulated/journal")
         self._life = life
         self._waiting: list[Any] = []
 

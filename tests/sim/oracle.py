@@ -1,9 +1,9 @@
 """The judge: compares what clients were told, what the records say, and what really ran.
 
-Three sources are kept apart: the log of operations (``clients.py``), the records in the order in which they were decided
-and became durable, and the ledger of attempts that ``procs.py`` reports. The invariants are those of the reliability
-plan: I1 what was acknowledged is there, once; I2 nothing is there that nobody sent; I3 attempts never overlap; I4 none
-but the allowed ones are made; I5 states follow the graph; and nothing is seen before it is durable.
+Three sources are kept apart: the log of operations (``clients.py``), the records in the order in which they were
+decided and became durable, and the ledger of attempts that ``procs.py`` reports. The invariants: I1 what was
+acknowledged is there, once; I2 nothing is there that nobody sent; I3 attempts never overlap; I4 none but the allowed
+ones are made; I5 states follow the graph; and nothing is seen before it is durable.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Attempt:
 
 
 class Oracle:
-    """One per world. ``shadow`` is the replay of all that is durable; ``model`` a second opinion on all that is decided."""
+    """One per world. ``shadow`` is the replay of all that is durable, ``model`` a second opinion on what is decided."""
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -361,7 +361,7 @@ def _after_loss(job: Known, losses_max: int) -> tuple[str, bool, float]:
 
 
 def _after_end(job: Known, how: e.Exit, end: e.End | None) -> tuple[str, bool, float]:
-    """What the documentation promises: the state ("again" if it is tried once more), whether it counts, and the wait."""
+    """What is promised: the state ("again" if it is tried once more), whether that counts, and the wait."""
     kind = end.kind if end is not None else None
     spent, retry = job.spent + 1, job.policy.retry
     if kind == "ok":

@@ -1,4 +1,4 @@
-"""The proof that the simulation is awake: every planted bug is found. Its own checks would be worth nothing otherwise."""
+"""The proof that the simulation is awake: every planted bug is found."""
 
 from __future__ import annotations
 

@@ -7,18 +7,19 @@ How it works, on one page:
 - ``life.py`` is one supervisor from start to death: the product's own ``Driver``, ``Desk``, ``Machine``, ``Outbox``,
   ``Stream``, ``Sites``, ``Compaction``, on the edges above. A world has one life after another.
 - ``clients.py`` has real sessions and followers; ``users.py`` decides what they ask.
-- ``scheduler.py`` is the agenda and the only source of chance. All that takes time is an entry of it; two entries of one
-  moment come in any order. It also draws the mix of faults: each seed has some kinds of faults, at its own rates.
+- ``scheduler.py`` is the agenda and the only source of chance. All that takes time is an entry of it; two entries of
+  one moment come in any order. It also draws the mix of faults: each seed has some kinds of faults, at its own rates.
 - ``oracle.py`` judges everything at once: what clients were told, the records (with ``model.py``, which knows the rules
-  but not the code), and the ledger of what ran. It raises ``Violation``, and so does anything else that goes wrong.
+  but not the code), and the ledger of what ran. It raises ``Violation``; any other exception fails the seed as well.
 - ``story.py`` keeps what happened. A failure prints the seed, the mix, and the story of the job concerned.
 - ``bugs.py`` breaks the product on purpose, to prove that the judge is awake.
 
-A run has two parts. In the first, users ask and faults strike. Then the faults end: every job must come to an end, every
-request to an answer, and after that the supervisor must sleep. The same seed gives the same story, to the byte.
+A run has two parts. In the first, users ask and faults strike. Then the faults end: every job must come to an end,
+every request to an answer, and after that the supervisor must sleep. The same seed gives the same story, to the byte.
 
-To add a kind of fault: a line in ``EVENTS`` or ``CHANCES`` of ``scheduler.py``; then, for the former, a method of
-``World`` in ``_strike``, for the latter, a ``strikes("...")`` where the operation is.
+To add a kind of fault: a line in ``EVENTS`` or ``CHANCES`` of ``scheduler.py``; then, for the former, a case in
+``World._strike``, for the latter, a ``strikes("...")`` where the operation is. Points at which the supervisor may die
+are ``point("...")`` at the edges; ``run(seed, doom=(point, victim))`` has it die at this one.
 """
 
 from __future__ import annotations
@@ -390,10 +391,10 @@ class World:
     def victim(self, where: str) -> str | None:
         """Who dies at this point of the supervisor's work, if anybody does."""
         rng = self.scheduler.rng
-        if self.doom is not None and where == self.doom[0] and not self._settling and self.struck < DOOMS_MAX:
-            if rng.random() < DOOM_CHANCE:
-                self.struck += 1
-                return self.doom[1]
+        doomed = self.doom is not None and where == self.doom[0] and not self._settling and self.struck < DOOMS_MAX
+        if self.doom is not None and doomed and rng.random() < DOOM_CHANCE:
+            self.struck += 1
+            return self.doom[1]
         return rng.choice(VICTIMS) if self.scheduler.strikes("dies at a point") else None
 
     def dies(self, life: Life, where: str, victim: str) -> None:
