@@ -46,7 +46,7 @@ class Pools:
         self.unfenced: set[str] = set()
         self._pools: dict[str, Pool] = {}
         self._timers = timers
-        self._unproven: set[str] = set()  # zygotes that have made no child yet: their start may not be on disk
+        self._unproven: set[str] = set()  # zygotes that were not heard of since they are up: that may not be on disk
 
     def get(self, name: str) -> Pool:
         pool = self._pools.get(name)
@@ -130,6 +130,7 @@ class Pools:
     def decide_prepare_failed(self, turn: Turn, event: PrepareFailed) -> None:
         """No attempt is spent; try again after a wait that doubles."""
         pool = self.get(event.pool)
+        self._unproven.discard(event.zygote)
         if event.zygote != pool.zygote:
             return
         pool.asked = max(0, pool.asked - event.count)

@@ -21,7 +21,7 @@ def find(bug: Bug, seeds: range) -> tuple[int, str] | None:
     with bug.planted():
         for seed in seeds:
             try:
-                run(seed)
+                run(seed, bug.doom)
             except Failed as failed:
                 return seed, str(failed)
     return None

@@ -65,7 +65,11 @@ def go_not_sent_again() -> list[Patch]:
     return [mock.patch.object(attempts, "go_on", wrong)]
 
 
-@bug("attempts", "a cancel that is on disk is not carried out after adoption")
+@bug(
+    "attempts",
+    "a cancel that is on disk is not carried out after adoption",
+    ("cancel decided, kill not sent", "supervisor"),
+)
 def kill_not_sent_again() -> list[Patch]:
     def wrong(turn: Any, job: Any) -> None:
         turn.durable(f.Go(attempts.child_of(job), attempts.order(job)))

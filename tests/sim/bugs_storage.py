@@ -73,7 +73,11 @@ def kill_overtakes_start() -> list[Patch]:
     return [instead(Outbox, "add_kills", make)]
 
 
-@bug("driver", "ids are told before the block that they are from is on disk")
+@bug(
+    "driver",
+    "ids are told before the block that they are from is on disk",
+    ("submit handed over, not written", "supervisor"),
+)
 def ids_told_before_reserved() -> list[Patch]:
     def make(commit: Any) -> Any:
         def wrong(self: Driver, effects: f.Effects, now: e.Now) -> None:
@@ -224,7 +228,11 @@ def keys_lost_in_snapshot() -> list[Patch]:
     return [instead(State, "_place", make)]
 
 
-@bug("snapshot", "a snapshot forgets that a cancel was asked for")
+@bug(
+    "snapshot",
+    "a snapshot forgets that a cancel was asked for",
+    ("snapshot written, nothing evicted", "supervisor"),
+)
 def cancel_lost_in_snapshot() -> list[Patch]:
     def make(to_wire: Any) -> Any:
         def wrong(job: Any) -> list[Any]:

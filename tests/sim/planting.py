@@ -13,12 +13,14 @@ Patch = Any
 
 @dataclass(frozen=True)
 class Bug:
-    """``what`` somebody did wrong, and where."""
+    """``what`` somebody did wrong, and where. ``doom``: the point of the work at which it shows, if that is seldom
+    reached otherwise, and who dies there."""
 
     name: str
     where: str
     what: str
     patches: Callable[[], list[Patch]]
+    doom: tuple[str, str] | None = None
 
     @contextlib.contextmanager
     def planted(self) -> Iterator[None]:
@@ -32,11 +34,11 @@ class Bug:
 BUGS: dict[str, Bug] = {}
 
 
-def bug(where: str, what: str) -> Callable[[Callable[[], list[Patch]]], None]:
+def bug(where: str, what: str, doom: tuple[str, str] | None = None) -> Callable[[Callable[[], list[Patch]]], None]:
     """Enter a function that makes the patches as a bug of its name."""
 
     def add(patches: Callable[[], list[Patch]]) -> None:
-        BUGS[patches.__name__] = Bug(patches.__name__, where, what, patches)
+        BUGS[patches.__name__] = Bug(patches.__name__, where, what, patches, doom)
 
     return add
 

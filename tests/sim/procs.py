@@ -144,7 +144,7 @@ class SimZygote:
 
     def _play(self, child: SimChild, order: Order) -> None:
         rng, scheduler = self.procs.scheduler.rng, self.procs.scheduler
-        if rng.random() < 0.06:
+        if rng.random() < 0.1:
             return  # it hangs until it is killed
         seconds = rng.choice([0.01, 0.1, 0.1, 1.0, 10.0]) * rng.uniform(0.2, 3.0)
         end = self._end(rng.random())

@@ -24,5 +24,5 @@ def test_a_planted_bug_is_found(name: str) -> None:
     if found is None:  # the simulation has changed since, or the number of seeds is what is asked for
         found = find(bug, range(SEEDS_MAX))
     assert found is not None, f"{bug.where}: {bug.what}: not found with {SEEDS_MAX} seeds"
-    run(found[0])  # without the bug it passes
+    run(found[0], bug.doom)  # without the bug it passes
     tiers.report("T15", f"planted bug: {bug.what} ({bug.where})", bug=name, seeds_needed=found[0] + 1)

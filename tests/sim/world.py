@@ -104,7 +104,7 @@ class World:
             self._pass(until)
             self._settle()
             took = self.clock.t
-            self._sleep()
+            self._rest()
         return took
 
     def _pass(self, until: float, done: Callable[[], bool] = lambda: False) -> bool:
@@ -183,7 +183,7 @@ class World:
             if job.state == "scheduled" and due_at(job, now) < now.boot - 1.0:
                 raise Violation(f"job {job.id} oversleeps", job.id)
 
-    def _sleep(self) -> None:
+    def _rest(self) -> None:
         """When there is nothing to do, nothing is done."""
         life = self.life
         assert life is not None
