@@ -237,7 +237,8 @@ class ArchiveDesk:
             for want in event.jobs
             if want.resent and want.uid not in state.uids and uid_time(want.uid) <= state.pruned_until
         ]
-        parents = {one for want in event.jobs for one in want.after if one not in state.jobs and one <= state.pruned_id}
+        new = [want for want in event.jobs if want.uid not in state.uids]  # of the others the parents do not matter
+        parents = {one for want in new for one in want.after if one not in state.jobs and one <= state.pruned_id}
         if not uids and not parents:
             return False
 

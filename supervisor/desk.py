@@ -144,7 +144,7 @@ class Desk:
         for token, request in early:
             try:
                 if isinstance(request, m.Submit):
-                    self._check_storage()
+                    self._check_room(request)
                     event = self._submit(token, request)
                     found += [] if event is None else [event]
                 else:
@@ -176,8 +176,7 @@ class Desk:
     def _request(self, token: Token, request: m.Request, settle: Callable[[], None]) -> e.Event | None:
         match request:
             case m.Submit():
-                self._check_storage()
-                self._check_space()
+                self._check_room(request)
                 return None if self._waits_for_catalog(token, request) else self._submit(token, request)
             case m.Catalog() if self._waits_for_catalog(token, request):
                 return None
@@ -224,9 +223,10 @@ class Desk:
                 hint="free space or repair the disk; jobyard goes on by itself",
             )
 
-    def _check_space(self) -> None:
-        if self._back.low_space:
-            raise StorageUnavailable(self._back.room.shortage(), hint=room.HINT)
+    def _check_room(self, request: m.Submit) -> None:
+        with room.doubted(any(job.resent for job in request.jobs)):
+            self._check_storage()
+            self._back.room.check(self._back.low_space)
 
     # -- submit --------------------------------------------------------------------------------------------------------
 

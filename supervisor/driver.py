@@ -87,6 +87,7 @@ class Driver:
         self.counters = Counters(machine)
         self.unfenced = Unfenced(machine.state)
         self._ticket = 0
+        self._reserved_ticket = 0
         self._events: list[e.Event] = []
         self._turn_due = True
         self._stopped_at: float | None = None
@@ -222,9 +223,10 @@ class Driver:
             self.sites.perform(prepare)
         if effects.records:
             self._append([msgpack.packb(to_wire(record)) for record in effects.records])
-        for reply in effects.early:
-            self._perform(reply)
+        if effects.reserves:
+            self._reserved_ticket = self._ticket
         synced = self.journal.synced
+        self.outbox.add_early(effects.early, self._reserved_ticket, synced)
         if self.degraded is None:
             self.outbox.add(effects.durable, self._ticket, synced)
         else:

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from .core.effects import Go, Kill
+from .core.effects import Go, Kill, Reply
 
 KILL_PATIENCE_S = 1.0
 
@@ -30,6 +30,14 @@ class Outbox:
                 self._perform(effect)
             else:
                 self._waiting.append((ticket, effect))
+
+    def add_early(self, replies: list[Reply], ticket: int, synced: int) -> None:
+        """Replies that wait for this group, which is an older one, and for nothing else."""
+        if ticket <= synced:
+            for reply in replies:
+                self._perform(reply)
+        else:
+            self.add(replies, ticket, synced)
 
     def add_kills(self, kills: list[Kill], ticket: int, synced: int, now: float) -> None:
         """A kill never overtakes the start of what it is to end: it would hit nothing, and the attempt would run."""

@@ -130,10 +130,12 @@ Durable = Go | Discard | Prepare | AckExit | Reply | Notify | Dropped | Retire |
 
 @dataclass(slots=True)
 class Effects:
-    """Result of one step. ``early`` replies wait only for the record to be handed to the journal."""
+    """Result of one step. ``early`` replies wait only for the record to be handed to the journal, and for the last step
+    that ``reserves`` ids, from which theirs are."""
 
     records: list[Record] = field(default_factory=list)
     prepare: list[Prepare] = field(default_factory=list)
     durable: list[Durable] = field(default_factory=list)
     early: list[Reply] = field(default_factory=list)
     kills: list[Kill] = field(default_factory=list)
+    reserves: bool = False

@@ -15,8 +15,8 @@ class Job:
     """One job. Only ``State`` assigns its attributes.
 
     ``attempt`` numbers the last attempt; ``spent`` counts those that used up one of ``policy.retry.max_attempts``, and
-    ``losses`` those that were lost. ``child`` is (zygote, kid, pid, pid_started) while running. ``run_at`` is over
-    ``created_at`` if it was given a time; then it is since when it may run.
+    ``losses`` those that were lost. ``child`` is (zygote, kid, pid, pid_started) while running. ``run_at`` is
+    ``created_at`` until it is given a time, or may run; a wall clock that was set back may make it an earlier one.
 
     ``parents`` says of each job of ``after`` how it ended, None while it has not; ``failed_parent`` is the one because
     of which this job will not run.

@@ -46,7 +46,7 @@ class Pools:
         self.unfenced: set[str] = set()
         self._pools: dict[str, Pool] = {}
         self._timers = timers
-        self._unproven: set[str] = set()  # zygotes whose start is recorded in this very step
+        self._unproven: set[str] = set()  # zygotes that were not heard of since they are up: that may not be on disk
 
     def get(self, name: str) -> Pool:
         pool = self._pools.get(name)
@@ -110,6 +110,7 @@ class Pools:
             self.unfenced.add(event.uuid)
             return
         self.unfenced.discard(event.uuid)
+        self._unproven.discard(event.uuid)
         if event.uuid in turn.state.zygotes:
             for job in turn.state.running_in(event.uuid):
                 attempts.decide_lost(turn, job)
@@ -117,6 +118,7 @@ class Pools:
 
     def decide_ready(self, turn: Turn, event: ChildReady) -> None:
         pool = self.get(event.child.pool)
+        self._unproven.discard(event.child.zygote)
         if (event.child.zygote, event.child.kid) in turn.state.children:
             return  # an adopted one whose attempt was recorded, and never reached it until now
         if event.child.zygote != pool.zygote:
@@ -128,6 +130,7 @@ class Pools:
     def decide_prepare_failed(self, turn: Turn, event: PrepareFailed) -> None:
         """No attempt is spent; try again after a wait that doubles."""
         pool = self.get(event.pool)
+        self._unproven.discard(event.zygote)
         if event.zygote != pool.zygote:
             return
         pool.asked = max(0, pool.asked - event.count)
@@ -174,7 +177,6 @@ class Pools:
             pool = self.get(name)
             if pool.zygote is not None:
                 self._dispatch_pool(turn, pool, rule)
-        self._unproven.clear()
 
     def _dispatch_pool(self, turn: Turn, pool: Pool, rule: PoolRule) -> None:
         queues = _open_queues(turn, pool.name)

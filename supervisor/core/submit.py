@@ -43,6 +43,7 @@ def decide_submit(turn: Turn, event: SubmitAsked, next_id: int) -> int:
     reserve = weak and turn.state.reserved_id < plan.new[-1].id
     if reserve:
         turn.record(IdsReserved(plan.new[-1].id + ID_BLOCK))
+        turn.effects.reserves = True
     if plan.new:
         turn.record(Submitted(plan.new))
     reply = Reply(event.token, SubmittedReply(plan.accepted))
@@ -61,6 +62,8 @@ def _plan(turn: Turn, wanted: list[Wanted], next_id: int) -> Plan:
         existing = turn.state.uids.get(want.uid, plan.uids.get(want.uid, want.archived_id))
         if existing is None:
             existing = _by_key(turn, plan, want)
+        elif want.key is not None:
+            plan.keys[want.key] = existing  # as the first time: what follows with its key stands for it
         if existing is not None:
             plan.accepted.append(Accepted(existing, want.uid, True))
             continue

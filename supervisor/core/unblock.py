@@ -32,7 +32,7 @@ def decide_unblock(turn: Turn, limit: int) -> list[Job]:
 
 def _is_early(job: Job, turn: Turn) -> bool:
     """A job that was given no time never is, whatever the wall clock says."""
-    return job.run_at > job.created_at and due_at(job, turn.now) > turn.now.boot
+    return job.run_at != job.created_at and due_at(job, turn.now) > turn.now.boot
 
 
 def _promote(turn: Turn, jobs: list[Job], state: str) -> None:

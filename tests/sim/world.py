@@ -1,490 +1,476 @@
-"""A seeded world around the real machine and the real outbox: clients, children, a disk that forgets, a clock.
+"""A whole machine in one process, from one seed: clocks, disk, processes, network, clients, and a real supervisor.
 
-Everything random comes from one seed. The world records what clients were told and what children did, and checks after
-every step that the two fit the state: acknowledged jobs are there, attempts never overlap, nothing starts before its
-record is durable, and the state is what a replay of the journal gives.
+How it works, on one page:
+
+- ``clock.py``, ``disk.py``, ``procs.py``, ``net.py`` and ``archive.py`` are the machine. Each keeps what outlives a
+  process: what is written and what is synced, zygotes and their children, sockets, the history.
+- ``life.py`` is one supervisor from start to death: the product's own ``Driver``, ``Desk``, ``Machine``, ``Outbox``,
+  ``Stream``, ``Sites``, ``Compaction``, on the edges above. A world has one life after another.
+- ``clients.py`` has real sessions and followers; ``users.py`` decides what they ask.
+- ``scheduler.py`` is the agenda and the only source of chance. All that takes time is an entry of it; two entries of
+  one moment come in any order. It also draws the mix of faults: each seed has some kinds of faults, at its own rates.
+- ``oracle.py`` judges everything at once: what clients were told, the records (with ``model.py``, which knows the rules
+  but not the code), and the ledger of what ran. It raises ``Violation``; any other exception fails the seed as well.
+- ``story.py`` keeps what happened. A failure prints the seed, the mix, and the story of the job concerned.
+- ``bugs.py`` breaks the product on purpose, to prove that the judge is awake.
+
+A run has two parts. In the first, users ask and faults strike. Then the faults end: every job must come to an end,
+every request to an answer, and after that the supervisor must sleep. The same seed gives the same story, to the byte.
+
+To add a kind of fault: a line in ``EVENTS`` or ``CHANCES`` of ``scheduler.py``; then, for the former, a case in
+``World._strike``, for the latter, a ``strikes("...")`` where the operation is. Points at which the supervisor may die
+are ``point("...")`` at the edges; ``run(seed, doom=(point, victim))`` has it die at this one.
 """
 
 from __future__ import annotations
 
-import random
-import re
+import dataclasses
+from collections.abc import Callable
 from typing import Any
 
-import msgpack
+from archive import History
+from clients import Op, SimClient, SimFollower
+from clock import SimClock
+from disk import SimDisk
 from jobyard.protocol import messages as m
-from jobyard.protocol.errors import JobyardError
-from jobyard.protocol.job import ErrorInfo, Policy, RetryPolicy
-from jobyard.protocol.states import FINISHED, UNFINISHED
-from jobyard.supervisor.core import effects as f
+from jobyard.protocol.states import UNFINISHED
 from jobyard.supervisor.core import events as e
-from jobyard.supervisor.core import records as r
 from jobyard.supervisor.core.check import check
-from jobyard.supervisor.core.machine import Machine
 from jobyard.supervisor.core.rules import Limits, PoolRule, QueueRule, Rules
 from jobyard.supervisor.core.state import State
-from jobyard.supervisor.core.upkeep import prunable
-from jobyard.supervisor.outbox import Outbox
+from jobyard.supervisor.core.turn import due_at
+from jobyard.supervisor.recovery import TakenOver
+from life import Killed, Life, simulated
+from net import Net
+from oracle import Oracle
+from procs import Procs
+from scheduler import Scheduler
+from story import Story, Violation
+from users import Users
 
-RULES = Rules(
-    queues={
-        "default": QueueRule(),
-        "mail": QueueRule(concurrency=2),
-        "slow": QueueRule(pool="other"),
-        "off": QueueRule(paused=True),
-    },
-    pools={"default": PoolRule(concurrency=3, spare=1), "other": PoolRule(concurrency=1, spare=0)},
-    limits=Limits(unfinished_jobs=60, finished_jobs=15, unarchived_bytes=30_000, kept_attempts=5),
-)
-_ADDRESS = re.compile(r"token=<.*?>, ")
-POLICIES = [
-    Policy(),
-    Policy(retry=RetryPolicy(max_attempts=1)),
-    Policy(retry=RetryPolicy(max_attempts=4, delays_s=(0.0,))),
-    Policy(retry=RetryPolicy(max_attempts=3, delays_s=(1.0, 7.0), backoff=2.0, jitter=0.3), on_lost="fail"),
-    Policy(retry=RetryPolicy(max_attempts=2, give_up_on=("ValueError",)), timeout_s=5.0),
-]
-
-
-class Disk:
-    """Groups of records; a crash keeps the synced ones and a random prefix of the rest."""
-
-    def __init__(self) -> None:
-        self.snapshot: list[Any] = []
-        self.groups: list[list[bytes]] = []
-        self.synced = 0
-        self.base = 0
-
-    def append(self, group: list[bytes]) -> int:
-        self.groups.append(group)
-        return self.base + len(self.groups)
-
-    def crash(self, rng: random.Random) -> None:
-        keep = rng.randint(self.synced - self.base, len(self.groups))
-        del self.groups[keep:]
-        self.synced = self.base + keep
-
-    def replay(self) -> State:
-        state = State(RULES.limits.kept_attempts)
-        for chunk in self.snapshot:
-            state.load(msgpack.unpackb(chunk))
-        for group in self.groups:
-            for record in group:
-                state.apply(r.from_wire(msgpack.unpackb(record)))
-        return state
-
-    def compact(self, state: State) -> None:
-        """Everything up to here becomes a snapshot; only when all is synced."""
-        self.snapshot = [msgpack.packb(chunk) for chunk in state.dump()]
-        self.base += len(self.groups)
-        self.groups = []
+CHECK_EVERY = 20  # turns
+COMPARE_EVERY = 5  # checks
+TIDY_EVERY_S = 15.0
+STUCK_AFTER_S, END_AFTER_S = 240.0, 300.0
+IDLE_S, IDLE_TURNS_MAX = 600.0, 4
+BURST_CHANCE = 0.3  # of a request to follow at once
+ACTIONS_MAX = 60_000
+STORY_LINES_MAX = 100
+DOOMS_MAX, DOOM_CHANCE = 3, 0.3
+VICTIMS = ("supervisor", "supervisor and zygotes", "power")
 
 
 class World:
-    """``step`` does one random thing. ``story`` is what happened, for a failing seed."""
+    """``run`` is the whole of it; the rest is for its parts."""
 
-    def __init__(self, seed: int) -> None:
-        self.rng = random.Random(seed)
-        self.story: list[str] = []
-        self.now = e.Now(1000.0, 1_800_000_000.0)
-        self.boot = 1
-        self.disk = Disk()
-        self.acked: dict[str, int] = {}
-        self.sent: dict[str, e.Wanted] = {}
-        self.unknown: list[str] = []
-        self.live: dict[tuple[str, int], tuple[int, int] | None] = {}  # child -> attempt that it runs
-        self.waiting: list[e.Event] = []  # what executors will tell
-        self.unacked: dict[tuple[str, int], e.ChildExited] = {}
-        self.runs: dict[int, int] = {}
-        self.uncounted: dict[int, int] = {}
-        self.finals: dict[int, str] = {}
-        self.zygotes: dict[str, str] = {}
-        self.count = 0
-        self.disk_ok = True
-        self.machine = self._start()
+    def __init__(self, seed: int, doom: tuple[str, str] | None = None) -> None:
+        """``doom``: at this point of the supervisor's work this one dies, beside the faults that the world draws."""
+        self.seed = seed
+        self.clock = SimClock()
+        self.scheduler = Scheduler(seed, self.clock)
+        self.doom = doom
+        self.struck = 0
+        self.story = Story()
+        self.rules = self._first_rules()
+        self.scale = self.scheduler.rng.choice([1, 2_000, 20_000])
+        self.disk = SimDisk()
+        self.history = History()
+        self.oracle = Oracle(self)
+        self.procs = Procs(self.scheduler, self.oracle)
+        self.net = Net(self.scheduler)
+        self.life: Life | None = None
+        self.users = Users(self)
+        self.clients: list[SimClient] = []
+        self.followers: list[SimFollower] = []
+        self._turns = 0
+        self._client_count = 0
+        self._settling = False
+        self.mix = str(self.scheduler.faults)
+
+    # -- the run -------------------------------------------------------------------------------------------------------
+
+    def run(self) -> float:
+        """The whole life of the world; how many seconds it took there."""
+        with simulated():
+            self._start()
+            rng = self.scheduler.rng
+            for _ in range(rng.randint(1, 3)):
+                self._add_client()
+            self._follow()
+            for kind, mean in self.scheduler.faults.every.items():
+                self._arm(kind, mean)
+            until = rng.choice([30.0, 60.0, 120.0])
+            self._users_ask(until / rng.choice([15, 30, 45]))
+            self._pass(until)
+            self._settle()
+            took = self.clock.t
+            self._rest()
+        return took
+
+    def _pass(self, until: float, done: Callable[[], bool] = lambda: False) -> bool:
+        """Let things happen until that time, or until it is done."""
+        self.scheduler.at(until, lambda: None)
+        for _ in range(ACTIONS_MAX):
+            if self.clock.t >= until or done():
+                return done()
+            self.scheduler.next()
+        raise Violation(f"{ACTIONS_MAX} things happened before {until} s: something spins")
+
+    def _settle(self) -> None:
+        """No more faults: everything comes to an end in bounded time."""
+        self._settling = True
+        self.tell("fault", "the faults end")
+        self.scheduler.faults.end()
+        self.disk.refuses = self.disk.full = False
+        begun = self.clock.t
+        admin = self._add_client()
+        self._tidy(admin)
+        if not self._pass(begun + STUCK_AFTER_S, self._is_over):
+            self._check_stuck()
+            self._insist(admin, m.Cancel(None, m.Filter(states=sorted(UNFINISHED))))
+            if not self._pass(begun + END_AFTER_S, self._is_over):
+                raise Violation(f"not everything ends: {self._what_is_left()}")
+        assert self.life is not None
+        self.oracle.check_live(self.life.driver.machine.state)
+        self._check_all()
+
+    def _insist(self, admin: SimClient, request: Any) -> None:
+        """Ask until it is done."""
+
+        def again(op: Op) -> None:
+            if op.outcome != "ok":
+                self.scheduler.after(1.0, lambda: self._insist(admin, request))
+
+        admin.ask(request, then=again)
+
+    def _tidy(self, admin: SimClient) -> None:
+        """What hangs ends only if somebody has it killed; and requests that are late may have closed a queue."""
+        if not self._is_over():
+            admin.ask(m.SetQueue("open"), 1e6)
+            admin.ask(m.Cancel(None, m.Filter(states=["running"]), 1.0), 1e6)
+            self.scheduler.after(TIDY_EVERY_S, lambda: self._tidy(admin))
+
+    def _is_over(self) -> bool:
+        return not self._what_is_left()
+
+    def _what_is_left(self) -> list[str]:
+        life = self.life
+        if life is None or life.driver.machine.stopping is not None:
+            return ["the supervisor is down"]
+        state = life.driver.machine.state
+        if state.unfinished_count:
+            jobs = [job for job in state.jobs.values() if job.state in UNFINISHED]
+            return [f"job {job.id} is {job.state}" for job in jobs[:9]]
+        left = [f"client {one.name} waits" for one in self.clients if one.busy and not one.dead]
+        left += [f"{uuid} has exits" for uuid, one in self.procs.zygotes.items() if one.unacked]
+        left += [] if life.journal.synced == life.journal._ticket else ["the journal is busy"]
+        head = life.driver.stream._ring.epoch, life.driver.stream._ring.head
+        left += [f"a follower is at {one.position}, not {head}" for one in self.followers if one.position != head]
+        return left
+
+    def _check_stuck(self) -> None:
+        """What is not over by now waits for a time that has not come, or for such a job."""
+        life = self.life
+        if life is None:
+            raise Violation("the supervisor does not come back")
+        machine, now = life.driver.machine, self.clock.now()
+        for job in machine.state.jobs.values():
+            pool = machine.rules.queues[job.queue].pool
+            if job.state == "queued" and not machine.state.pool_running.get(pool):
+                raise Violation(f"job {job.id} is queued, its pool is free, and it does not start", job.id)
+            if job.state == "running" and job.cancel is not None and now.wall - job.cancel.at > TIDY_EVERY_S:
+                raise Violation(f"job {job.id} was cancelled long ago and still runs", job.id)
+            if job.state == "scheduled" and due_at(job, now) < now.boot - 1.0:
+                raise Violation(f"job {job.id} oversleeps", job.id)
+
+    def _rest(self) -> None:
+        """When there is nothing to do, nothing is done."""
+        life = self.life
+        assert life is not None
+        self._pass(self.clock.t + 60.0)
+        turns = life.turns
+        self._pass(self.clock.t + IDLE_S)
+        if life.turns - turns > IDLE_TURNS_MAX:
+            raise Violation(f"the idle supervisor woke up {life.turns - turns} times in {IDLE_S:.0f} s")
+
+    # -- the config ----------------------------------------------------------------------------------------------------
+
+    def _first_rules(self) -> Rules:
+        rng = self.scheduler.rng
+        limits = Limits(
+            unfinished_jobs=rng.choice([15, 60]),
+            finished_jobs=rng.choice([3, 15, 60]),
+            unarchived_bytes=1 << 17,
+            kept_attempts=rng.choice([2, 5]),
+        )
+        queues = {
+            "default": QueueRule(),
+            "mail": QueueRule(concurrency=rng.choice([1, 2])),
+            "slow": QueueRule(pool="other"),
+            "off": QueueRule(paused=True),
+        }
+        pools = {
+            "default": PoolRule(rng.choice([1, 3]), rng.choice([0, 1, 2])),
+            "other": PoolRule(1, rng.choice([0, 1])),
+        }
+        return Rules(queues, pools, limits)
+
+    def new_rules(self) -> Rules:
+        """The config was edited."""
+        rng = self.scheduler.rng
+        pools = {name: PoolRule(rng.randint(1, 3), rng.choice([0, 1, 2])) for name in self.rules.pools}
+        mail = QueueRule(concurrency=rng.choice([None, 1, 2]), paused=rng.random() < 0.2)
+        self.rules = dataclasses.replace(self.rules, queues={**self.rules.queues, "mail": mail}, pools=pools)
+        return self.rules
+
+    @property
+    def rules_in_force(self) -> Rules:
+        return self.rules if self.life is None else self.life.driver.machine.rules
 
     # -- the supervisor ------------------------------------------------------------------------------------------------
 
-    def _start(self) -> Machine:
-        state = self.disk.replay()
-        check(state)
-        self.machine = Machine(state, RULES)
-        self.outbox = Outbox(self._perform)
-        self.ticket = self.disk.base + len(self.disk.groups)
-        self.disk.synced = self.ticket
-        gone = [e.ZygoteGone(zygote.pool, uuid) for uuid, zygote in state.zygotes.items()]
-        for uuid in list(self.zygotes):
-            self._kill_zygote(uuid)
-        self._commit(self.machine.begin(self.now, f"boot{self.boot}"))
-        self._commit(self.machine.step(self.now, gone))
-        self.sync()
-        for pool in RULES.pools:
-            self._zygote(pool)
-        return self.machine
+    def _start(self) -> None:
+        if self.life is None:
+            self.tell("fault", f"a supervisor starts on {self.clock.boot_id}")
+            life = Life(self)
+            try:
+                life.compose()
+                self.life = life
+                life.begin()
+            except OSError as error:  # of the journal: the guard tries again
+                self.tell("fault", f"the supervisor cannot start: {error}")
+                life.die()
+                self._restart_later()
+            except Killed:
+                pass
 
-    def _zygote(self, pool: str) -> None:
-        self.count += 1
-        uuid = f"z{self.count}"
-        self.zygotes[uuid] = pool
-        self.tell(e.ZygoteUp(pool, uuid, self.count, 1, f"boot{self.boot}"))
+    def _restart_later(self) -> None:
+        long = self.scheduler.rng.random() < 0.2
+        self.scheduler.after(self.scheduler.delay(10.0 if long else 0.2), self._start)
 
-    def tell(self, *events: e.Event) -> None:
-        for event in events:
-            self.story.append(f"{self.now.boot:.2f} {_ADDRESS.sub('', str(event))[:160]}")
-        self._commit(self.machine.step(self.now, events))
+    def recover(self) -> State:
+        """What the disk gives, judged."""
+        self.oracle.crashed(self.disk.settle())
+        state = self.disk.replay(self.rules.limits.kept_attempts)
+        self.oracle.check_replay(state)
+        self.oracle.check_acked(state)
+        return state
 
-    def _commit(self, effects: f.Effects) -> None:
-        self._note(effects.records)
-        for prepare in effects.prepare:
-            self._perform(prepare)
-        if effects.records:
-            self.ticket = self.disk.append([msgpack.packb(r.to_wire(record)) for record in effects.records])
-        for reply in effects.early:
-            self._perform(reply)
-        self.outbox.add(effects.durable, self.ticket, self.disk.synced)
-        self.outbox.add_kills(effects.kills, self.ticket, self.disk.synced, self.now.boot)
-        if self.disk_ok and self.rng.random() < 0.6:
-            self.sync()
+    def take_over(self, life: Life, state: State) -> TakenOver:
+        """What becomes of the zygotes of the life before: those that live and answer are adopted, all others fenced."""
+        for uuid, zygote in list(self.procs.zygotes.items()):
+            if uuid not in state.zygotes:
+                self.oracle.check_unknown(zygote)
+                zygote.die()
+        taken = TakenOver()
+        for uuid, known in list(state.zygotes.items()):
+            zygote = self.procs.zygotes.get(uuid)
+            if zygote is None or self.scheduler.strikes("no adoption"):
+                taken.gone.append(e.ZygoteGone(known.pool, uuid, self.procs.fence(uuid)))
+                continue
+            executor = life.executor(known.pool, uuid)
+            executor.adopt(zygote)
+            taken.executors.append(executor)  # type: ignore[arg-type]
+        return taken
 
-    def _note(self, records: list[r.Record]) -> None:
-        for record in records:
-            self.story.append(f"{self.now.boot:.2f}    {str(record)[:160]}")
-            if isinstance(record, r.Started):
-                self._check_order(record)
-                self._check_parents(record.id)
-            if isinstance(record, r.Requeued):
-                self.finals.pop(record.id, None)
-                self.runs[record.id] = self.uncounted[record.id] = 0
-            if isinstance(record, r.Ended):
-                self.uncounted[record.id] = self.uncounted.get(record.id, 0) + (not record.counted)
-                if record.state in FINISHED:
-                    self.finals[record.id] = record.state
-            if isinstance(record, r.Cancelled):
-                self.finals.update(dict.fromkeys(record.ids, "cancelled"))
+    def stopped(self) -> None:
+        """It has ended as it was asked to."""
+        self.tell("fault", "the supervisor has stopped")
+        self.life = None
+        self._restart_later()
 
-    def _check_order(self, record: r.Started) -> None:
-        """Nothing queued in the same queue should have come before."""
-        job = self.machine.state.jobs[record.id]
-        ahead = [
-            other.id
-            for other in self.machine.state.jobs.values()
-            if other.queue == job.queue
-            and other.state == "queued"
-            and (-other.priority, other.id) < (-job.priority, job.id)
-        ]
-        assert not ahead, f"job {job.id} started before {ahead}"
-        assert job.queue != "off" or self.machine.state.queue("off").mode in ("open", "draining")
+    def turned(self) -> None:
+        """The loop has made a turn."""
+        self._turns += 1
+        if self._turns % CHECK_EVERY == 0:
+            self._check_all()
 
-    def _check_parents(self, job_id: int) -> None:
-        """What the job waited for had ended; when it was let go, that is: somebody may have retried a parent since."""
-        job = self.machine.state.jobs[job_id]
-        assert None not in job.parents.values(), f"job {job_id} started before its parents ended: {job.parents}"
-        assert job.failed_parent is None, f"job {job_id} started though {job.failed_parent} had failed"
-
-    def sync(self) -> None:
-        self.disk.synced = self.disk.base + len(self.disk.groups)
-        self.outbox.release(self.disk.synced)
-
-    def crash(self) -> None:
-        """kill -9 of the supervisor, or of the whole machine."""
-        self.story.append(f"{self.now.boot:.2f} CRASH")
-        self.disk.crash(self.rng)
-        if self.rng.random() < 0.2:
-            self.boot += 1
-            self.now = e.Now(self.rng.uniform(0, 50), self.now.wall + self.rng.uniform(-5, 100))
-        self.waiting.clear()
-        self.unacked.clear()
-        self._start()
-        durable = self.machine.state
-        acked = set(self.acked.values())
-        forgotten = {job_id: final for job_id, final in self.finals.items() if job_id in acked - durable.jobs.keys()}
-        self.finals = forgotten | {job_id: durable.jobs[job_id].state for job_id in durable.finished}
-        for uid, job_id in self.acked.items():
-            assert durable.uids.get(uid) == job_id or job_id in self.finals, f"job {job_id} lost"
-
-    # -- executors -----------------------------------------------------------------------------------------------------
-
-    def _perform(self, effect: Any) -> None:
-        match effect:
-            case f.Reply():
-                effect.token(effect.reply)
-            case f.Prepare() if effect.zygote in self.zygotes:
-                for _ in range(effect.count):
-                    self._prepare(effect)
-            case f.Go():
-                self._go(effect)
-            case f.Discard():
-                self._exit(effect.child, e.Exit(self.now.wall, exit_code=0), None)
-            case f.Kill():
-                if self.live.get((effect.child.zygote, effect.child.kid)) is not None:
-                    signal = self.rng.choice(["SIGTERM", "SIGKILL"])
-                    self._exit(effect.child, e.Exit(self.now.wall, signal=signal, killed=effect.kind), None)
-            case f.AckExit():
-                self.unacked.pop((effect.child.zygote, effect.child.kid), None)
-
-    def _prepare(self, effect: f.Prepare) -> None:
-        if self.rng.random() < 0.1:
-            self.waiting.append(e.PrepareFailed(effect.pool, effect.zygote, 1, "EAGAIN"))
-            return
-        self.count += 1
-        child = e.Child(effect.pool, effect.zygote, self.count, self.count, self.count)
-        self.live[effect.zygote, child.kid] = None
-        self.waiting.append(e.ChildReady(child))
-
-    def _go(self, effect: f.Go) -> None:
-        order, key = effect.order, (effect.child.zygote, effect.child.kid)
-        if key not in self.live:
-            return
-        assert self.live[key] is None, "a child was given two attempts"
-        assert order.job_id not in [one[0] for one in self.live.values() if one], f"two attempts of job {order.job_id}"
-        durable = self.disk.replay().jobs[order.job_id]
-        assert durable.attempt >= order.attempt, f"job {order.job_id} runs before its start is durable"
-        self.live[key] = (order.job_id, order.attempt)
-        self.runs[order.job_id] = self.runs.get(order.job_id, 0) + 1
-        job = self.machine.state.jobs[order.job_id]
-        bound = job.policy.retry.max_attempts + self.uncounted.get(job.id, 0)
-        assert self.runs[job.id] <= bound + 1, f"job {job.id} ran {self.runs[job.id]} times"
-
-    def _exit(self, child: e.Child, exit: e.Exit, end: e.End | None) -> None:
-        key = (child.zygote, child.kid)
-        if key not in self.live:
-            return
-        del self.live[key]
-        event = e.ChildExited(child, self.count, exit, end)
-        self.unacked[key] = event
-        self.waiting.append(event)
-
-    def _kill_zygote(self, uuid: str) -> None:
-        self.zygotes.pop(uuid, None)
-        for key in [key for key in self.live if key[0] == uuid]:
-            del self.live[key]
-        self.waiting = [event for event in self.waiting if _zygote_of(event) != uuid]
-
-    def finish_one(self) -> None:
-        """A random running child ends in a random way."""
-        running = [(key, attempt) for key, attempt in self.live.items() if attempt]
-        if not running:
-            return
-        (zygote, kid), attempt = self.rng.choice(running)
-        assert attempt is not None
-        job = self.machine.state.jobs.get(attempt[0])
-        child = e.Child(self.zygotes[zygote], zygote, kid, kid, kid)
-        error = ErrorInfo("app.Oops", "no", "", ("app.Oops", "builtins.ValueError"))
-        ends: list[tuple[e.Exit, e.End | None]] = [
-            (e.Exit(self.now.wall, exit_code=0), e.End("ok", result=b"1")),
-            (e.Exit(self.now.wall, exit_code=0), e.End("ok", result=b"2")),
-            (e.Exit(self.now.wall, exit_code=1), e.End("error", error=error)),
-            (e.Exit(self.now.wall, exit_code=1), e.End("give_up", error=error)),
-            (e.Exit(self.now.wall, exit_code=1), e.End("final", error=error)),
-            (
-                e.Exit(self.now.wall, exit_code=1),
-                e.End("retry_later", error=error, delay_s=self.rng.choice([None, 0.0, 3.0])),
-            ),
-            (e.Exit(self.now.wall, exit_code=1), e.End("retry_later", error=error, count=True)),
-            (e.Exit(self.now.wall, signal="SIGSEGV"), None),
-            (e.Exit(self.now.wall, exit_code=7), None),
-            (e.Exit(self.now.wall, exit_code=0, killed="timeout"), e.End("stopped")),
-            (e.Exit(self.now.wall, signal="SIGKILL", survivors=1, killed="timeout"), None),
-        ]
-        exit, end = self.rng.choice(ends)
-        if job is None or job.attempt != attempt[1]:
-            exit, end = ends[0]
-        self._exit(child, exit, end)
+    def _check_all(self) -> None:
+        assert self.life is not None
+        machine = self.life.driver.machine
+        check(machine.state)
+        self.oracle.check_acked(machine.state)
+        if self._turns % (CHECK_EVERY * COMPARE_EVERY) == 0:
+            self.oracle.check_live(machine.state)
+        self.oracle.check_freed(self.life)
+        now = self.clock.now()
+        for job in machine.state.jobs.values():
+            if job.state == "scheduled" and due_at(job, now) < now.boot - 1e-6 and self.life.driver.degraded is None:
+                raise Violation(f"job {job.id} overslept: it was due at {job.due_boot}, {job.run_at}", job.id)
 
     # -- clients -------------------------------------------------------------------------------------------------------
 
-    def submit(self) -> None:
-        if self.unknown and self.rng.random() < 0.5:
-            uid = self.unknown.pop(self.rng.randrange(len(self.unknown)))
-            self._send([e.Wanted(**{**_fields(self.sent[uid]), "resent": True})])
-            return
-        self._send([self._wanted() for _ in range(self.rng.choice([1, 1, 1, 3]))])
+    def _add_client(self) -> SimClient:
+        self._client_count += 1
+        client = SimClient(f"c{self._client_count}", self.net, self.scheduler, self._op_begins, self._op_ended)
+        self.clients.append(client)
+        return client
 
-    def _wanted(self) -> e.Wanted:
-        rng = self.rng
-        self.count += 1
-        uid = f"{int(self.now.wall * 1000):012x}{self.count:020x}"
-        gone = self._gone_jobs() if rng.random() < 0.1 else {}
-        want = e.Wanted(
-            uid=uid,
-            ref="app:f",
-            name="f",
-            payload=b"x" * rng.randint(0, 9),
-            queue=rng.choice(list(RULES.queues)),
-            priority=rng.choice([-10, 0, 0, 0, 10]),
-            policy=rng.choice(POLICIES),
-            delay_s=rng.choice([0.0, 0.0, 0.0, 2.0, 30.0]),
-            expires_s=rng.choice([None, None, None, 20.0]),
-            key=rng.choice([None, None, None, "a", "b"]),
-            on_duplicate=rng.choice(["return", "raise", "replace"]),
-            after=[*gone, *(self._some_jobs() if rng.random() < 0.3 else [])],
-            on_parent_failure=rng.choice(["cancel", "run"]),
-            archived_parents=gone,
-        )
-        self.sent[uid] = want
-        return want
+    def _follow(self) -> None:
+        client = self._add_client()
+        self.clients.remove(client)
+        follower = SimFollower(client, self.net, self.scheduler, self.oracle.noticed)
+        self.followers.append(follower)
 
-    def _some_jobs(self) -> list[int]:
-        """Jobs in memory, the newest most likely, so that there are chains; now and then one that is not there."""
-        jobs = list(self.machine.state.jobs)
-        if not jobs or self.rng.random() < 0.05:
-            return [10**9]
-        return self.rng.sample(jobs[-6:], min(len(jobs[-6:]), self.rng.choice([1, 1, 2, 4])))
+    def _op_begins(self, op: Op) -> None:
+        self.oracle.asked(op)
+        self.tell("asks", dataclasses.replace(op))
 
-    def _gone_jobs(self) -> dict[int, str]:
-        """One that has left memory, with its end."""
-        gone = [job_id for job_id in self.finals if job_id not in self.machine.state.jobs]
-        return {job_id: self.finals[job_id] for job_id in self.rng.sample(gone, min(1, len(gone)))}
+    def _op_ended(self, op: Op) -> None:
+        self.tell("told", op)
+        self.oracle.answered(op)
 
-    def _send(self, wanted: list[e.Wanted]) -> None:
-        uids = [want.uid for want in wanted]
-        self.unknown += uids
-
-        def answered(reply: Any) -> None:
-            for uid in uids:
-                if uid in self.unknown:
-                    self.unknown.remove(uid)
-            if isinstance(reply, JobyardError):
+    def _users_ask(self, mean_s: float) -> None:
+        def ask() -> None:
+            if self._settling:
                 return
-            for accepted in reply.jobs:
-                if not accepted.existing:
-                    stored = self.disk.replay().uids.get(accepted.uid) == accepted.id
-                    ended = accepted.id in self.finals  # and may be pruned by now
-                    assert stored or ended or durability != "fsync", "acknowledged before it was stored"
-                    if durability == "fsync":
-                        self.acked[accepted.uid] = accepted.id
+            self.users.ask(self.scheduler.rng.choice(self.clients))
+            at_once = self.scheduler.rng.random() < BURST_CHANCE
+            self.scheduler.after(self.scheduler.gap(0.001 if at_once else mean_s), ask)
 
-        durability = self.rng.choice(["fsync", "fsync", "fsync", "memory"])
-        self.tell(e.SubmitAsked(answered, wanted, durability))
+        ask()
 
-    def meddle(self) -> None:
-        """Cancel, retry, change, remove or pause something."""
-        jobs = list(self.machine.state.jobs)
-        choice = self.rng.randrange(7)
-        if choice == 0 and jobs:
-            ids = self.rng.sample(jobs, min(len(jobs), self.rng.choice([1, 1, 3])))
-            self.tell(e.CancelAsked(_ignore, ids, "somebody", "because", self.rng.choice([None, 0.0, 5.0])))
-        elif choice == 1 and jobs:
-            self.tell(e.RetryAsked(_ignore, self.rng.choice(jobs), "somebody"))
-        elif choice == 2:
-            name = self.rng.choice(list(RULES.queues))
-            self.tell(e.QueueSetAsked(_ignore, [name], self.rng.choice(["open", "open", "paused", "draining"])))
-        elif choice == 3 and jobs:
-            self.tell(self._change(self.rng.sample(jobs, min(len(jobs), 4))))
-        elif choice == 4 and jobs:
-            self.tell(e.RemoveAsked(_ignore, self.rng.sample(jobs, min(len(jobs), 2))))
-        elif choice == 5:
-            states = self.rng.choice([[], ["cancelled"], ["failed", "succeeded"]])
-            before = self.now.wall - self.rng.choice([0.0, 5.0, 60.0])
-            self.tell(e.PruneAsked(_ignore, list(prunable(self.machine.state, before, states))))
-        else:
-            self.tell(e.ClockStepped())
+    # -- faults --------------------------------------------------------------------------------------------------------
 
-    def _change(self, ids: list[int]) -> e.SetAsked:
-        rng = self.rng
-        return e.SetAsked(
-            _ignore,
-            ids,
-            "somebody",
-            priority=rng.choice([None, -10, 0, 10]),
-            queue=rng.choice([None, None, *RULES.queues]),
-            delay_s=rng.choice([None, 0.0, 2.0, 30.0]),
-            limited=rng.random() < 0.3,
-            timeout_s=rng.choice([None, 5.0]),
-        )
+    def _arm(self, kind: str, mean_s: float) -> None:
+        def strike() -> None:
+            if not self._settling:
+                self.tell("fault", kind)
+                self._strike(kind)
+                self._arm(kind, mean_s)
 
-    # -- everything ----------------------------------------------------------------------------------------------------
+        self.scheduler.after(self.scheduler.gap(mean_s), strike)
 
-    def deliver(self, count: int) -> None:
-        """Let the machine hear of up to ``count`` things that executors have to tell, some of them twice."""
-        for _ in range(min(count, len(self.waiting))):
-            event = self.waiting.pop(self.rng.randrange(len(self.waiting)))
-            self.tell(*([event, event] if isinstance(event, e.ChildExited) and self.rng.random() < 0.1 else [event]))
+    def _strike(self, kind: str) -> None:
+        rng = self.scheduler.rng
+        match kind:
+            case "kill supervisor":
+                self._kill()
+            case "power loss":
+                self._lose_power()
+            case "stop and start":
+                self._stop()
+            case "kill zygote":
+                self._with_any(list(self.procs.zygotes.values()), lambda zygote: zygote.die())
+            case "recycle pool":
+                self._with_any(self.clients, lambda one: one.ask(m.RecyclePool(rng.choice(["default", "other"]))))
+            case "reload config":
+                self._with_any(self.clients, lambda one: one.ask(m.Reload(), 60.0))
+            case "idle child dies":
+                idle = [one for z in self.procs.zygotes.values() for one in z.children.values() if one.order is None]
+                self._with_any(idle, self._child_dies)
+            case "disk refuses":
+                self._for_a_while("refuses")
+            case "disk full":
+                self._for_a_while("full")
+            case "wall clock set":
+                self.clock.step_wall(rng.choice([-3600.0, -10.0, -1.0, 1.0, 10.0, 3600.0]))
+                if self.life is not None:
+                    self.life.look()
+            case "connection lost":
+                self._with_any(self.clients, lambda one: one.lose_connection())
+            case "client dies":
+                self._with_any(self.clients, self._replace_client)
+            case "client stands still":
+                for follower in self.followers:
+                    follower.still_until = self.clock.t + rng.uniform(1.0, 20.0)
+            case "supervisor stands still":
+                if self.life is not None:
+                    self.life.still_until = self.clock.t + rng.uniform(0.1, 8.0)
 
-    def pass_time(self, seconds: float) -> None:
-        self.now = e.Now(self.now.boot + seconds, self.now.wall + seconds)
-        self.tell(e.Tick())
-        for job in self.machine.state.jobs.values():
-            assert job.id not in self.machine.state.dependencies.settled, f"job {job.id} need not be blocked"
-            assert job.state != "scheduled" or job.due_boot is None or job.due_boot > self.now.boot, (
-                f"job {job.id} overslept"
-            )
+    def _with_any(self, several: list[Any], act: Callable[[Any], Any]) -> None:
+        if several:
+            act(self.scheduler.rng.choice(several))
 
-    def step(self) -> None:
-        """One random thing."""
-        choice = self.rng.random()
-        if choice < 0.25:
-            self.submit()
-        elif choice < 0.45:
-            self.finish_one()
-        elif choice < 0.70:
-            self.deliver(self.rng.randint(1, 4))
-        elif choice < 0.82:
-            self.pass_time(self.rng.choice([0.01, 0.5, 3.0, 15.0]))
-        elif choice < 0.90:
-            self.meddle()
-        elif choice < 0.93:
-            self.disk_ok = not self.disk_ok
-        elif choice < 0.96:
-            self.lose_zygote()
-        elif choice < 0.98 and self.disk.synced == self.disk.base + len(self.disk.groups):
-            state = self.machine.state
-            self.disk.compact(state)
-            self.tell(e.Archived(state.finish_count, state.finish_bytes))
-        elif choice >= 0.98:
-            self.crash()
-        self.check()
+    def _kill(self) -> None:
+        if self.life is not None:
+            self.life.die()
+            self.life = None
+            self._restart_later()
 
-    def lose_zygote(self) -> None:
-        uuid = self.rng.choice(list(self.zygotes))
-        pool = self.zygotes[uuid]
-        if self.rng.random() < 0.3:
-            self._zygote(pool)  # a reload: the old one is retired
+    def victim(self, where: str) -> str | None:
+        """Who dies at this point of the supervisor's work, if anybody does."""
+        rng = self.scheduler.rng
+        doomed = self.doom is not None and where == self.doom[0] and not self._settling and self.struck < DOOMS_MAX
+        if self.doom is not None and doomed and rng.random() < DOOM_CHANCE:
+            self.struck += 1
+            return self.doom[1]
+        return rng.choice(VICTIMS) if self.scheduler.strikes("dies at a point") else None
+
+    def dies(self, life: Life, where: str, victim: str) -> None:
+        """The supervisor dies at this very point; maybe not alone."""
+        self.tell("fault", f"{where}: {victim} dies")
+        self.life = life
+        if victim == "power":
+            self._lose_power()
             return
-        self._kill_zygote(uuid)
-        self.tell(e.ZygoteGone(pool, uuid))
-        if self.machine.pools.get(pool).zygote is None:
-            self._zygote(pool)
+        self._kill()
+        if victim == "supervisor and zygotes":
+            for zygote in list(self.procs.zygotes.values()):
+                zygote.die()
 
-    def check(self) -> None:
-        state = self.machine.state
-        check(state)
-        assert list(self.disk.replay().dump()) == list(state.dump()), "a replay gives another state"
-        for uid in state.uids:
-            assert uid in self.sent, "a job that nobody submitted"
-        for uid, job_id in self.acked.items():
-            job = state.jobs.get(job_id)
-            if job is None:
-                assert job_id in self.finals, f"job {job_id} vanished"
-            else:
-                assert job.uid == uid
-        for job_id, final in self.finals.items():
-            assert job_id not in state.jobs or state.jobs[job_id].state == final, f"job {job_id} was {final}"
+    def _lose_power(self) -> None:
+        self._kill()
+        self.disk.lose_power(self.scheduler)
+        self.procs.lose_power()
+        for client in list(self.clients):
+            self._replace_client(client)
+        rng = self.scheduler.rng
+        self.clock.reboot(rng.uniform(1.0, 50.0))
+        self.clock.step_wall(rng.choice([0.0, 0.0, -100.0, 1000.0]))
 
-    def settle(self) -> None:
-        """Let everything run to its end: quiescence is reached."""
-        self.disk_ok = True
-        self.tell(e.QueueSetAsked(_ignore, list(RULES.queues), "open"))
-        for _ in range(3000):
-            self.sync()
-            self.deliver(10)
-            self.finish_one()
-            self.pass_time(1.0)
-            if not any(job.state in UNFINISHED for job in self.machine.state.jobs.values()):
-                break
-        left = [f"{job.id} {job.state}" for job in self.machine.state.jobs.values() if job.state in UNFINISHED]
-        assert not left, f"never finished: {left}"
-        self.sync()
-        self.check()
+    def _stop(self) -> None:
+        client = self.clients[0]
+        client.ask(m.Stop(self.scheduler.rng.choice(["wait", "now", "keep"])))
+        self.scheduler.after(self.scheduler.delay(10.0), lambda: self._stop_now(client))
+
+    def _stop_now(self, client: SimClient) -> None:
+        if self.life is not None and self.life.driver.machine.stopping is not None and not client.dead:
+            client.ask(m.Stop("now"))
+
+    def _child_dies(self, child: Any) -> None:
+        zygote = self.procs.zygotes[child.id.zygote]
+        zygote.exited(child, e.Exit(self.clock.wall, signal="SIGKILL"))
+
+    def _for_a_while(self, what: str) -> None:
+        setattr(self.disk, what, True)
+        self.scheduler.after(self.scheduler.delay(5.0), lambda: setattr(self.disk, what, False))
+
+    def _replace_client(self, client: SimClient) -> None:
+        if client in self.clients:
+            self.clients.remove(client)
+            client.die()
+            self._add_client()
+
+    # -- the story -----------------------------------------------------------------------------------------------------
+
+    def tell(self, kind: str, what: Any) -> None:
+        self.story.add(self.clock.t, kind, what)
 
 
-def _ignore(reply: Any) -> None:
-    assert isinstance(reply, JobyardError | m.Cancelled | m.Requeued | m.QueuesSet | m.Changed | m.Removed | m.Pruned)
+class Failed(AssertionError):
+    """A seed that does not pass, with its story."""
 
 
-def _zygote_of(event: Any) -> str:
-    return str(event.child.zygote if hasattr(event, "child") else event.zygote)
+def run(seed: int, doom: tuple[str, str] | None = None) -> World:
+    """One world from beginning to end.
+
+    Raises:
+        Failed: an invariant does not hold, or the product raised an error.
+    """
+    world = World(seed, doom)
+    try:
+        world.took = world.run()
+    except Exception as error:
+        raise Failed(_report(world, error)) from error
+    return world
 
 
-def _fields(want: e.Wanted) -> dict[str, Any]:
-    return {name: getattr(want, name) for name in want.__slots__}
+def _report(world: World, error: Exception) -> str:
+    job_id, model = getattr(error, "job_id", None), world.oracle.model
+    uid = next((uid for uid, one in model.uids.items() if one == job_id), world.oracle.told.get(job_id or 0))
+    lines = list(world.story.lines(job_id, uid))[-STORY_LINES_MAX:]
+    whose = "the story" if job_id is None else f"the story of job {job_id}"
+    head = f"seed {world.seed}: {type(error).__name__}: {error}\nfaults: {world.mix}\n{whose}:"
+    again = f"pytest tests/sim --seed {world.seed}" if world.doom is None else f"run({world.seed}, {world.doom})"
+    return "\n".join([head, *lines, f"again: {again}"])

@@ -271,3 +271,13 @@ def test_children_are_let_go_while_the_supervisor_stops() -> None:
     bench.end(parent)
     assert child.state == "queued"
     assert f.Stopped() in bench.last.durable
+
+
+def test_blocked_job_that_is_given_a_delay_waits_for_it_though_the_wall_clock_was_set_back() -> None:
+    bench = Bench()
+    parent = bench.submit(queue="off")
+    child = bench.submit(after=[parent.id], on_parent_failure="run")
+    back = e.Now(bench.now.boot, bench.now.wall - 3600.0)
+    bench.machine.step(back, [e.SetAsked("t", [child.id], "me", delay_s=30.0)])
+    bench.machine.step(back, [e.CancelAsked("c", [parent.id], "me")])
+    assert child.state == "scheduled"

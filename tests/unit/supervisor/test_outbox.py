@@ -67,3 +67,15 @@ def test_nothing_is_told_before_it_is_durable_and_in_order() -> None:
     assert done == []
     outbox.release(2)
     assert done == [first, second]
+
+
+def test_reply_with_a_reserved_id_waits_for_the_block_and_for_nothing_else() -> None:
+    outbox, done = make()
+    early, later = Reply("early", None), Reply("later", None)
+    outbox.add([GO], 2, 1)
+    outbox.add_early([early], 1, 1)
+    assert done == [early]
+    outbox.add_early([later], 2, 1)
+    assert done == [early]
+    outbox.release(2)
+    assert done == [early, GO, later]

@@ -8,7 +8,8 @@ from collections import namedtuple
 from pathlib import Path
 
 import pytest
-from jobyard.supervisor.room import Room
+from jobyard.protocol.errors import OutcomeUnknown, StorageUnavailable
+from jobyard.supervisor.room import Room, doubted
 
 Usage = namedtuple("Usage", "total used free")
 
@@ -37,3 +38,16 @@ def test_log_is_told_of_each_change_and_of_nothing_else(tmp_path: Path, caplog: 
 def test_disk_with_room_from_the_start_is_no_subject(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     Room(tmp_path).mind(False)
     assert caplog.records == []
+
+
+def test_submit_is_refused_for_want_of_room_and_one_that_is_sent_again_is_in_doubt(tmp_path: Path) -> None:
+    room = Room(tmp_path)
+    with doubted(resent=False):
+        room.check(low=False)
+    with pytest.raises(StorageUnavailable), doubted(resent=False):
+        room.check(low=True)
+    with (
+        pytest.raises(OutcomeUnknown, match="sent before, and whether it was stored"),
+        doubted(resent=True),
+    ):
+        room.check(low=True)

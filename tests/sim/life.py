@@ -1,0 +1,357 @@
+"""One life of a supervisor: the real driver, desk, machine, outbox, stream and sites, with simulated edges.
+
+Everything between the sockets is the product's own code. Replaced are clocks, the poller, signals, the journal's bytes,
+the sockets, processes and the config. The driver's loop is turned from outside, a pass at a time, whenever something
+that it waits for is ready.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import logging
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+from unittest import mock
+
+from archive import SimCompaction, SimHistoryLink
+from clock import SimStepWatch, SimTimer
+from disk import SimJournal
+from jobyard.conf.catalog import Built, Catalog
+from jobyard.conf.settings import LimitSettings, PoolSettings, QueueSettings, Settings
+from jobyard.protocol import messages as m
+from jobyard.protocol.messages import CatalogEntry
+from jobyard.supervisor import clock, compaction, driver, stream, unfenced
+from jobyard.supervisor.core import events as e
+from jobyard.supervisor.core.machine import Machine
+from jobyard.supervisor.driver import Driver
+from jobyard.supervisor.executors.base import PoolSpec
+from jobyard.supervisor.recovery import make_durable
+from jobyard.supervisor.room import Room
+from jobyard.supervisor.sites import Sites
+from jobyard.supervisor.stream import Stream
+from net import SimPublisher, SimSocket
+from procs import SimExecutor
+
+if TYPE_CHECKING:
+    from world import World
+
+LIMITS = LimitSettings(kept_notices=60, unsent_notices=6, parked_requests=200)
+SETTINGS = Settings(
+    file=Path("/simulated/jobyard.toml"),
+    allow=("app:*",),
+    queues={
+        "default": QueueSettings(),
+        "mail": QueueSettings(),
+        "slow": QueueSettings(pool="other"),
+        "off": QueueSettings(),
+    },
+    pools={"default": PoolSettings(concurrency=3), "other": PoolSettings(concurrency=1)},
+    limits=LIMITS,
+)
+SPECS = {pool: PoolSpec(pool, "python", "/", [], {}, [], "/", "/") for pool in SETTINGS.pools}
+REF = "app:work"
+
+
+@functools.cache
+def catalog() -> Catalog:
+    return Catalog(SETTINGS, [Built(pool, [CatalogEntry(REF, pool, [])], []) for pool in SETTINGS.pools])
+
+
+class SimOffice:
+    """As ``supervisor.office.Office``: the config in force, and a catalogue that is there after a moment."""
+
+    log_format = "plain"
+    settings = SETTINGS
+    may_end = False
+    paths = SimpleNamespace(output_dir=Path("/simulated/output"))
+
+    def __init__(self, life: Life) -> None:
+        self.catalog: Catalog | None = None
+        self.room = Room("/simulated/journal")
+        self._life = life
+        self._waiting: list[Any] = []
+
+    def start(self, driver: Driver) -> None:
+        driver.sites.begin(SPECS, clock.now().boot)
+        self._build(None)
+
+    def reload(self, token: Any) -> None:
+        driver = self._life.driver
+        driver.take_in(e.Configured(self._life.world.new_rules()))
+        driver.sites.configure(SPECS, clock.now().boot)
+        self._build(token)
+
+    def _build(self, token: Any) -> None:
+        scheduler = self._life.world.scheduler
+        scheduler.after(scheduler.delay(0.1), lambda: self._life.later(lambda: self._built(token)))
+
+    def _built(self, token: Any) -> None:
+        self.catalog = catalog()
+        driver = self._life.driver
+        for event in driver.desk.catalog_ready():
+            driver.take_in(event)
+        if token is not None:
+            driver.answer_at_once(token, m.Reloaded(True))
+
+    def refreshing(self) -> bool:
+        return False
+
+    def wake_at(self) -> None:
+        return None
+
+    def mind_deadlines(self, now: float) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+class SimPoller:
+    """As ``zmq.Poller``: of what is ready, some, in any order."""
+
+    def __init__(self, life: Life) -> None:
+        self.sources: dict[Any, None] = {}
+        self._life = life
+
+    def register(self, source: Any, flags: int) -> None:
+        self.sources[source] = None
+
+    def unregister(self, source: Any) -> None:
+        self.sources.pop(source, None)
+
+    def ready(self) -> list[Any]:
+        readable = self._life.readable
+        return [source for source in self.sources if readable[source]()]
+
+    def poll(self, timeout: float | None) -> list[tuple[Any, int]]:
+        ready, rng = self.ready(), self._life.world.scheduler.rng
+        if len(ready) > 1:
+            rng.shuffle(ready)
+        return [(source, 1) for source in ready]
+
+
+class Killed(BaseException):
+    """The supervisor died while its code was running."""
+
+
+class Life:
+    """From start to death. ``turns`` counts passes of the loop."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.dead = False
+        self.turns = 0
+        self.began_at = world.clock.t
+        self.readable: dict[Any, Callable[[], bool]] = {}
+        self.still_until = 0.0
+        self.publisher: SimPublisher | None = None
+        self._mortal: list[Any] = []  # what dies with it
+        self._scheduled = True  # until it begins
+        self._later: list[Callable[[], None]] = []
+        self._count = 0
+
+    def compose(self) -> None:
+        """Replay, adoption, and all parts put together."""
+        with current(self):
+            self.driver = self._compose()
+
+    # -- putting it together -------------------------------------------------------------------------------------------
+
+    def fd(self, ready: Callable[[], bool]) -> int:
+        self._count += 1
+        self.readable[self._count] = ready
+        return self._count
+
+    def _compose(self) -> Driver:
+        world = self.world
+        now = world.clock.now()
+        state = world.recover()
+        self.journal = SimJournal(
+            world.disk,
+            world.scheduler,
+            self.fd(lambda: self.journal.woken),
+            world.scale,
+            world.oracle.decided,
+            world.oracle.durable,
+            self.point,
+            self.look,
+        )
+        self._mortal.append(self.journal)
+        machine = Machine(state, world.rules)
+        make_durable(self.journal, machine.begin(now, world.clock.boot_id).records)  # type: ignore[arg-type]
+        taken = world.take_over(self, state)
+        publisher = SimPublisher(world.net, LIMITS.unsent_notices, self.look)
+        self.publisher = publisher
+        self.readable[publisher.socket] = lambda: bool(publisher.news)
+        self.socket = SimSocket(world.net, self.look, self.point)
+        self.readable[self.socket.socket] = lambda: bool(self.socket.inbox)
+        sites = Sites(self._executor)
+        self.compaction = SimCompaction(
+            self.journal,
+            machine,
+            world.disk,
+            world.history,
+            world.scheduler,
+            self.fd(lambda: self.compaction.done),
+            self.point,
+            self.look,
+        )
+        self.history = SimHistoryLink(world.history, world.scheduler, self.later)
+        self._mortal += [self.compaction, self.history, self.socket, publisher]
+        stream_ = Stream(machine, publisher, LIMITS)  # type: ignore[arg-type]
+        made = Driver(
+            machine, self.journal, self.socket, sites, SimOffice(self), self.compaction, self.history, stream_
+        )  # type: ignore[arg-type]
+        made.watch(self.fd(lambda: bool(self._later)), self._do_later)
+        made.begin(taken, now)
+        return made
+
+    def _executor(self, pool: PoolSpec) -> SimExecutor:
+        return self.executor(pool.name, self.world.procs.new_uuid())
+
+    def executor(self, pool: str, uuid: str) -> SimExecutor:
+        executor = SimExecutor(
+            self.world.procs, pool, uuid, self.fd(lambda: bool(executor.inbox)), self.look, self.point
+        )
+        return executor
+
+    def timer(self, clock: int = clock.BOOTTIME) -> SimTimer:
+        scheduler = self.world.scheduler
+        timer = SimTimer(self.world.clock, self.fd(lambda: timer.ready()), lambda t: scheduler.at(t, self.look))
+        return timer
+
+    def step_watch(self) -> SimStepWatch:
+        watch = SimStepWatch(self.fd(lambda: watch.ready()))
+        self.world.clock.stepped = lambda: setattr(watch, "stepped", True)
+        return watch
+
+    # -- turning the loop ----------------------------------------------------------------------------------------------
+
+    def begin(self) -> None:
+        with current(self):
+            self.driver.office.start(self.driver)
+            self.driver._turn()
+        self.world.net.server, self.world.net.publisher = self.socket, self.publisher
+        self._scheduled = False
+        self.look()
+
+    def later(self, call: Callable[[], None]) -> None:
+        """Have the loop call it."""
+        self._later.append(call)
+        self.look()
+
+    def _do_later(self) -> None:
+        calls, self._later = self._later, []
+        for call in calls:
+            call()
+
+    def look(self) -> None:
+        """Something may be ready: let the loop come to it in a moment."""
+        if not self._scheduled and not self.dead and (self.driver._poller.ready() or self.driver.stream.waiting):
+            self._scheduled = True
+            scheduler = self.world.scheduler
+            scheduler.at(max(self.still_until, scheduler.clock.t + scheduler.delay(0.0001)), self._pass)
+
+    def _pass(self) -> None:
+        """What ``Driver.run`` does again and again."""
+        self._scheduled = False
+        if self.dead:
+            return
+        self.turns += 1
+        driver = self.driver
+        with current(self), contextlib.suppress(Killed):
+            driver._wait()
+            if driver._turn_due or driver._events:
+                driver._turn()
+                self.world.turned()
+            if driver._gone():
+                driver._close()
+                self.die()
+                self.world.stopped()
+                return
+        self.look()
+
+    # -- the end -------------------------------------------------------------------------------------------------------
+
+    def point(self, where: str) -> None:
+        """Here it may die."""
+        if not self.dead and (victim := self.world.victim(where)) is not None:
+            self.world.dies(self, where, victim)
+            if self in _lives:
+                raise Killed
+
+    def die(self) -> None:
+        """kill -9, or the end of an orderly stop."""
+        self.dead = True
+        for one in self._mortal:
+            one.dead = True
+        world = self.world
+        if self.publisher is not None:
+            self.publisher.close()
+        world.net.publisher = None
+        world.net.supervisor_died()
+        world.clock.stepped = lambda: None
+        world.procs.supervisor_died()
+
+
+_lives: list[Life] = []
+
+
+@contextlib.contextmanager
+def current(life: Life) -> Iterator[None]:
+    """Clocks and descriptors that are made meanwhile belong to this life."""
+    _lives.append(life)
+    try:
+        yield
+    finally:
+        _lives.pop()
+
+
+class _Quiet:
+    """In place of signals and of what removes old output: never has anything to do."""
+
+    def __init__(self, *_: object) -> None:
+        self._fd = _lives[-1].fd(lambda: False)
+
+    def fileno(self) -> int:
+        return self._fd
+
+    def attempt_ended(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+def _sim_now() -> e.Now:
+    return _lives[-1].world.clock.now()
+
+
+@contextlib.contextmanager
+def simulated() -> Iterator[None]:
+    """The product's edges are those of the simulation meanwhile."""
+    sim_time = SimpleNamespace(monotonic=lambda: _sim_now().boot, time=lambda: _sim_now().wall)
+    zmq = SimpleNamespace(Poller=lambda: SimPoller(_lives[-1]), POLLIN=1, POLLOUT=4)
+    patches: list[Any] = [
+        mock.patch.multiple(
+            clock,
+            now=_sim_now,
+            Timer=lambda clock=clock.BOOTTIME: _lives[-1].timer(clock),
+            StepWatch=lambda: _lives[-1].step_watch(),
+        ),
+        mock.patch.multiple(driver, zmq=zmq, Signals=_Quiet, Retention=_Quiet),
+        mock.patch.object(stream, "time", sim_time),
+        mock.patch.object(compaction, "SLACK_JOBS", 3),
+        mock.patch.object(
+            unfenced, "fence_zygote", lambda state, zygote, *_: _lives[-1].world.procs.fence(zygote.uuid)
+        ),
+    ]
+    with contextlib.ExitStack() as stack:
+        for patch in patches:
+            stack.enter_context(patch)
+        logging.disable()
+        stack.callback(logging.disable, logging.NOTSET)
+        yield
