@@ -14,7 +14,7 @@ from ...protocol.counters import Counted, Distribution
 from .render import clean
 
 if TYPE_CHECKING:
-    from .shapes import Family, Sample
+    from .shapes_figures import Family, Sample
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _POOL_STATES = ("starting", "up", "failed", "unreachable")

@@ -10,7 +10,7 @@ from .. import documents, exits, metrics
 from ..context import Context
 
 if TYPE_CHECKING:
-    from .. import shapes
+    from .. import shapes_figures as shapes
 
 _EXAMPLES = """The Prometheus text format, version 0.0.4. Counters begin at zero when the supervisor starts.
 

@@ -17,7 +17,7 @@ from ..parsing import add_filters
 from ..render import Column, brief, size
 
 if TYPE_CHECKING:
-    from .. import shapes
+    from .. import shapes_figures as shapes
 
 _EXAMPLES = """Times are p50/p95/max: half of the attempts took no longer than the first, 95 in 100 no longer
 than the second. WAIT is from being due to starting, RUN from start to end. OK is the part of the

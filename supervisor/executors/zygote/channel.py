@@ -10,8 +10,7 @@ from __future__ import annotations
 import _socket
 import os
 from array import array
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import msgpack
@@ -457,47 +456,3 @@ def content(data: bytes, fds: list[int]) -> bytes:
     if len(found) != size:
         raise ProtocolError("a large message that was cut")
     return found
-
-
-class Outbox:
-    """Packets for one socket that never block their sender; they leave in order.
-
-    ``fds`` beside a waiting packet must stay open until it is gone. ``then`` is called when it has left.
-    """
-
-    __slots__ = ("_sock", "_waiting")
-
-    def __init__(self, sock: Socket) -> None:
-        self._sock = sock
-        self._waiting: deque[tuple[bytes, tuple[int, ...], Callable[[], None] | None]] = deque()
-
-    def __bool__(self) -> bool:
-        return bool(self._waiting)
-
-    def put(self, message: Message, fds: tuple[int, ...] = (), then: Callable[[], None] | None = None) -> None:
-        """Send, or keep until there is room.
-
-        Raises:
-            OSError: the other side is gone.
-        """
-        self._waiting.append((encode(message), fds, then))
-        if len(self._waiting) == 1:
-            self.flush()
-
-    def flush(self) -> None:
-        """Send what there is room for.
-
-        Raises:
-            OSError: the other side is gone.
-        """
-        while self._waiting:
-            data, fds, then = self._waiting[0]
-            if not send(self._sock, data, fds):
-                return
-            self._waiting.popleft()
-            if then is not None:
-                then()
-
-    def clear(self) -> None:
-        """Drop what waits."""
-        self._waiting.clear()

@@ -6,15 +6,60 @@ Owns sending, reading and noticing the end. What messages mean is its owner's bu
 from __future__ import annotations
 
 import socket
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
 from ....protocol.errors import ProtocolError
 from . import channel
-from .channel import Kinds, Message, Outbox
+from .channel import Kinds, Message
 from .loop import READ, WRITE, Loop
 
 _BATCH = 64  # messages read before others get their turn
+
+
+class Outbox:
+    """Packets for one socket that never block their sender; they leave in order.
+
+    ``fds`` beside a waiting packet must stay open until it is gone. ``then`` is called when it has left.
+    """
+
+    __slots__ = ("_sock", "_waiting")
+
+    def __init__(self, sock: channel.Socket) -> None:
+        self._sock = sock
+        self._waiting: deque[tuple[bytes, tuple[int, ...], Callable[[], None] | None]] = deque()
+
+    def __bool__(self) -> bool:
+        return bool(self._waiting)
+
+    def put(self, message: Message, fds: tuple[int, ...] = (), then: Callable[[], None] | None = None) -> None:
+        """Send, or keep until there is room.
+
+        Raises:
+            OSError: the other side is gone.
+        """
+        self._waiting.append((channel.encode(message), fds, then))
+        if len(self._waiting) == 1:
+            self.flush()
+
+    def flush(self) -> None:
+        """Send what there is room for.
+
+        Raises:
+            OSError: the other side is gone.
+        """
+        while self._waiting:
+            data, fds, then = self._waiting[0]
+            if not channel.send(self._sock, data, fds):
+                return
+            self._waiting.popleft()
+            if then is not None:
+                then()
+
+    def clear(self) -> None:
+        """Drop what waits."""
+        self._waiting.clear()
 
 
 class Wire:

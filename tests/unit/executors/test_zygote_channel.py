@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jobyard.protocol.errors import JobyardError, ProtocolError, TooLarge
 from jobyard.supervisor.executors.zygote import channel
+from jobyard.supervisor.executors.zygote.wire import Outbox
 
 Pair = tuple[socket.socket, socket.socket]
 
@@ -87,7 +88,7 @@ def test_what_was_sent_before_an_unread_close_is_still_received(pair: Pair) -> N
 
 
 def test_outbox_keeps_order_when_the_queue_is_full(pair: Pair) -> None:
-    outbox = channel.Outbox(pair[0])
+    outbox = Outbox(pair[0])
     sent: list[int] = []
     count = 2000
     for number in range(count):
@@ -104,7 +105,7 @@ def test_outbox_keeps_order_when_the_queue_is_full(pair: Pair) -> None:
 
 
 def test_outbox_reports_that_the_other_side_is_gone(pair: Pair) -> None:
-    outbox = channel.Outbox(pair[0])
+    outbox = Outbox(pair[0])
     pair[1].close()
     with pytest.raises(OSError):
         outbox.put(channel.Retire())
