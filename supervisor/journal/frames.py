@@ -94,9 +94,9 @@ def decode(buffer: memoryview, start: int, only_salt: int | None = None) -> Fram
 
 
 def payload_bytes(header: bytes) -> int:
-    """The length of payload that a frame's header claims, up to the longest that is believed."""
+    """The length of payload that a frame's header claims."""
     length: int = _CHECKED.unpack_from(header)[4]
-    return min(length, PAYLOAD_BYTES_MAX)
+    return length
 
 
 def find(
@@ -108,7 +108,7 @@ def find(
 
     Args:
         only_salt: leave out frames of other files; nobody can guess the salt.
-        effort_bytes: give up when what is no frame has claimed to be so many bytes.
+        effort_bytes: give up when so many bytes of what is no frame were summed up.
     """
     whole = buffer.obj
     assert isinstance(whole, bytes)
@@ -118,7 +118,9 @@ def find(
         if frame is not None:
             yield frame
         elif effort_bytes is not None:
-            effort_bytes -= payload_bytes(whole[at : at + HEADER_BYTES].ljust(HEADER_BYTES))
+            claimed = payload_bytes(whole[at : at + HEADER_BYTES].ljust(HEADER_BYTES))
+            if at + HEADER_BYTES + claimed <= len(whole):  # otherwise that was seen without summing it up
+                effort_bytes -= claimed
             if effort_bytes < 0:
                 return
         at = whole.find(PREFIX, frame.end if frame else at + 1)
