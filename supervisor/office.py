@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from .driver import Driver
 
 log = logging.getLogger("jobyard")
+POOLS_UP_S = 10.0  # for so long a reload waits for its pools
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +61,13 @@ class Options:
 
 @dataclass(slots=True)
 class _Rebuild:
-    """One catalogue in the making: builds that still run, outputs that are there, and who waits for it."""
+    """One catalogue in the making: builds that still run, outputs that are there, and who waits for it.
+
+    ``up_by``: until when its pools are waited for.
+    """
 
     builds: dict[str, CatalogBuild]
+    up_by: float
     outputs: list[Built] = field(default_factory=list)
     tokens: list[Token] = field(default_factory=list)
 
@@ -111,7 +116,7 @@ class Office:
 
     def reload(self, token: Token | None) -> None:
         """Read the config and build everything anew; ``token`` is answered when that is done."""
-        if self._rebuild is not None:
+        if self._rebuild is not None and self._rebuild.builds:
             self._again = [*(self._again or ()), *([token] if token else ())]
             return
         try:
@@ -133,7 +138,8 @@ class Office:
         self._driver.take_in(Configured(rules(self.settings)))
         self.specs = specs
         self._driver.sites.configure(specs, clock.now().boot)
-        self._build([token] if token else [])
+        waiting = [] if self._rebuild is None else self._rebuild.tokens  # for pools that this reload begins anew
+        self._build([*waiting, *([token] if token else ())])
 
     def _refuse_moves(self, settings: Settings, paths: Paths) -> None:
         now, then = settings.supervisor, self.settings.supervisor
@@ -156,7 +162,8 @@ class Office:
 
     def _build(self, tokens: list[Token]) -> None:
         self._stamps = self._stamp()
-        self._rebuild = _Rebuild({name: CatalogBuild(spec) for name, spec in self.specs.items()}, tokens=tokens)
+        builds = {name: CatalogBuild(spec) for name, spec in self.specs.items()}
+        self._rebuild = _Rebuild(builds, clock.now().boot + POOLS_UP_S, tokens=tokens)
         for build in self._rebuild.builds.values():
             self._driver.watch(build.fileno(), self._poll)
 
@@ -172,7 +179,15 @@ class Office:
                 self._driver.unwatch(fd)
                 del rebuild.builds[name]
                 rebuild.outputs.append(output)
-        if not rebuild.builds:
+        self._conclude()
+
+    def _conclude(self) -> None:
+        """A reload is over when its pools are up as well, so that whatever is submitted after it runs the new code."""
+        rebuild = self._rebuild
+        if rebuild is None or rebuild.builds:
+            return
+        waits = self.catalog is not None and self._driver.sites.starting and clock.now().boot < rebuild.up_by
+        if not waits or self._driver.sites.stopping:
             self._rebuild = None
             self._built(rebuild)
 
@@ -183,6 +198,8 @@ class Office:
         for problem in self.catalog.problems:
             log.error("catalogue: %s (pool %s): %s", problem.what, problem.pool, _last(problem.why))
         warnings = [f"{problem.what}: {problem.why}" for problem in self.catalog.problems]
+        if not first and self._driver.sites.starting:
+            warnings.append(f"a pool is not up after {POOLS_UP_S:g} s: until it is, its jobs run the code of before")
         for token in rebuild.tokens:
             self._answer(token, Reloaded(True, [*self._warnings, *warnings]))
         for event in self._driver.desk.catalog_ready():
@@ -248,10 +265,10 @@ class Office:
     # -- time ----------------------------------------------------------------------------------------------------------
 
     def wake_at(self) -> float | None:
-        """Boot time at which a build has taken too long."""
+        """Boot time at which a build, or a pool, has taken too long."""
         if self._rebuild is None:
             return None
-        return min((build.deadline for build in self._rebuild.builds.values()), default=None)
+        return min((build.deadline for build in self._rebuild.builds.values()), default=self._rebuild.up_by)
 
     def mind_deadlines(self, now: float) -> None:
         if self._driver.degraded is None:  # otherwise worse was told
@@ -259,6 +276,7 @@ class Office:
         deadline = self.wake_at()
         if deadline is not None and now >= deadline:
             self._poll()
+        self._conclude()
 
     def close(self) -> None:
         if self._rebuild is not None:

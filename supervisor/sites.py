@@ -87,6 +87,11 @@ class Sites:
             self._start(site, now)
         return site is not None
 
+    @property
+    def starting(self) -> bool:
+        """Whether the executor of some pool is not up yet, and was not given up either."""
+        return any(site.state == "starting" for site in self.pools.values())
+
     def mind_deadlines(self, now: float) -> None:
         """Give up executors that do not come up; start those whose time for another try has come."""
         for site in self.pools.values():
