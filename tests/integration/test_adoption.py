@@ -16,8 +16,9 @@ from typing import Any
 
 import pytest
 import tiers
-from jobyard import Job
+from jobyard import Job, OutcomeUnknown
 from jobyard.protocol.job import AttemptInfo
+from jobyard.protocol.messages import Reload
 from live import Yard, wait_for
 from supervisors import Impostor
 
@@ -489,3 +490,16 @@ def test_fence_holds_for_one_start_alone(guarded: Yard) -> None:
     os.kill(pid, signal.SIGKILL)
     wait_for("the next supervisor", lambda: guarded.client().status().pid != pid)
     assert [attempt.outcome for attempt in attempts(guarded, job)] == [None]
+
+
+def test_zygote_that_hangs_while_it_loads_ends_with_its_supervisor(make_yard: Make) -> None:
+    yard = make_yard(SMALL)
+    (known,) = yard.zygotes()
+    yard.path("hang.py").write_text("import os, time\nopen('hangs', 'w').write(str(os.getpid()))\ntime.sleep(1000)\n")
+    yard.config.write_text(yard.config.read_text().replace("[pools.default]", '[pools.default]\npreload = ["hang"]'))
+    with pytest.raises(OutcomeUnknown):
+        yard.client().request(Reload(), timeout=2)
+    hanging = int(wait_for("one to hang", lambda: yard.path("hangs").exists() and yard.path("hangs").read_text()))
+    yard.kill()
+    wait_for("it to end", lambda: not lives(hanging))
+    assert lives(known)

@@ -40,6 +40,11 @@ def die_with_parent(parent: int) -> None:
         _exit(0)
 
 
+def outlive_parent() -> None:
+    """Take back ``die_with_parent``."""
+    _prctl(_PR_SET_PDEATHSIG, 0)
+
+
 def default_signals() -> None:
     """Undo what was inherited: every signal does what it does by default, save those that Python ignores itself."""
     kept = {signal.SIGKILL, signal.SIGSTOP, signal.SIGINT, signal.SIGPIPE, signal.SIGXFSZ}

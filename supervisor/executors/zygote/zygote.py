@@ -275,7 +275,10 @@ def _nothing(number: int, frame: object) -> None:
 
 
 def main() -> None:
-    Zygote(boot()).run()
+    limits.die_with_parent(os.getppid())  # one that hangs while it loads is known to nobody else
+    booted = boot()
+    limits.outlive_parent()
+    Zygote(booted).run()
     os._exit(0)
 
 
