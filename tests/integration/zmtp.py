@@ -49,6 +49,15 @@ class Raw:
             found += data
         return found
 
+    def message(self) -> bytes:
+        """The next frame that is no command; empty at the end of the connection."""
+        while head := self.hear(1):
+            size = int.from_bytes(self.hear(8 if head[0] & LONG else 1), "big")
+            body = self.hear(size)
+            if not head[0] & COMMAND:
+                return body
+        return b""
+
     def is_closed(self) -> bool:
         """Wait for the other side to hang up."""
         try:
