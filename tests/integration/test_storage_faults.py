@@ -38,7 +38,7 @@ def pid(path):
         file.write(str(os.getpid()))
     time.sleep(600)
 """
-CONFIG = "[defaults]\ngrace = 0.2\nretries = 0\n[pools.default]\nconcurrency = 4\n"
+CONFIG = "[defaults]\ngrace = 0.2\nretries = 0\n[pools.default]\nconcurrency = 4\n[queues.full]\n"
 REFUSALS = (jobyard.StorageUnavailable, jobyard.OutcomeUnknown)
 WORD = random.Random(1).randbytes(900 << 10)
 
@@ -53,14 +53,14 @@ def disk(tmp_path: Path) -> Iterator[SmallDisk]:
 @pytest.fixture
 def small_yard(disk: SmallDisk, make_yard: Callable[..., Yard]) -> Yard:
     """Its state is on the small disk."""
-    return make_yard(f'{CONFIG}[queues.full]\n[supervisor]\nstate_dir = "{disk.path}/state"\n', JOBS)
+    return make_yard(f'{CONFIG}[supervisor]\nstate_dir = "{disk.path}/state"\n', JOBS)
 
 
 def refused_s(client: Client, word: bytes = b"") -> float | None:
     """Seconds until a submit was refused for want of a disk; None if it was not."""
     began = time.monotonic()
     try:
-        client.options(delay=3600).submit("jobs:add", word)
+        client.options(delay=3600, queue="full").submit("jobs:add", word)
     except REFUSALS:
         return time.monotonic() - began
     return None
@@ -116,6 +116,11 @@ def run_full(yard: Yard, gate: Path, fill: Callable[[], object], release: Callab
     return cycle
 
 
+def give_up_what_waits(client: Client) -> int:
+    client.cancel(queue="full")
+    return client.prune(older=0, state="cancelled")
+
+
 def filled_by_a_file(yard: Yard, disk: SmallDisk, number: int) -> Cycle:
     def fill() -> None:
         disk.fill()
@@ -123,7 +128,9 @@ def filled_by_a_file(yard: Yard, disk: SmallDisk, number: int) -> Cycle:
         wait_for("the reserve to be used", lambda: refused_s(client, WORD) is not None)
         disk.fill()
 
-    return run_full(yard, yard.path(f"gate{number}"), fill, disk.release)
+    cycle = run_full(yard, yard.path(f"gate{number}"), fill, disk.release)
+    give_up_what_waits(yard.client())
+    return cycle
 
 
 def filled_by_submits(yard: Yard, disk: SmallDisk, number: int) -> Cycle:
@@ -135,9 +142,7 @@ def filled_by_submits(yard: Yard, disk: SmallDisk, number: int) -> Cycle:
 
     def release() -> None:
         """Nobody but jobyard itself has taken the space: when the jobs are gone, it gives it back."""
-        client = yard.client()
-        client.cancel(queue="full")
-        assert client.prune(older=0, state="cancelled") == len(acked)
+        assert give_up_what_waits(yard.client()) == len(acked)
 
     cycle = run_full(yard, yard.path(f"gate{number}"), fill, release)
     assert acked
@@ -176,8 +181,7 @@ def test_supervisor_that_is_killed_while_the_disk_is_full_starts_again_and_has_e
     assert client.status().warnings
     disk.release()
     wait_for("the journal to go on", lambda: client.status().durable)
-    client.cancel(queue="full")
-    client.prune(older=0)
+    give_up_what_waits(client)
     wait_for("it to be well again", lambda: refused_s(client) is None)
     assert "Traceback" not in yard.log
 
