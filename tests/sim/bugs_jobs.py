@@ -247,14 +247,6 @@ def old_boot_believed() -> list[Patch]:
     return [mock.patch.dict(states._APPLY, {r.Began: make(states._APPLY[r.Began])})]
 
 
-@bug("unblock", "a blocked job that is given a time waits for none if the clock was set back")
-def blocked_job_early() -> list[Patch]:
-    def wrong(job: Any, turn: Any) -> bool:
-        return bool(job.run_at > job.created_at and machines.due_at(job, turn.now) > turn.now.boot)
-
-    return [mock.patch.object(unblock, "_is_early", wrong)]
-
-
 @bug("timers", "of deadlines at one moment only the first is taken")
 def one_deadline_a_time() -> list[Patch]:
     def make(due: Any) -> Any:

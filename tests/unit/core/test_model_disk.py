@@ -1,7 +1,7 @@
 """The machine on a disk, against the same model: what is not synced is lost in a crash, and nothing else is.
 
-While the disk is off, the machine decides on, and nothing is carried out. A crash takes it back to the last sync, by the
-snapshot and what follows it; the zygote may be adopted with its children, or be gone.
+While the disk is off, the machine decides on, and nothing is carried out. A crash takes it back to the last sync, by
+the snapshot and what follows it; the zygote may be adopted with its children, or be gone.
 """
 
 from __future__ import annotations
