@@ -227,6 +227,17 @@ def archived_uid_not_found() -> list[Patch]:
     return [instead(ArchiveDesk, "submit", make), instead(submit, "_refuse", no_guard)]
 
 
+@bug("archive_desk", "a job that leaves memory while the history is asked for others is not found")
+def left_memory_meanwhile() -> list[Patch]:
+    def wrong(self: ArchiveDesk, token: Any, verb: str, ids: list[int], then: Any) -> bool:
+        absent = self.absent(ids)
+        if absent:
+            self.ask(token, verb, absent, lambda found: then(absent, found))
+        return bool(absent)
+
+    return [mock.patch.object(ArchiveDesk, "_look_up", wrong)]
+
+
 @bug("machine", "deadlines go by the wall clock, as it was when they were armed")
 def early_after_clock_step() -> list[Patch]:
     def wrong(job: Any, now: e.Now) -> float:
