@@ -133,11 +133,8 @@ class ArchiveDesk:
 
     def get(self, token: Token, ids: list[int], infos: Callable[[list[int]], list[JobInfo]]) -> bool:
         """Answer with the jobs if some of them have left memory. ``infos`` describes those that have not."""
-        absent = self.absent(ids)
-        if not absent:
-            return False
 
-        def then(found: list[Any]) -> None:
+        def then(_: list[int], found: list[Any]) -> None:
             archived = self._packed(found)
             here = [job_id for job_id in ids if job_id in self._machine.state.jobs]
             known: dict[int, JobInfo | Packed] = {**archived, **{info.id: info for info in infos(here)}}
@@ -146,7 +143,21 @@ class ArchiveDesk:
                     raise no_such_job(self._machine.state, job_id)
             self._back.answer(token, Spliced.fitting(known[job_id] for job_id in dict.fromkeys(ids)))
 
-        self.ask(token, "jobs", absent, then)
+        return self._look_up(token, "jobs", ids, then)
+
+    def _look_up(self, token: Token, verb: str, ids: list[int], then: Callable[[list[int], Any], None]) -> bool:
+        """Ask for those of the jobs that have left memory, and for those that do so meanwhile. False if none has."""
+        absent = self.absent(ids)
+        if not absent:
+            return False
+
+        def answered(found: Any) -> None:
+            if set(self.absent(ids)) <= set(absent):
+                then(absent, found)
+            else:
+                self._look_up(token, verb, ids, then)
+
+        self.ask(token, verb, absent, answered)
         return True
 
     def _packed(self, found: list[Any]) -> dict[int, Packed]:
@@ -155,12 +166,9 @@ class ArchiveDesk:
 
     def wait(self, token: Token, request: m.Wait, park: Callable[[set[int]], None]) -> bool:
         """As ``get``, for jobs that are waited for: ``park`` is given those that are not finished yet, if need be."""
-        absent = self.absent(request.ids)
-        if not absent:
-            return False
         jobs = self._machine.state.jobs
 
-        def then(found: list[Any]) -> None:
+        def then(absent: list[int], found: list[Any]) -> None:
             archived = self._packed(found)
             for job_id in absent:
                 if job_id not in archived and job_id not in jobs:
@@ -174,8 +182,7 @@ class ArchiveDesk:
             rest = [packed for job_id, packed in archived.items() if job_id not in jobs]
             self._back.answer(token, Spliced.fitting([*done, *rest]))
 
-        self.ask(token, "jobs", absent, then)
-        return True
+        return self._look_up(token, "jobs", request.ids, then)
 
     def job(self, token: Token, job_id: int, then: Callable[[Job], None]) -> bool:
         """Go on with a job that has left memory, as it was."""
@@ -237,14 +244,28 @@ class ArchiveDesk:
             for want in event.jobs
             if want.resent and want.uid not in state.uids and uid_time(want.uid) <= state.pruned_until
         ]
-        new = [want for want in event.jobs if want.uid not in state.uids]  # of the others the parents do not matter
-        parents = {one for want in new for one in want.after if one not in state.jobs and one <= state.pruned_id}
+        parents = self._gone_parents(event)
         if not uids and not parents:
             return False
+        self._ask_known(event, uids, parents)
+        return True
 
+    def _gone_parents(self, event: e.SubmitAsked) -> set[int]:
+        """Parents that have left memory, of which it is not known yet how they ended; of new jobs alone."""
+        state = self._machine.state
+        new = [want for want in event.jobs if want.uid not in state.uids]
+        gone = {one for want in new for one in want.after if one not in want.archived_parents}
+        return {one for one in gone if one not in state.jobs and one <= state.pruned_id}
+
+    def _ask_known(self, event: e.SubmitAsked, uids: list[str], parents: set[int]) -> None:
         def then(found: Any) -> None:
             ids, ended = found
-            self.change(replace(event, jobs=[_with_archived(want, ids, ended) for want in event.jobs]))
+            known = replace(event, jobs=[_with_archived(want, ids, ended) for want in event.jobs])
+            gone = self._gone_parents(known)
+            if gone <= parents:
+                self.change(known)
+            else:  # others have left memory meanwhile
+                self._ask_known(event, uids, parents | gone)
 
         def otherwise(error: JobyardError) -> None:
             if not uids:
@@ -252,7 +273,6 @@ class ArchiveDesk:
             self.change(event)  # it is not known whether they were stored before, and that is what they are told
 
         self.ask(event.token, "known", {"uids": uids, "ids": sorted(parents)}, then, otherwise)
-        return True
 
     def retry(self, token: Token, job_id: int) -> bool:
         if not self.absent([job_id]):
@@ -277,11 +297,8 @@ class ArchiveDesk:
 
     def _split(self, token: Token, ids: list[int], event: Callable[[list[int], list[int]], e.Event]) -> bool:
         """Go on with ``event`` of the ids that are in memory and of those that the history has."""
-        absent = self.absent(ids)
-        if not absent:
-            return False
 
-        def then(found: list[int]) -> None:
+        def then(absent: list[int], found: list[int]) -> None:
             jobs = self._machine.state.jobs
             archived = [job_id for job_id in found if job_id not in jobs]
             for job_id in absent:
@@ -289,8 +306,7 @@ class ArchiveDesk:
                     raise no_such_job(self._machine.state, job_id)
             self.change(event([job_id for job_id in ids if job_id not in archived], archived))
 
-        self.ask(token, "ids", absent, then)
-        return True
+        return self._look_up(token, "ids", ids, then)
 
     # -- counts --------------------------------------------------------------------------------------------------------
 

@@ -91,7 +91,7 @@ def adopted_taken_for_spare() -> list[Patch]:
     return [mock.patch.object(Pools, "decide_ready", wrong)]
 
 
-@bug("zygote", "deadlines end with the supervisor that gave them")
+@bug("zygote", "deadlines end with the supervisor that gave them", ("end synced, not acknowledged", "supervisor"))
 def deadlines_die_with_supervisor() -> list[Patch]:
     def make(kill: Any) -> Any:
         def wrong(self: SimZygote, kid: int, kind: str, grace_s: float) -> None:

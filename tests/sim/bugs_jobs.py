@@ -227,6 +227,17 @@ def archived_uid_not_found() -> list[Patch]:
     return [instead(ArchiveDesk, "submit", make), instead(submit, "_refuse", no_guard)]
 
 
+@bug("archive_desk", "a job that leaves memory while the history is asked for others is not found")
+def left_memory_meanwhile() -> list[Patch]:
+    def wrong(self: ArchiveDesk, token: Any, verb: str, ids: list[int], then: Any) -> bool:
+        absent = self.absent(ids)
+        if absent:
+            self.ask(token, verb, absent, lambda found: then(absent, found))
+        return bool(absent)
+
+    return [mock.patch.object(ArchiveDesk, "_look_up", wrong)]
+
+
 @bug("machine", "deadlines go by the wall clock, as it was when they were armed")
 def early_after_clock_step() -> list[Patch]:
     def wrong(job: Any, now: e.Now) -> float:
@@ -245,14 +256,6 @@ def old_boot_believed() -> list[Patch]:
         return wrong
 
     return [mock.patch.dict(states._APPLY, {r.Began: make(states._APPLY[r.Began])})]
-
-
-@bug("unblock", "a blocked job that is given a time waits for none if the clock was set back")
-def blocked_job_early() -> list[Patch]:
-    def wrong(job: Any, turn: Any) -> bool:
-        return bool(job.run_at > job.created_at and machines.due_at(job, turn.now) > turn.now.boot)
-
-    return [mock.patch.object(unblock, "_is_early", wrong)]
 
 
 @bug("timers", "of deadlines at one moment only the first is taken")

@@ -51,6 +51,7 @@ class Oracle:
         self.shadow = State(world.rules.limits.kept_attempts)
         self.model = Model()
         self.sent: dict[str, m.Submission] = {}
+        self.batches: dict[str, list[str]] = {}  # by uid: the uids that were sent with it
         self.acked: dict[str, int] = {}
         self.told: dict[int, str] = {}
         self.refused: set[str] = set()
@@ -103,8 +104,7 @@ class Oracle:
         match record:
             case r.Submitted():
                 for new in record.jobs:
-                    if new.uid not in self.sent:
-                        raise Violation(f"I2: nobody sent job {new.id} ({new.uid})", new.id)
+                    self._judge_new(new)
             case r.CancelRequested():
                 self.cancelled_at.setdefault(record.id, self.world.clock.t)
             case r.Ended():
@@ -115,6 +115,13 @@ class Oracle:
                     kept = job_id in self.world.history.jobs or job_id in self.removable or self.prunes
                     if not kept:
                         raise Violation(f"job {job_id} leaves memory, and no history has it", job_id)
+
+    def _judge_new(self, new: r.NewJob) -> None:
+        if new.uid not in self.sent:
+            raise Violation(f"I2: nobody sent job {new.id} ({new.uid})", new.id)
+        for other in self.batches[new.uid] if new.key is not None else ():
+            if other in self.model.uids and self.sent[other].options.get("key") == new.key:
+                raise Violation(f"job {new.id} has the key of another job that was sent with it", new.id)
 
     def _judge_end(self, record: r.Ended) -> None:
         job = self.model.job(record.id)
@@ -210,6 +217,9 @@ class Oracle:
         match op.request:
             case m.Submit():
                 self.sent.update((one.uid, one) for one in op.request.jobs)
+                uids = [one.uid for one in op.request.jobs]
+                for uid in uids:
+                    self.batches.setdefault(uid, uids)
             case m.Remove():
                 self.removable.update(op.request.ids)
             case m.Prune():

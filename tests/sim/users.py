@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING, Any
 
 from clients import Op, SimClient
@@ -23,14 +24,15 @@ QUEUES = list(SETTINGS.queues)
 
 
 class Users:
-    """All users of a world. ``known`` are ids that they were told; ``doubtful`` what they do not know to be stored."""
+    """All users of a world. ``known`` are ids that they were told; ``doubtful`` the batches of
+    which they do not know whether they are stored."""
 
     def __init__(self, world: World) -> None:
         self._world = world
         self._rng = world.scheduler.rng
         self._count = 0
         self.known: list[int] = []
-        self.doubtful: list[m.Submission] = []
+        self.doubtful: list[list[m.Submission]] = []
 
     def ask(self, client: SimClient) -> None:
         """One request of any kind."""
@@ -43,7 +45,7 @@ class Users:
         rng = self._rng
         if self.doubtful and rng.random() < 0.4:
             again = self.doubtful.pop(rng.randrange(len(self.doubtful)))
-            wanted = [m.Submission(**{**{name: getattr(again, name) for name in again.__slots__}, "resent": True})]
+            wanted = [dataclasses.replace(one, resent=True) for one in again]
         else:
             level = rng.choice(["fsync", "fsync", "fsync", "memory"])
             wanted = [self._submission(level) for _ in range(rng.choice([1, 1, 1, 1, 4]))]
@@ -56,7 +58,7 @@ class Users:
         if op.outcome == "ok":
             self.known += [one.id for one in op.reply.jobs]
         elif op.outcome == "unknown" and not self._cannot_be_known(op):
-            self.doubtful += op.request.jobs
+            self.doubtful.append(op.request.jobs)
 
     def _cannot_be_known(self, op: Op) -> bool:
         """The supervisor has said so itself: to ask again is no use."""
