@@ -27,7 +27,7 @@ class Next:
         up = yard.up
         assert up is not None
         children = tuple(attempt.child for attempt in running)
-        found = Found(up.pool, up.uuid, up.pid, up.pid_started, up.boot_id, up.socket, current, children)
+        found = Found(up.pool, up.uuid, up.pid, up.pid_started, up.boot_id, up.socket, "", current, children)
         self.executor = ZygoteExecutor(found, generation=generation, salt="conformance")
         self.told: list[ExecutorEvent] = []
 

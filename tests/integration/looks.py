@@ -19,12 +19,13 @@ _LOOKS = (
     "set {one} --priority 1", "cancel {one}", "catalog", "queue list", "queue show default",
     "queue set default open", "pause default", "resume default", "drain default", "resume default", "pool list",
     "top", "stats --since 1d", "metrics", "doctor", "check", "config check", "config show", "config show --origin",
-    "config schema", "log-format", "reload", "journal check", "journal dump", "prune --older 30d", "process",
+    "config schema", "log-format", "reload", "journal check", "journal dump", "journal compact", "key list",
+    "prune --older 30d", "process",
 )  # fmt: skip
 # What these do is no look at a yard: they make one, run jobs of their own, or end it.
 _OTHERS = {
     "init", "up", "down", "run", "submit", "run-job", "rm", "pool recycle", "selftest", "make-job", "demo",
-    "journal repair", "schema", "completion",
+    "journal repair", "schema", "completion", "restart", "key new", "key revoke",
 }  # fmt: skip
 _LINES_ONLY = ("journal dump", "config schema")
 
