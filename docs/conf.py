@@ -48,7 +48,7 @@ nitpick_ignore_regex = [
         "py:.*",
         r"(collections\.abc|datetime|os|pathlib|typing)\..*|datetime|Path|AbstractContextManager",
     ),  # Python's own
-    ("py:.*", r"(.*\.)?(P|R|T|R_co|Duration|Handle)"),  # type variables; an alias; what Job and AsyncJob share
+    ("py:.*", r"(.*\.)?(P|R|T|R_co|Duration|Since|Handle)"),  # type variables; aliases; what Job and AsyncJob share
 ]
 suppress_warnings = ["myst.xref_ambiguous"]
 

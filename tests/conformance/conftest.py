@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from jobyard.supervisor.executors import orphans
+from jobyard.supervisor.executors.zygote.procs import children_of
 from yard import MAKERS, Yard, open_descriptors, spec
 
 MakeYard = Callable[..., Yard]
@@ -21,6 +22,7 @@ def kind(request: pytest.FixtureRequest) -> str:
 def make_yard(kind: str, tmp_path: Path) -> Iterator[MakeYard]:
     """Makes executors; at the end of the test nothing of them may be left."""
     orphans.become_reaper()
+    children = set(children_of(os.getpid()))  # what other tests in this process have started
     before = open_descriptors()
     yards: list[Yard] = []
 
@@ -33,8 +35,7 @@ def make_yard(kind: str, tmp_path: Path) -> Iterator[MakeYard]:
         yard.executor.close()
         assert yard.marked() == [], "processes were left behind"
     assert open_descriptors().keys() == before.keys(), "descriptors were left open"
-    with pytest.raises(ChildProcessError):
-        os.waitpid(-1, os.WNOHANG)
+    assert set(children_of(os.getpid())) <= children, "children were left behind"
     assert list((tmp_path / "run").iterdir()) == [], "a socket was left behind"
     assert list(tmp_path.glob("jobyard-*")) == [], "scratch directories were left behind"
 
