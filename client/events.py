@@ -186,7 +186,7 @@ class _Patience:
         if now >= self._until:
             raise SupervisorUnavailable(
                 f"the supervisor answers, but its status stream at {self._path} cannot be reached",
-                hint="jobctl down, then jobctl up: somebody has removed the socket",
+                hint="jobctl restart, or jobctl down --keep and jobctl up: somebody has removed the socket",
             )
         pause_s, self._pause_s = self._pause_s, min(2 * self._pause_s, RECONNECT_MAX_S)
         return pause_s

@@ -132,7 +132,7 @@ def take_over(
         found.executors.remove(executor)
     for executor in found.executors:
         if running := len(state.running_in(executor.uuid)):
-            log.info("zygote %d of pool %s is taken over with %d jobs", executor.pid, executor.pool, running)
+            log.info("zygote %d of pool %s is taken over; running jobs: %d", executor.pid, executor.pool, running)
     taken = {executor.uuid for executor in found.executors}
     found.gone = [_fenced(state, zygote) for zygote in list(state.zygotes.values()) if zygote.uuid not in taken]
     return found

@@ -55,7 +55,7 @@ def _status(context: Context) -> messages.SupervisorStatus:
 def _with(context: Context, status: messages.SupervisorStatus) -> Iterator[Check]:
     text = f"pid {status.pid}, version {status.version}"
     if status.version != __version__:
-        yield warn("supervisor", f"{text}, but jobctl is {__version__}", "jobctl down && jobctl up -d")
+        yield warn("supervisor", f"{text}, but jobctl is {__version__}", "jobctl restart")
     elif status.stopping:
         yield warn("supervisor", f"{text}, stopping", "jobctl up when it has ended")
     else:
@@ -63,7 +63,9 @@ def _with(context: Context, status: messages.SupervisorStatus) -> Iterator[Check
     state_dir = Path(status.state_dir)
     owner = guarded(state_dir)
     if has_lost_guard(state_dir, status.pid):
-        yield warn("guard", "it is gone: nothing would start a crashed supervisor again", "jobctl down, then jobctl up")
+        yield warn(
+            "guard", "it is gone: nothing would start a crashed supervisor again", "jobctl down --keep, then jobctl up"
+        )
     elif owner is None:
         yield ok("guard", "none: whatever started the supervisor is to start it again")
     else:
@@ -129,10 +131,8 @@ def _without(context: Context, error: SupervisorUnavailable) -> Iterator[Check]:
         yield warn("guard", f"pid {owner.guard} is starting a supervisor", "jobctl status in a moment")
     left = zygotes(str(places.socket))
     if left:
-        text = (
-            f"{counted(len(left), 'zygote')} left from a supervisor that was killed (pid {', '.join(map(str, left))})"
-        )
-        yield warn("zygotes", text, "jobctl up takes in the jobs that run there")
+        text = f"{counted(len(left), 'zygote')} left by an earlier supervisor (pid {', '.join(map(str, left))})"
+        yield warn("zygotes", text, "jobctl up takes over the jobs that run there")
     yield from _preflight(context, str(settings.file))
 
 

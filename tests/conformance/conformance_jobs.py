@@ -355,6 +355,13 @@ async def async_sleep(seconds: float) -> None:
     await asyncio.sleep(seconds)
 
 
+def append_and_sleep(path: str, seconds: float, *more: Any) -> None:
+    """Leaves a line for each time that it is run."""
+    with open(path, "a") as file:
+        file.write("run\n")
+    time.sleep(seconds)
+
+
 def unwind(path: str) -> None:
     mark(path, "began")
     try:

@@ -119,6 +119,30 @@ def count_up(total):
         time.sleep(0.02)
 
 
+def end_when_told(path, how):
+    """Prints, waits until the file is there, prints again, and ends as ``how`` says."""
+    print(f"begun {how}", flush=True)
+    while not os.path.exists(path):
+        time.sleep(0.02)
+    print(f"told {how}", flush=True)
+    match how:
+        case "fail":
+            raise ValueError("told to fail")
+        case "exit":
+            os._exit(7)
+        case "die":
+            os.kill(os.getpid(), signal.SIGKILL)
+    return how
+
+
+def begin_and_sleep(path, seconds):
+    """Leaves one line for every time that it is run."""
+    with open(path, "a") as file:
+        file.write(f"{current_job().id} {current_job().attempt} {os.getpid()}\n")
+    time.sleep(seconds)
+    return seconds
+
+
 def call_itself(a, b):
     from jobyard import Client
 

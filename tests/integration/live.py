@@ -110,6 +110,12 @@ class Yard:
         self.process.terminate()
         return self.process.wait(30)
 
+    def leave(self) -> int:
+        """SIGUSR1: it ends and leaves its running jobs; gives the exit code."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGUSR1)
+        return self.process.wait(30)
+
     def client(self, **options: Any) -> Client:
         client = Client(config=str(self.config), **{"timeout": 20.0, **options})
         self._clients.append(client)

@@ -70,6 +70,7 @@ _RUNS: list[tuple[str, str, int]] = [
     ("prune", "pruned", 0),
     ("make-job Later", "made-job", 0),
     ("reload", "reloaded", 0),
+    ("restart", "restarted", 0),
     ("down", "down", 0),
     ("journal check", "journal", 0),
     ("journal repair", "journal", 0),

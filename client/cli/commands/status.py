@@ -26,9 +26,8 @@ def run(args: argparse.Namespace, context: Context) -> int:
     out = context.out
     reply: messages.SupervisorStatus = context.request(messages.Status())
     if has_lost_guard(Path(reply.state_dir), reply.pid):
-        reply.warnings.append(
-            "the guard is gone: nothing would start a crashed supervisor again (try: jobctl down, then jobctl up)"
-        )
+        why = "the guard is gone: nothing would start a crashed supervisor again"
+        reply.warnings.append(f"{why} (try: jobctl down --keep, then jobctl up)")
     if args.output == "json":
         out.document(documents.STATUS, documents.status(reply))
         return exits.OK

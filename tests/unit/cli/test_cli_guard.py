@@ -8,7 +8,7 @@ import select
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -26,14 +26,14 @@ SUPERVISOR = """
 import json, os, signal, sys
 plan, lives = sys.argv[1], sys.argv[2]
 fd = int(sys.argv[sys.argv.index("--ready-fd") + 1])
-watched = (signal.SIGTERM, signal.SIGHUP)
+watched = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 signal.pthread_sigmask(signal.SIG_BLOCK, watched)
 with open(lives, "a+") as file:
     file.seek(0)
     life = len(file.read().splitlines())
     file.write(f"{os.getpid()}\\n")
 steps = open(plan).read().splitlines()[life].split()
-print(f"life {os.getpid()} {os.getsid(0)}", flush=True)
+print(f"life {os.getpid()} {os.getsid(0)}", *sys.argv[3:-2], flush=True)
 for step in steps:
     word, _, value = step.partition(":")
     if word == "ready":
@@ -63,13 +63,13 @@ class Guarding:
         self.directory = directory
         self.process: subprocess.Popen[str] | None = None
 
-    def begin(self, *plan: str, stderr: IO[str] | int = subprocess.STDOUT) -> int:
+    def begin(self, *plan: str, stderr: IO[str] | int = subprocess.STDOUT, options: Sequence[str] = ()) -> int:
         """Start it; gives the descriptor on which it will report."""
         (self.directory / "supervisor.py").write_text(SUPERVISOR)
         (self.directory / "plan").write_text("\n".join(plan))
         reader, writer = os.pipe()
         lock = self.directory / guard_lock.FILE_NAME
-        program = [sys.executable, "-m", guard.__name__, "--ready-fd", str(writer), "--lock", lock, "--"]
+        program = [sys.executable, "-m", guard.__name__, "--ready-fd", str(writer), "--lock", lock, *options, "--"]
         supervisor = [sys.executable, self.directory / "supervisor.py", self.directory / "plan", self.lives_file]
         self.process = subprocess.Popen(
             [*program, *supervisor],
@@ -82,9 +82,11 @@ class Guarding:
         os.close(writer)
         return reader
 
-    def start(self, *plan: str, stderr: IO[str] | int = subprocess.STDOUT) -> dict[str, Any]:
+    def start(
+        self, *plan: str, stderr: IO[str] | int = subprocess.STDOUT, options: Sequence[str] = ()
+    ) -> dict[str, Any]:
         """Start it and return the first thing it reports."""
-        with open(self.begin(*plan, stderr=stderr), "rb") as said:
+        with open(self.begin(*plan, stderr=stderr, options=options), "rb") as said:
             line = said.readline()
         return json.loads(line) if line else {}
 
@@ -219,6 +221,43 @@ def test_signals_are_passed_on_and_a_stop_is_final(guarding: Guarding) -> None:
     guarding.expect(f"signal {int(signal.SIGTERM)}\n")
     assert guarding.wait() == 0
     assert len(guarding.lives) == 1
+
+
+def test_a_restart_leaves_the_jobs_to_another_supervisor_at_once(guarding: Guarding) -> None:
+    guarding.start("ready wait exit:0", "ready wait exit:0")
+    guarding.signal(guard.RESTART)
+    guarding.expect(f"signal {int(signal.SIGUSR1)}\n")
+    guarding.expect("life ")
+    assert len(guarding.lives) == 2
+    guarding.signal(guard.KEEP)
+    guarding.expect(f"signal {int(signal.SIGUSR1)}\n")
+    assert guarding.wait() == 0
+    assert len(guarding.lives) == 2, "whoever wants the jobs kept wants no other supervisor now"
+
+
+def test_a_supervisor_that_crashes_over_a_restart_is_followed_by_another(guarding: Guarding) -> None:
+    guarding.start(f"ready wait die:{int(signal.SIGUSR1)}", "ready wait exit:0")
+    guarding.signal(guard.RESTART)
+    guarding.expect(f"life {guarding.lives[0]}")
+    guarding.expect("life ")
+    guarding.signal(signal.SIGTERM)
+    assert guarding.wait() == 0
+
+
+def test_a_restart_that_finds_a_bad_config_says_so_and_ends(guarding: Guarding) -> None:
+    guarding.start("ready wait exit:0", "error:no_such_key exit:2")
+    guarding.signal(guard.RESTART)
+    guarding.expect("the supervisor gave up: no_such_key")
+    assert guarding.wait() == 2
+
+
+def test_what_holds_for_the_first_start_does_not_hold_for_the_others(guarding: Guarding) -> None:
+    guarding.start("exit:1", "ready exit:1", "ready wait exit:0", options=["--first=--fence"])
+    assert guarding.expect("life ").endswith(" --fence\n")
+    assert guarding.expect("life ").endswith(" --fence\n"), "the one before was never ready"
+    assert not guarding.expect("life ").endswith(" --fence\n")
+    guarding.signal(signal.SIGTERM)
+    assert guarding.wait() == 0
 
 
 def test_a_supervisor_that_crashes_while_it_stops_is_not_started_again(guarding: Guarding) -> None:

@@ -273,6 +273,22 @@ def stopping(supervisor: Any, tmp_path: Path) -> Iterator[subprocess.Popen[bytes
     child.wait()
 
 
+def test_down_keep_says_how_many_jobs_go_on(jobctl: Any, supervisor: Any, stopping: subprocess.Popen[bytes]) -> None:
+    def stop(request: messages.Stop) -> messages.Stopping:
+        stopping.terminate()
+        return messages.Stopping(3)
+
+    supervisor.answers[messages.Stop] = stop
+    ended = jobctl("down", "--keep")
+    assert (ended.code, ended.out, ended.err) == (0, "stopped; 3 running jobs left for the next jobctl up\n", "")
+    assert supervisor.asked(messages.Stop) == [messages.Stop("keep")]
+
+
+def test_down_cannot_keep_jobs_and_stop_them(jobctl: Any) -> None:
+    ended = jobctl("down", "--keep", "--now")
+    assert ended.code == 2 and "--now" in ended.err
+
+
 @pytest.mark.parametrize("argv, mode", [([], "wait"), (["--now"], "now")])
 def test_down_asks_and_waits_for_the_end(
     jobctl: Any, supervisor: Any, stopping: subprocess.Popen[bytes], argv: list[str], mode: str

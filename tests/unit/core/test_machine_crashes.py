@@ -1,6 +1,6 @@
 """The supervisor or the whole machine goes down at each moment of a job's life: what the next supervisor makes of it.
 
-Until running jobs are taken over, the next one begins with the end of every zygote that the journal knows.
+Here the zygotes have gone down too; those that the next supervisor takes over are in test_machine_adoption.
 """
 
 from __future__ import annotations

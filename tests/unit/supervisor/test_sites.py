@@ -48,6 +48,10 @@ class Fake:
     def retire(self) -> None:
         self.done.append("retired")
 
+    def leave(self) -> None:
+        self.done.append("left")
+        os.close(self._fd)
+
     def close(self) -> None:
         self.done.append("closed")
         os.close(self._fd)
@@ -131,6 +135,48 @@ def test_reload_after_the_end_has_begun_starts_nothing(house: House) -> None:
     house.sites.retire_all()
     house.sites.configure({"default": spec()}, 1.0)
     assert len(house.made) == 1
+
+
+def adopted(house: House, number: int, *, current: bool = True, pool: str = "default") -> Fake:
+    executor = Fake(spec(pool), number, None)
+    house.sites.adopt(executor)
+    executor.waiting.append(e.ZygoteAdopted(pool, executor.uuid, current, frozenset(), 4711))
+    assert len(house.sites.events(executor.fileno(), 0.0)) == 1
+    return executor
+
+
+def test_pool_whose_zygote_was_adopted_starts_none_and_the_others_do(house: House) -> None:
+    adopted(house, 70)
+    house.sites.begin({"default": spec(), "mail": spec("mail")}, 0.0)
+    assert [executor.pool for executor in house.made] == ["mail"]
+    site = house.sites.pools["default"]
+    assert (site.state, site.pid, house.sites.retiring("default")) == ("up", 4711, 0)
+    assert house.sites.wake_at() == UP_S, "that is for the other pool"
+
+
+def test_of_two_adopted_ones_the_last_that_fits_is_its_pools(house: House) -> None:
+    for number, current in ((70, True), (71, True), (72, False)):
+        adopted(house, number, current=current)
+    house.sites.begin({"default": spec()}, 0.0)
+    executor = house.sites.pools["default"].executor
+    assert executor is not None and executor.uuid == "u71"
+    assert (house.made, house.sites.retiring("default")) == ([], 2)
+
+
+def test_adopted_one_that_ends_before_the_start_is_replaced(house: House) -> None:
+    executor = adopted(house, 70)
+    executor.waiting.append(e.ZygoteGone("default", "u70"))
+    house.sites.events(executor.fileno(), 0.0)
+    house.sites.begin({"default": spec()}, 0.0)
+    assert [made.pool for made in house.made] == ["default"]
+
+
+def test_leaving_lets_go_of_all_and_closes_none(house: House) -> None:
+    one = adopted(house, 70)
+    house.sites.begin({"default": spec(), "mail": spec("mail")}, 0.0)
+    house.sites.leave()
+    assert [executor.done for executor in (one, *house.made)] == [["left"], ["left"]]
+    assert house.sites.executors == {}
 
 
 def test_recycling_starts_a_fresh_one_for_this_pool_alone(house: House) -> None:
