@@ -92,8 +92,14 @@ class _IpcRights:
     def __init__(self, uids: frozenset[int]) -> None:
         self._uids = uids
         self._own = os.geteuid()
+        self._last = "", _IS_NOBODY  # most ask more than once
 
     def __call__(self, client: str) -> int:
+        if client != self._last[0]:
+            self._last = client, self._of(client)
+        return self._last[1]
+
+    def _of(self, client: str) -> int:
         uid = client.split(":")[-3:-2]
         if uid == [str(self._own)]:
             return _IS_ALL

@@ -168,13 +168,13 @@ class Compaction:
     def _is_worth_it(self) -> bool:
         if self._asked or self._journal_is_long() or self._jobs_wait():
             return True
-        return self._hidden.are_due(clock.now().boot)
+        return self._hidden.due_at() is not None and self._hidden.are_due(clock.now().boot)
 
     def _journal_is_long(self) -> bool:
         """On a disk that is almost full, also as soon as that would give back half of what the journal takes."""
-        journal, live = self._journal, self._live_bytes
+        journal = self._journal
         since = journal.bytes_since_snapshot
-        if journal.low_space and journal.size > 2 * live + LOW_SLACK_BYTES:
+        if journal.low_space and journal.size > 2 * (live := self._live_bytes) + LOW_SLACK_BYTES:
             return since > self._not_before or live < self._failed_live // 2
         return since > max(SLACK_BYTES, journal.size // 2, self._not_before)
 

@@ -224,6 +224,8 @@ class Desk:
             )
 
     def _check_room(self, request: m.Submit) -> None:
+        if self._back.degraded is None and not self._back.low_space:
+            return
         with room.doubted(any(job.resent for job in request.jobs)):
             self._check_storage()
             self._back.room.check(self._back.low_space)

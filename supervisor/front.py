@@ -61,10 +61,14 @@ class Front:
     def turn(self, deal: Deal) -> None:
         """Take in what has come, and deal with requests until their time is over."""
         if self._waiting_bytes < WAITING_BYTES_MAX:
-            for peer, data in self.requests.receive():
+            came = self.requests.receive()
+            if len(came) == 1 and not self._waiting:
+                deal(*came[0])
+                return
+            for peer, data in came:
                 self._take_in(peer, data, deal)
-        until = time.monotonic() + TURN_S
         waiting = self._waiting
+        until = time.monotonic() + TURN_S
         while waiting:
             client = next(iter(waiting))
             queue = waiting.pop(client)
