@@ -23,6 +23,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "reliability.md"
 BEGIN, END = "<!-- figures -->", "<!-- end of figures -->"
 TIMES_S = {"P": 120, "N": 2 * 3600, "R": 24 * 3600}  # for one test
+TEXTS = {"row", "tier", "what", "at"}
 Line = dict[str, Any]
 
 
@@ -46,15 +47,27 @@ def run(tier: str, arguments: list[str], figures: Path) -> int:
 def read(figures: Path) -> list[Line]:
     """The lines of a run, in the order of the plan's rows."""
     lines = [json.loads(line) for line in figures.read_text(encoding="utf-8").splitlines()]
-    return sorted(lines, key=lambda line: _row_order(line["row"]))
+    return sorted(merged(lines), key=lambda line: _row_order(line["row"]))
+
+
+def merged(lines: list[Line]) -> list[Line]:
+    """One line for each thing that was done: counts are added up; of what ends in ``_max`` the largest stays."""
+    found: dict[tuple[str, str], Line] = {}
+    for line in lines:
+        known = found.setdefault((line["row"], line["what"]), {})
+        for name, value in line.items():
+            if name not in known or name in TEXTS or isinstance(value, str):
+                known[name] = value
+            else:
+                known[name] = max(known[name], value) if name.endswith("_max") else known[name] + value
+    return list(found.values())
 
 
 def table(lines: list[Line]) -> str:
     """The lines as a table in Markdown."""
     rows = ["| row | what was done | figures |", "|---|---|---|"]
     for line in lines:
-        known = {"row", "tier", "what", "at"}
-        said = ", ".join(f"{_words(name)} {_number(value)}" for name, value in line.items() if name not in known)
+        said = ", ".join(f"{_words(name)} {_number(value)}" for name, value in line.items() if name not in TEXTS)
         rows.append(f"| {line['row']} | {line['what']} | {said} |")
     return "\n".join(rows)
 
@@ -92,10 +105,13 @@ def _number(value: object) -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("tier", choices=list(TIMES_S))
+    parser.add_argument(
+        "--figures", type=Path, help="keep the figures in this file, after those that are there already"
+    )
     parser.add_argument("--write", action="store_true", help="put the table into docs/reliability.md")
     options, arguments = parser.parse_known_args()
     with tempfile.TemporaryDirectory() as directory:
-        figures = Path(directory, "figures.jsonl")
+        figures = (options.figures or Path(directory, "figures.jsonl")).resolve()
         figures.touch()
         began = time.monotonic()
         code = run(options.tier, arguments, figures)
