@@ -182,9 +182,11 @@ class ZygoteExecutor:
         self._put(channel.Discard(child.kid))
 
     def kill(self, child: Child, kind: str, grace_s: float, reason: str | None) -> None:
+        kid = self._kids.get(child.kid)
+        if kid is None or kid.exited:  # it ended while the wish was on its way: no answer would come
+            return
         self._put(channel.Kill(child.kid, kind, grace_s, reason))
-        if child.kid in self._kids:
-            self._expect(child.kid, grace_s + ANSWER_S)
+        self._expect(child.kid, grace_s + ANSWER_S)
 
     def ack(self, child: Child, seq: int) -> None:
         kid = self._kids.get(child.kid)
