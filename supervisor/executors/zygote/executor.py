@@ -473,7 +473,7 @@ class ZygoteExecutor:
         fenced, why = self._fence(process)
         for kid in self._kids.values():
             end = kid.ear.drain() if kid.ear is not None and not kid.exited else None
-            if end is not None and (fenced or end.kind == "ok"):  # done, not told; what may run again waits for the fence
+            if end is not None and (fenced or end.kind == "ok"):  # done but not told; a retry awaits the fence
                 kid.exited = True
                 self._mailbox.put(ChildExited(kid.child, 0, Exit(time.time()), end))
         self._mailbox.put(ZygoteGone(self.pool, self.uuid, fenced, why))
