@@ -16,7 +16,7 @@ from ..launch import Launched, last_errors, scratch_name
 from ..run_as import User
 from .fence import fence
 from .limits import boot_id
-from .procs import is_dead, owner, start_time
+from .procs import is_dead, start_time
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +77,10 @@ class ZygoteProcess:
         if start_time(found.pid) != found.pid_started or is_dead(found.pid):
             os.close(pidfd)
             raise ProcessLookupError
-        uid, gid = owner(found.pid)
-        return cls(found.pid, pidfd, found.pid_started, None if uid == os.geteuid() else (uid, gid))
+        its = os.stat(f"/proc/{found.pid}")
+        return cls(
+            found.pid, pidfd, found.pid_started, None if its.st_uid == os.geteuid() else (its.st_uid, its.st_gid)
+        )
 
     def kill(self) -> None:
         """Kill it alone; its end is told by ``pidfd``."""

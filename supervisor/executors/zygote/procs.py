@@ -47,19 +47,6 @@ def start_time(pid: int) -> int:
     return found.started if found is not None else 0
 
 
-def owner(pid: int) -> tuple[int, int]:
-    """User and group that the process runs as. Its directory may say root, as for one that nobody may look into.
-
-    Raises:
-        ProcessLookupError: it is gone.
-    """
-    data = _read(f"/proc/{pid}/status")
-    if data is None:
-        raise ProcessLookupError
-    fields = dict(line.split(b":", 1) for line in data.splitlines())
-    return int(fields[b"Uid"].split()[1]), int(fields[b"Gid"].split()[1])
-
-
 def cpu_s(pid: int) -> float:
     """Processor time that the process has used, without that of its children; also of one that is not reaped yet."""
     found = stat(f"/proc/{pid}")
