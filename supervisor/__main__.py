@@ -40,6 +40,7 @@ from .executors.zygote.executor import ZygoteExecutor
 from .executors.zygote.limits import make_unreadable
 from .executors.zygote.process import Found
 from .front import Front
+from .gate import require_descriptors
 from .history.link import HistoryLink
 from .journal.errors import JournalDamaged, JournalTooNew
 from .journal.lock import AlreadyLocked, DirectoryLock
@@ -170,6 +171,7 @@ def _compose(
 
     addresses = open_addresses(settings, paths, clients, requests_max)
     taken = take_over(recovered.state, office.specs, adopt, fence=options.fence)
+    require_descriptors()
     sweep_sockets(paths.runtime_dir)
     stream = Stream(machine, Publisher(addresses.events, settings.limits), settings.limits)
     requests = RequestSocket(addresses.requests, settings.limits.connections)
@@ -201,7 +203,7 @@ def _compose(
     )
     history = HistoryLink(paths.history, lambda: office.settings.history.answer_within, settings.limits.parked_requests)
     driver = Driver(machine, recovered.journal, front, sites, office, compaction, history, stream)
-    driver.begin(taken, now)
+    driver.begin(taken, clock.now())  # a zygote that hangs was waited for meanwhile
     return driver
 
 

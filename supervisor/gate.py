@@ -17,12 +17,14 @@ from typing import Any
 
 import zmq
 
+from ..protocol.errors import InvalidConfig
 from . import clock
 from .entrance import Entrance, Source
 
 log = logging.getLogger("jobyard")
 PAUSE_S = 1.0  # without listening; who comes meanwhile waits in the kernel's queue
 DESCRIPTORS_PART = 0.8  # that may be taken before listening ends
+DESCRIPTORS_FREE = 64  # that a start needs for sockets, disk and pools
 EVENTS_AT_ONCE = 512
 _HEAD = struct.Struct("=Hi")  # number of the event, its value; zmq.utils.monitor would bring in asyncio
 _POLLIN, _DONTWAIT = int(zmq.POLLIN), int(zmq.DONTWAIT)
@@ -32,6 +34,23 @@ def descriptors_max() -> int:
     """The lowest number of a descriptor that is too high."""
     soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     return sys.maxsize if soft == resource.RLIM_INFINITY else int(soft * DESCRIPTORS_PART)
+
+
+def require_descriptors() -> None:
+    """See that there is room for all that a start opens, before libzmq ends the process for want of it.
+
+    Raises:
+        InvalidConfig: the limit of open files is too low.
+    """
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    used = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)  # those below it are in use
+    os.close(used)
+    if most != resource.RLIM_INFINITY and used + DESCRIPTORS_FREE > most:
+        raise InvalidConfig(
+            f"the supervisor may open {most:,} files, which is too few: {used:,} are open already, one of them for each "
+            f"running job, and it needs {DESCRIPTORS_FREE} more",
+            hint="raise the limit: ulimit -n 4096, or LimitNOFILE= in the unit; running jobs go on meanwhile",
+        )
 
 
 class Gate:

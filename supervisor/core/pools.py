@@ -75,15 +75,15 @@ class Pools:
 
     def decide_adopted(self, turn: Turn, event: ZygoteAdopted) -> None:
         """Go on with what the journal says runs there: whatever is asked for twice is done once."""
-        if event.current:
-            self._replace(turn, event)
-        else:
-            turn.durable(Retire(event.pool, event.uuid))
         for job in turn.state.running_in(event.uuid):
             if attempts.child_of(job).kid in event.kids:
                 attempts.go_on(turn, job)
             else:
                 attempts.decide_lost(turn, job)
+        if event.current:
+            self._replace(turn, event)
+        else:  # after that: one that retires ends its children that were not let go
+            turn.durable(Retire(event.pool, event.uuid))
 
     def _replace(self, turn: Turn, event: ZygoteUp | ZygoteAdopted) -> None:
         """This zygote is its pool's current one; the one before takes no new work."""

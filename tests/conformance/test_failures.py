@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from conftest import MakeYard
 from jobyard.supervisor.executors import orphans
+from jobyard.supervisor.executors.zygote import executor, procs
 from yard import Yard, is_alive
 
 JOBS = str(Path(__file__).parent)
@@ -335,3 +336,22 @@ def switches(pid: int) -> int:
 def descriptors_of_zygote(yard: Yard) -> int:
     assert yard.up is not None
     return len(os.listdir(f"/proc/{yard.up.pid}/fd"))
+
+
+@zygote_only
+@pytest.mark.parametrize(("function", "told"), [("nothing", ["ok"]), ("fail", [])])
+def test_end_that_its_zygote_cannot_tell_allows_no_other_attempt_while_something_may_be_left(
+    make_yard: MakeYard, monkeypatch: pytest.MonkeyPatch, function: str, told: list[str]
+) -> None:
+    yard = make_yard()
+    yard.executor.prepare(1)
+    yard.wait(lambda: yard.ready, "a child")
+    assert yard.up is not None
+    os.kill(yard.up.pid, signal.SIGSTOP)
+    attempt = yard.begin(function)  # to call ``fail`` in this way is an error
+    yard.wait(lambda: procs.is_dead(attempt.child.pid), "its end")
+    monkeypatch.setattr(executor, "no_orphan_left", lambda: orphans.no_orphan_left() and False)
+    os.kill(yard.up.pid, signal.SIGKILL)
+    yard.wait(lambda: yard.gone, "the end of the zygote")
+    assert yard.gone is not None and not yard.gone.fenced
+    assert ([] if attempt.end is None else [attempt.end.kind]) == told

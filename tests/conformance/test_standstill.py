@@ -67,6 +67,17 @@ def test_deadline_is_kept_by_the_zygote_while_the_supervisor_stands_still(impati
 
 
 @zygote_only
+def test_kill_that_comes_after_the_end_is_not_waited_for(impatient: Yard) -> None:
+    """As it does when a job ends while its cancel, and then its end, wait for the disk."""
+    yard = impatient
+    yard.acknowledging = False
+    over = yard.run("nothing")
+    yard.kill(over, "cancel", 0.0)
+    other = yard.run("sleep", 3 * (ANSWER_S + AGAIN_S))
+    assert yard.gone is None and other.value == "slept"
+
+
+@zygote_only
 def test_zygote_that_stood_still_ends_nobody_before_their_time(make_yard: MakeYard) -> None:
     yard = make_yard()
     attempts = [yard.begin("sleep", 1.5, options={"timeout_s": 30.0, "stall_timeout_s": 20.0}) for _ in range(5)]

@@ -151,6 +151,14 @@ def test_start_without_its_go_is_given_it_by_the_next_supervisor(make_yard: Make
     assert runs(yard) == 1
 
 
+def test_start_without_its_go_is_given_it_also_by_one_that_retires_its_zygote(make_yard: Make) -> None:
+    yard, job, _, _ = start_on_disk(make_yard)
+    yard.config.write_text(yard.config.read_text().replace("concurrency = 1", "concurrency = 1\nnice = 1"))
+    assert "pid" in yard.start()
+    ends_as(yard, job, "succeeded", "ok")
+    assert runs(yard) == 1
+
+
 def test_start_without_its_go_whose_child_has_died_is_tried_again(make_yard: Make) -> None:
     yard, job, pid, _ = start_on_disk(make_yard)
     kill(pid)

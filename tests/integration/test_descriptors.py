@@ -48,6 +48,20 @@ def connect(path: Path) -> socket.socket | None:
     return made
 
 
+def test_start_with_too_few_descriptors_says_so_and_harms_no_running_job(make_yard: Callable[..., Yard]) -> None:
+    yard = make_yard("[pools.default]\nconcurrency = 60\n", JOBS)
+    jobs = [yard.client().submit("jobs:rest", 600) for _ in range(60)]
+    wait_for("all to run", lambda: yard.client().status().counts["running"] == len(jobs))
+    yard.kill()
+    said = yard.start(preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (120, 120)))
+    assert yard.process is not None and yard.process.wait(20) == 2
+    assert "the supervisor may open 120 files, which is too few" in said["error"]["message"]
+    assert "ulimit -n" in said["error"]["hint"]
+    assert "pid" in yard.start()
+    assert {len(job.info().attempts) for job in yard.client().list(state="running")} == {1}
+    assert yard.client().status().counts["running"] == len(jobs)
+
+
 @pytest.mark.tier("T11")
 @pytest.mark.parametrize("name", ["socket", "events"])
 def test_more_connections_than_descriptors_do_not_end_the_supervisor(make_yard: Callable[..., Yard], name: str) -> None:

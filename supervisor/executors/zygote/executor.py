@@ -182,8 +182,8 @@ class ZygoteExecutor:
         self._put(channel.Discard(child.kid))
 
     def kill(self, child: Child, kind: str, grace_s: float, reason: str | None) -> None:
-        self._put(channel.Kill(child.kid, kind, grace_s, reason))
-        if child.kid in self._kids:
+        if child.kid in self._kids and not self._kids[child.kid].exited:  # otherwise no answer would come
+            self._put(channel.Kill(child.kid, kind, grace_s, reason))
             self._expect(child.kid, grace_s + ANSWER_S)
 
     def ack(self, child: Child, seq: int) -> None:
@@ -473,7 +473,7 @@ class ZygoteExecutor:
         fenced, why = self._fence(process)
         for kid in self._kids.values():
             end = kid.ear.drain() if kid.ear is not None and not kid.exited else None
-            if end is not None:  # it was done, and only its exit was not told any more
+            if end is not None and (fenced or end.kind == "ok"):  # done but not told; a retry awaits the fence
                 kid.exited = True
                 self._mailbox.put(ChildExited(kid.child, 0, Exit(time.time()), end))
         self._mailbox.put(ZygoteGone(self.pool, self.uuid, fenced, why))
