@@ -6,6 +6,7 @@ Owns the order in which places are searched. Reads no settings: that is ``loader
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
@@ -30,7 +31,7 @@ def find_config(explicit: str | None, cwd: Path, environ: Mapping[str, str]) -> 
 
     Raises:
         NoConfig: there is none anywhere.
-        InvalidConfig: the one asked for does not exist.
+        InvalidConfig: the one asked for does not exist; or the one that was found is somebody else's.
     """
     for name, given in (("--config", explicit), ("JOBYARD_CONFIG", environ.get("JOBYARD_CONFIG"))):
         if given:
@@ -44,12 +45,31 @@ def find_config(explicit: str | None, cwd: Path, environ: Mapping[str, str]) -> 
     places += [Path(home, "jobyard", CONFIG_NAME), SYSTEM_CONFIG]
     for path in places:
         if os.path.lexists(path):
+            _check_owner(path)
             return Path(os.path.realpath(path))
     raise NoConfig(
         f"no {CONFIG_NAME} in {cwd} or above, nor {places[-2]} or {places[-1]}",
         hint="jobctl init",
         details={"tried": [str(path) for path in places]},
     )
+
+
+def _check_owner(path: Path) -> None:
+    """A config says which programs run, so one that merely lies on the way up, as in /tmp, must be ours or root's.
+
+    Raises:
+        InvalidConfig: it, or the link to it, is another user's.
+    """
+    try:
+        owners = {os.lstat(path).st_uid, os.stat(path).st_uid}
+    except OSError:
+        return  # whoever reads it says what is wrong with it
+    for owner in owners - {0, os.geteuid()}:
+        from .paths import be_user, user_name  # of no use to anybody else
+
+        problem = f"{path} belongs to user {user_name(owner)}, who could run programs as you by it"
+        hint = f"{be_user(owner)}, or if you trust that user: --config {shlex.quote(str(path))}"
+        raise InvalidConfig(problem, hint=hint, details={"problems": [problem]})
 
 
 def leaves_places(file: Path, environ: Mapping[str, str]) -> bool:

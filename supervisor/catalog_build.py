@@ -26,6 +26,7 @@ from .executors.orphans import kill_orphans, note_own
 T = TypeVar("T")
 
 IMPORT_TIMEOUT_S = 60.0
+_SKIPPED_MAX = 100  # modules that have ended the process; with one more it is not started again
 _BEGIN_TIMEOUT_S = 60.0  # for the interpreter to start
 _REPORT_BYTES_MAX = 16 << 20
 _STDERR_BYTES_KEPT = 8 << 10
@@ -88,7 +89,7 @@ class CatalogBuild:
         run.close()
         if run.outcome is not None:
             self._built = self._read(run.outcome)
-        elif run.module is not None and run.module not in self._skip:
+        elif run.module is not None and run.module not in self._skip and len(self._skip) < _SKIPPED_MAX:
             self._skip[run.module] = f"{run.module} failed to import: {run.why()}"
             self._start()
         elif run.setup is not None:
@@ -123,6 +124,10 @@ class CatalogBuild:
 
 def _typed(kind: type[T], item: dict[str, Any], pool: str) -> T:
     return schema.from_wire(kind, {**item, "pool": pool})
+
+
+def _name(said: object) -> str | None:
+    return said if isinstance(said, str) else None
 
 
 def _signal_name(number: int) -> str:
@@ -245,14 +250,14 @@ class _Run:
         for line in lines:
             try:
                 said = json.loads(line)
-            except ValueError:
+            except (ValueError, RecursionError):
                 said = None  # not ours
             if not isinstance(said, dict) or self.outcome is not None:
                 continue
             if "entries" in said:
                 self.outcome = said
             elif "module" in said or "setup" in said:
-                self.module, self.setup = said.get("module"), said.get("setup")
+                self.module, self.setup = _name(said.get("module")), _name(said.get("setup"))
                 self._limit_s = self._timeout_s
                 self.deadline = clock.now().boot + self._limit_s
 

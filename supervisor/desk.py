@@ -55,6 +55,7 @@ from .unwritten import Unwritten
 from .upkeep_desk import UpkeepDesk
 
 log = logging.getLogger("jobyard.requests")
+EARLY_BYTES_MAX = 256 << 20  # of arguments that wait for the catalogue
 CALL_DEFAULTS = {"on_duplicate": "return", "durability": "fsync"}
 
 
@@ -110,6 +111,7 @@ class Desk:
         self.refused = 0
         self._refusals = Refusals()
         self._early: list[tuple[Token, m.Submit | m.Catalog]] = []  # requests that wait for the catalogue
+        self._early_bytes = 0
 
     def take(self, peer: Peer, data: bytes, settle: Callable[[], None]) -> e.Event | None:
         """An event for the machine, or None where the desk has answered or parked the request itself.
@@ -139,7 +141,7 @@ class Desk:
 
     def catalog_ready(self) -> list[e.Event]:
         """Answer what waited for the catalogue; gives the submits among it as events."""
-        early, self._early = self._early, []
+        early, self._early, self._early_bytes = self._early, [], 0
         found: list[e.Event] = []
         for token, request in early:
             try:
@@ -157,9 +159,11 @@ class Desk:
         """Keep a request back until the catalogue is there, and new if the code is."""
         if self._back.catalog is not None and not self._back.refreshing():
             return False
-        if len(self._early) >= self.parked.limit:
+        size = sum(len(job.payload) for job in request.jobs) if isinstance(request, m.Submit) else 0
+        if len(self._early) >= self.parked.limit or self._early_bytes + size > EARLY_BYTES_MAX:
             raise QueueFull(f"{len(self._early):,} requests wait for the catalogue already", hint="wait and try again")
         self._early.append((token, request))
+        self._early_bytes += size
         return True
 
     def job_finished(self, job_id: int) -> None:

@@ -87,7 +87,10 @@ class Front:
     def send(self, token: Token, data: bytes) -> None:
         """The answer to a request."""
         self.admission.done(token)
-        self.requests.send(token.peer, data)
+        if not self.requests.send(token.peer, data):
+            error = RateLimited("too many answers to this client wait to be read", hint="read them, then ask again")
+            self._refusals.refused(token, error)
+            self.requests.send(token.peer, m.pack_reply(token.request_id, error))
 
     def _take_in(self, peer: Peer, data: bytes, deal: Deal) -> None:
         queue = self._waiting.get(peer.client)

@@ -12,8 +12,10 @@ from ..protocol.errors import QueueFull, RateLimited
 from ..protocol.messages import Logs, Wait
 from .token import Token
 
+IDS_EACH = 100
 
-@dataclass(slots=True)
+
+@dataclass(slots=True, eq=False)  # by identity, so that one of very many is found at once
 class _Waiting:
     token: Token
     request: Wait
@@ -22,6 +24,7 @@ class _Waiting:
 
 class Parked:
     """Bounded by ``limit``; a request over it is refused, so that clients that come and go cannot fill the memory.
+    So are the ids that they wait for: ``IDS_EACH`` for each that ``limit`` allows, in all.
 
     Args:
         share: of ``limit``, for one connection.
@@ -31,19 +34,26 @@ class Parked:
         self.limit = limit
         self._share = share
         self._by_route: dict[bytes, int] = {}
-        self._waits: dict[int, list[_Waiting]] = {}
+        self._waits: dict[int, dict[_Waiting, None]] = {}
         self._logs: dict[int, list[tuple[Token, Logs]]] = {}
         self._count = 0
+        self._ids = 0  # of all waits, as they were given
 
     def __len__(self) -> int:
         return self._count
 
     def park_wait(self, token: Token, request: Wait, open_ids: set[int]) -> None:
         """Until one (``request.any``) or all of ``open_ids`` are finished."""
+        if self._ids + len(request.ids) > self.limit * IDS_EACH:
+            raise QueueFull(
+                f"{self._ids:,} jobs are waited for already, and this would be {len(request.ids):,} more",
+                hint="wait for fewer at once, or raise [limits] parked_requests",
+            )
         self._admit(token)
+        self._ids += len(request.ids)
         waiting = _Waiting(token, request, open_ids)
         for job_id in open_ids:
-            self._waits.setdefault(job_id, []).append(waiting)
+            self._waits.setdefault(job_id, {})[waiting] = None
 
     def park_logs(self, token: Token, request: Logs) -> None:
         self._admit(token)
@@ -55,6 +65,7 @@ class Parked:
             waiting.open_ids.discard(job_id)
             if waiting.request.any or not waiting.open_ids:
                 self._release(waiting.token)
+                self._ids -= len(waiting.request.ids)
                 self._forget(waiting)
                 answer(waiting.token, waiting.request)
 
@@ -85,8 +96,7 @@ class Parked:
 
     def _forget(self, waiting: _Waiting) -> None:
         for job_id in waiting.open_ids:
-            others = [one for one in self._waits.get(job_id, ()) if one is not waiting]
-            if others:
-                self._waits[job_id] = others
-            else:
+            others = self._waits.get(job_id, {})
+            others.pop(waiting, None)
+            if not others:
                 self._waits.pop(job_id, None)

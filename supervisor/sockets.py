@@ -10,6 +10,7 @@ import zmq
 from ..protocol.codec import MESSAGE_BYTES_MAX
 from .entrance import Entrance
 from .gate import Gate
+from .unread import COUNTED_BYTES_MIN, Unread
 
 BATCH_MAX = 256
 BATCH_BYTES_MAX = MESSAGE_BYTES_MAX
@@ -57,6 +58,8 @@ class RequestSocket:
         self._context = zmq.Context(io_threads=1)
         self._context.set(zmq.MAX_SOCKETS, 64)
         self.socket = self._context.socket(zmq.ROUTER)
+        self.socket.copy_threshold = COUNTED_BYTES_MIN
+        self._unread = Unread()
         self.socket.set(zmq.LINGER, 0)
         self.socket.set(zmq.ROUTER_MANDATORY, 1)
         self.socket.set(zmq.MAXMSGSIZE, MESSAGE_BYTES_MAX)
@@ -84,12 +87,20 @@ class RequestSocket:
                 break
         return requests
 
-    def send(self, peer: Peer, data: bytes) -> None:
+    def send(self, peer: Peer, data: bytes) -> bool:
+        """False if it was not sent, because too much waits for this client to read it."""
+        large = len(data) >= COUNTED_BYTES_MIN
+        if large and not self._unread.has_room(peer.client, len(data)):
+            return False
         try:
             self.socket.send(peer.route, _DONTWAIT | _SNDMORE)
-            self.socket.send(data, _DONTWAIT)
+            if large:
+                self._unread.add(self.socket.send(data, _DONTWAIT, copy=False, track=True), peer.client, len(data))
+            else:
+                self.socket.send(data, _DONTWAIT)
         except zmq.ZMQError:
             self.dropped += 1  # gone, or not reading: it asks again when it is back
+        return True
 
     def close(self) -> None:
         time.sleep(LAST_WORD_S)

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from ...protocol.errors import JobyardError
 from ...protocol.job import ErrorInfo, Progress, Usage
 from ..core.events import Child, End, Progressed
-from .zygote import channel
+from .zygote import channel, heard
 from .zygote.channel import Socket
 from .zygote.control import now
 from .zygote.deadlines import Deadlines
@@ -21,6 +21,8 @@ from .zygote.page import Slot
 
 HEAR = "hear"  # key of the deadline at which a child is listened to, by ``listen``
 PROGRESS_S = 0.1
+WORDS_AT_ONCE = 64  # that are read before others get their turn
+WORDS_MAX = 10_000  # that the socket of a child which has ended may hold
 END_KINDS = frozenset({"ok", "error", "give_up", "retry_later", "final", "stopped"})
 
 
@@ -65,7 +67,7 @@ class Ear:
 
     def drain(self) -> End | None:
         """Read all that is there; returns the child's end if it told one."""
-        self._read()
+        self._read(WORDS_MAX)
         return self.end
 
     def tell_progress(self) -> None:
@@ -79,7 +81,7 @@ class Ear:
         self.sock.close()
 
     def _readable(self, events: int) -> None:
-        poked = self._read()
+        poked = self._read(WORDS_AT_ONCE)
         if self.end is not None or events & ~(READ | ONCE):
             return  # nothing more will come
         if poked:
@@ -87,10 +89,12 @@ class Ear:
         else:
             self.listen()
 
-    def _read(self) -> bool:
-        """True if there was word of progress."""
+    def _read(self, words_max: int) -> bool:
+        """True if there was word of anything but the end."""
         poked = False
-        while self.end is None:
+        for _ in range(words_max):
+            if self.end is not None:
+                break
             try:
                 data, fds = channel.receive(self.sock, channel.PEEK | channel.DONTWAIT)
             except OSError:
@@ -102,11 +106,11 @@ class Ear:
             if isinstance(message, channel.End):
                 self.end = _end(message)
                 if self.end is not None:
-                    break
+                    break  # it stays where it is
             self.sock.recv(1, channel.DONTWAIT)
             if isinstance(message, channel.Up):
                 self._up()
-            poked = poked or isinstance(message, channel.Poke)
+            poked = True
         if poked:
             self.tell_progress()
         return poked
@@ -154,4 +158,6 @@ def _usage(parts: object) -> Usage | None:
     if not isinstance(parts, list):
         raise TypeError
     user, system, peak, base, approximate = parts
-    return Usage(float(user), float(system), int(peak), int(base), bool(approximate))
+    if not (all(map(heard.is_number, (user, system))) and all(map(heard.is_count, (peak, base)))):
+        raise TypeError
+    return Usage(float(user), float(system), peak, base, bool(approximate))

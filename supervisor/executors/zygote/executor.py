@@ -11,9 +11,10 @@ import os
 import socket
 import time
 import uuid
+from pathlib import Path
 from typing import Any
 
-from ....protocol.errors import JobyardError
+from ....protocol.errors import JobyardError, ProtocolError
 from ....protocol.job import Usage
 from ...clock import MONOTONIC, Timer
 from ...core.effects import Order
@@ -35,15 +36,16 @@ from ..launch import boot_message, cannot_start, digest, launch
 from ..mailbox import Mailbox
 from ..orders import send_go, start_message
 from ..orphans import no_orphan_left
-from . import channel
+from . import channel, heard
 from .adoption import Adoption
 from .control import now
 from .deadlines import Deadlines
 from .fence import MARK
+from .kids import Kid
 from .loop import Loop
 from .page import Page, Slot
 from .process import Found, ZygoteProcess
-from .procs import start_time
+from .procs import start_below
 from .wire import Wire
 
 log = logging.getLogger("jobyard.pools")
@@ -52,19 +54,6 @@ OUTSTANDING_MAX = 64  # children asked for and not yet made; more could fill the
 ANSWER = "answer"  # key of the deadline at which a zygote should have done what it was asked, by child; 0 is the next
 ANSWER_S, ANSWER_AGAIN_S = 10.0, 2.0
 _SUPERVISOR_FULL = "the supervisor is at its limit of open files"
-
-
-class _Kid:
-    """A child as seen from here. ``ear`` is None if its socket could not be received."""
-
-    __slots__ = ("bound", "child", "ear", "exited", "output_name")
-
-    def __init__(self, child: Child, ear: Ear | None) -> None:
-        self.child = child
-        self.ear = ear
-        self.bound = False
-        self.exited = False
-        self.output_name: str | None = None  # of files that were made for it
 
 
 class ZygoteExecutor:
@@ -101,7 +90,7 @@ class ZygoteExecutor:
         timer = self._timer.fileno()
         assert timer is not None
         self._loop.watch(timer, self._time_passed)
-        self._kids: dict[int, _Kid] = {}
+        self._kids: dict[int, Kid] = {}
         self._wanted = 0
         self._outstanding = 0
         self._process: ZygoteProcess | None = None
@@ -173,9 +162,9 @@ class ZygoteExecutor:
             self._expect(child.kid, order.timeout_s + order.grace_s + ANSWER_S)
         # The zygote must know the attempt before the child can end it.
         start = start_message(child.kid, order)
-        if self._process is not None and self._process.owner is not None:
+        if self._owner is not None:
             kid.output_name = start.output_name
-            run_as.make_output_files(self._process.owner, self._output_dir, start.output_name)
+            run_as.make_output_files(self._owner, self._output_dir, start.output_name)
         self._put(start, lambda: self._send_order(kid, order))
 
     def discard(self, child: Child) -> None:
@@ -219,7 +208,7 @@ class ZygoteExecutor:
             self._fence(self._process)
         if self._welcome is not None and self._process is not None:
             self._process.remove_scratch(self._welcome.scratch_root, self.uuid)
-        _unlink(self._socket_path)
+        Path(self._socket_path).unlink(missing_ok=True)
         self._let_go()
 
     def _let_go(self) -> None:
@@ -262,8 +251,13 @@ class ZygoteExecutor:
     @property
     def _output_dir(self) -> str:
         """Where its jobs' output lies. What a zygote of another user says of that is not gone by."""
-        ours = self._process is not None and self._process.owner is None
-        return self._welcome.output_dir if ours and self._welcome is not None else self._origin.output_dir
+        believed = self._owner is None
+        return self._welcome.output_dir if believed and self._welcome is not None else self._origin.output_dir
+
+    @property
+    def _owner(self) -> tuple[int, int] | None:
+        """The user and group that it runs as; None if they are this process's own."""
+        return None if self._process is None else self._process.owner
 
     # -- to the zygote -------------------------------------------------------------------------------------------------
 
@@ -279,7 +273,7 @@ class ZygoteExecutor:
             self._put(channel.Prepare(count))
             self._expect(0, ANSWER_S)
 
-    def _send_order(self, kid: _Kid, order: Order) -> None:
+    def _send_order(self, kid: Kid, order: Order) -> None:
         if kid.ear is None:
             return
         if kid.ear.slot.base():  # adopted: it was let go before, and more would lie unread in its socket
@@ -298,6 +292,7 @@ class ZygoteExecutor:
     def _message(self, message: Any, fds: list[int]) -> None:
         """Whatever it says: it runs a pool's modules, perhaps as another user, and is not to end the supervisor."""
         try:
+            heard.check(message)
             self._take(message, fds)
         except Exception:  # it cannot be what a zygote of ours says, or there is a fault here
             self._why = self.objection = "its zygote said what it cannot mean, and was killed"
@@ -323,6 +318,7 @@ class ZygoteExecutor:
                     self._put(channel.Kill(stranger, "stop", 0.0, "the journal does not know it"))
                 self._settle(self._adoption)
             case channel.PrepareFailed():
+                self._expected(message.failed)
                 self._mailbox.put(PrepareFailed(self.pool, self.uuid, message.failed + self._wanted, message.why))
                 self._wanted = 0
                 self._answered(message.failed)
@@ -333,12 +329,16 @@ class ZygoteExecutor:
                 kid = self._kids.get(message.kid)
                 child = kid.child if kid is not None else Child(self.pool, self.uuid, message.kid)
                 self._mailbox.put(LogGrown(child, message.done))
-            case channel.Unwritten():
+            case channel.Unwritten() if self._is_own(message.name):
                 base = os.path.join(self._output_dir, message.name)
                 self._mailbox.put(OutputRefused(base, message.size, message.errno))
             case channel.Refused():
                 self._why = self.objection = message.why
         channel.close_all(fds)
+
+    def _is_own(self, name: str) -> bool:
+        """Whether this output is one of its own jobs'; a zygote of this user is believed."""
+        return self._owner is None or any(kid.output_name == name for kid in self._kids.values())
 
     def _came_up(self, spec: PoolSpec, ready: channel.Ready) -> None:
         process = self._process
@@ -356,8 +356,9 @@ class ZygoteExecutor:
             self.objection = _SUPERVISOR_FULL
             return
         for (kid, pid, started, slot, job_id, _), fd in zip(listed.kids, fds, strict=True):
-            child = Child(self.pool, self.uuid, kid, pid, started)
-            self._kids[kid] = _Kid(child, self._ear(child, self._page.slot(slot), fd))
+            known = started if started == start_below(pid, self.pid) else 0  # only such a process may be killed
+            child = Child(self.pool, self.uuid, kid, pid, known)
+            self._kids[kid] = Kid(child, self._ear(child, self._page.slot(slot), fd))
             self._adoption.add(child, bound=job_id != 0)
 
     def _settle(self, adoption: Adoption) -> None:
@@ -375,6 +376,9 @@ class ZygoteExecutor:
                 self._mailbox.put(event)
 
     def _made(self, made: channel.Made, fds: list[int]) -> None:
+        self._expected(len(made.kids))
+        if not self._kids.keys().isdisjoint(kid for kid, _, _ in made.kids):
+            raise ProtocolError("children that were made before")
         self._answered(len(made.kids))
         sockets: list[int | None] = [*fds] if len(fds) == len(made.kids) else [None] * len(made.kids)
         for (kid, pid, slot), fd in zip(made.kids, sockets, strict=True):
@@ -384,23 +388,25 @@ class ZygoteExecutor:
     def _add(self, kid: int, pid: int, slot: int, fd: int | None) -> None:
         """A child was made; ``fd`` is its socket, which could not be received if it is None."""
         try:
-            started = start_time(pid)
+            started = start_below(pid, self.pid)
         except OSError:  # no descriptor is free
             if fd is not None:
                 os.close(fd)
             fd, started = None, 0
         child = Child(self.pool, self.uuid, kid, pid, started)
         if fd is None or self._page is None:
-            self._kids[kid] = _Kid(child, None)
+            self._kids[kid] = Kid(child, None)
             self._put(channel.Discard(kid))
             self._mailbox.put(PrepareFailed(self.pool, self.uuid, 1, _SUPERVISOR_FULL))
         else:
-            self._kids[kid] = _Kid(child, self._ear(child, self._page.slot(slot), fd))
+            self._kids[kid] = Kid(child, self._ear(child, self._page.slot(slot), fd))
             self._mailbox.put(ChildReady(child))
 
     def _ear(self, child: Child, slot: Slot, fd: int) -> Ear:
         sock = channel.Socket(*channel.SOCKET, 0, fd)
-        return Ear(self._loop, self._deadlines, child, sock, slot, self._mailbox.put, _nothing)
+        if self._owner is not None:
+            heard.check_socket(sock)
+        return Ear(self._loop, self._deadlines, child, sock, slot, self._mailbox.put, up=lambda: None)
 
     def _exited(self, gone: channel.Gone) -> None:
         kid = self._kids.get(gone.kid)
@@ -439,7 +445,12 @@ class ZygoteExecutor:
         self._deadlines.set((ANSWER, number), now() + seconds)
         self._set_timer()
 
-    def _answered(self, count: int = 1) -> None:
+    def _expected(self, count: int) -> None:
+        """So many are answered for. Raises ProtocolError: more than were asked for."""
+        if count > self._outstanding:
+            raise ProtocolError(f"{count} children, and {self._outstanding} were asked for")
+
+    def _answered(self, count: int) -> None:
         """So many children were made, or could not be."""
         self._outstanding -= count
         self._late.discard(0)
@@ -486,14 +497,3 @@ class ZygoteExecutor:
         fenced, how = process.fence(self.uuid, children)
         fenced = fenced and no_orphan_left()
         return fenced, how if self._why is None else self._why
-
-
-def _nothing() -> None:
-    """A forked child is ready as soon as it is made."""
-
-
-def _unlink(path: str) -> None:
-    try:
-        os.unlink(path)
-    except FileNotFoundError:
-        pass

@@ -7,6 +7,8 @@ that moment is passed over, since word of it is still to come.
 
 from __future__ import annotations
 
+import fcntl
+import math
 import mmap
 import os
 import struct
@@ -22,6 +24,7 @@ _PROGRESS_AT = _LIFE.size
 _TEXT_AT = _PROGRESS_AT + _PROGRESS.size
 _TEXT_BYTES_MAX = _SLOT_BYTES - _TEXT_AT
 _ZEROS = bytes(_TEXT_AT)
+_AT_MAX = 1e11  # seconds since the epoch
 
 
 class Noted(NamedTuple):
@@ -37,6 +40,12 @@ class Page:
     """All slots. ``fd`` is the memory as a file, for whoever is to share it."""
 
     def __init__(self, fd: int) -> None:
+        """
+        Raises:
+            OSError, ValueError: it is no such memory, or could be cut off, which would kill whoever reads it.
+        """
+        if not fcntl.fcntl(fd, fcntl.F_GET_SEALS) & fcntl.F_SEAL_SHRINK:
+            raise ValueError("a shared page that can be cut off")
         self.fd = fd
         self._memory = mmap.mmap(fd, SLOTS * _SLOT_BYTES)
 
@@ -47,8 +56,9 @@ class Page:
         Raises:
             OSError: no descriptor or no memory left.
         """
-        fd = os.memfd_create("jobyard-page", os.MFD_CLOEXEC)
+        fd = os.memfd_create("jobyard-page", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         os.ftruncate(fd, SLOTS * _SLOT_BYTES)
+        fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK)
         return cls(fd)
 
     def slot(self, index: int) -> Slot:
@@ -126,4 +136,7 @@ class Slot:
         raw = self._memory[start : start + min(length, _TEXT_BYTES_MAX)]
         if struct.unpack_from("=I", self._memory, self._at + _PROGRESS_AT)[0] != version:
             return None
-        return Noted(done, None if total != total else total, raw.decode("utf-8", "ignore"), at)
+        total_or_none = None if total != total else total
+        if not (math.isfinite(done) and 0 <= at <= _AT_MAX and (total_or_none is None or math.isfinite(total_or_none))):
+            return None  # none of ours wrote this
+        return Noted(done, total_or_none, raw.decode("utf-8", "ignore"), at)

@@ -5,6 +5,7 @@ Owns the pidfd, so that no signal can reach another process, and the way to its 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -16,7 +17,7 @@ from ..launch import Launched, last_errors, scratch_name
 from ..run_as import User
 from .fence import fence
 from .limits import boot_id
-from .procs import is_dead, start_time
+from .procs import is_dead, start_time, user_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +78,8 @@ class ZygoteProcess:
         if start_time(found.pid) != found.pid_started or is_dead(found.pid):
             os.close(pidfd)
             raise ProcessLookupError
-        its = os.stat(f"/proc/{found.pid}")
-        return cls(
-            found.pid, pidfd, found.pid_started, None if its.st_uid == os.geteuid() else (its.st_uid, its.st_gid)
-        )
+        user = user_of(found.pid)
+        return cls(found.pid, pidfd, found.pid_started, None if user[0] == os.geteuid() else user)
 
     def kill(self) -> None:
         """Kill it alone; its end is told by ``pidfd``."""
@@ -106,7 +105,8 @@ class ZygoteProcess:
         except OSError:
             return
         if os.path.basename(root) == scratch_name(uuid) and uid == (self.owner or (os.geteuid(),))[0]:
-            shutil.rmtree(root, ignore_errors=True)
+            with contextlib.suppress(RecursionError):  # whoever nests so deep keeps it
+                shutil.rmtree(root, ignore_errors=True)
 
     def close(self) -> None:
         os.close(self.pidfd)

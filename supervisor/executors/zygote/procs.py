@@ -18,6 +18,7 @@ class Stat(NamedTuple):
     memory."""
 
     state: str
+    parent: int
     used: int
     threads: int
     started: int
@@ -38,13 +39,37 @@ def stat(path: str) -> Stat | None:
         return None
     fields = data[data.rindex(b")") + 2 :].split()
     used = int(fields[11]) + int(fields[12])
-    return Stat(fields[0].decode(), used, *map(int, (fields[17], fields[19], fields[20], fields[47], fields[48])))
+    return Stat(
+        fields[0].decode(),
+        int(fields[1]),
+        used,
+        *map(int, (fields[17], fields[19], fields[20], fields[47], fields[48])),
+    )
 
 
 def start_time(pid: int) -> int:
     """When the process started, in clock ticks since boot; with its pid this names it for ever. 0 if it is gone."""
     found = stat(f"/proc/{pid}")
     return found.started if found is not None else 0
+
+
+def start_below(pid: int, parent: int) -> int:
+    """As ``start_time``, but 0 as well if it is no child of ``parent``: whoever says so is not believed."""
+    found = stat(f"/proc/{pid}")
+    return found.started if found is not None and found.parent == parent else 0
+
+
+def user_of(pid: int) -> tuple[int, int]:
+    """Its real user and group. The owner of its directory in /proc is root's where it has forbidden to be traced.
+
+    Raises:
+        ProcessLookupError: it is gone.
+    """
+    data = _read(f"/proc/{pid}/status")
+    if data is None:
+        raise ProcessLookupError
+    ids = dict(line.split(b":", 1) for line in data.splitlines() if line.startswith((b"Uid:", b"Gid:")))
+    return int(ids[b"Uid"].split()[0]), int(ids[b"Gid"].split()[0])
 
 
 def cpu_s(pid: int) -> float:

@@ -16,6 +16,8 @@ from .channel import Kinds, Message
 from .loop import READ, WRITE, Loop
 
 _BATCH = 64  # messages read before others get their turn
+_QUEUED_MAX = 10_000  # messages that a socket may hold: whoever sends more meanwhile is not waited for
+_UNSENT_MAX = 100_000  # messages for somebody who does not read
 
 
 class Outbox:
@@ -30,8 +32,8 @@ class Outbox:
         self._sock = sock
         self._waiting: deque[tuple[bytes, tuple[int, ...], Callable[[], None] | None]] = deque()
 
-    def __bool__(self) -> bool:
-        return bool(self._waiting)
+    def __len__(self) -> int:
+        return len(self._waiting)
 
     def put(self, message: Message, fds: tuple[int, ...] = (), then: Callable[[], None] | None = None) -> None:
         """Send, or keep until there is room.
@@ -98,13 +100,16 @@ class Wire:
         except OSError:
             self._end()
             return
-        if self._open and self._outbox and not waited:
+        if len(self._outbox) > _UNSENT_MAX:
+            self._end()
+        elif self._open and self._outbox and not waited:
             self._loop.change(self.sock.fileno(), READ | WRITE)
 
     def drain(self) -> None:
-        """Handle everything that has arrived."""
-        while self._open and self._take():
-            pass
+        """Handle what has arrived."""
+        for _ in range(_QUEUED_MAX):
+            if not self._open or not self._take():
+                return
 
     def close(self) -> None:
         """Hang up; what was not sent is dropped."""

@@ -325,6 +325,29 @@ def test_config_that_was_asked_for_is_not_replaced_by_another(tmp_path: Path, ex
         find_config(explicit, tmp_path, environ)
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+@pytest.mark.parametrize("place", ["jobyard.toml", "home/.config/jobyard/jobyard.toml"])
+def test_config_of_another_user_is_used_only_where_it_is_asked_for(tmp_path: Path, place: str) -> None:
+    below = tmp_path / "below"
+    below.mkdir()
+    path = tmp_path / place
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("")
+    os.chown(path, 65534, 65534)
+    environ = {"HOME": str(tmp_path / "home")}
+    with pytest.raises(InvalidConfig, match="who could run programs as you by it") as caught:
+        find_config(None, below, environ)
+    assert f"--config {path}" in str(caught.value.hint)
+    assert find_config(str(path), below, environ) == path
+    assert find_config(None, below, {**environ, "JOBYARD_CONFIG": str(path)}) == path
+    link = below / "jobyard.toml"
+    link.symlink_to(tmp_path / "ours.toml")
+    (tmp_path / "ours.toml").write_text("")
+    os.chown(link, 65534, 65534, follow_symlinks=False)
+    with pytest.raises(InvalidConfig, match="who could run programs as you by it"):
+        find_config(None, below, environ)
+
+
 def test_link_to_a_config_is_followed_so_that_all_agree_on_its_directory(tmp_path: Path) -> None:
     real = tmp_path / "real"
     real.mkdir()

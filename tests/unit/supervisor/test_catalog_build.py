@@ -446,3 +446,29 @@ def test_signal_from_outside_is_told(start: Any, pipe: Path) -> None:
     build = start({"waits": f"import os, time\n{tell(pipe, 'os.getpid()')}\ntime.sleep(600)"}, "waits:*")
     os.kill(told(pipe), signal.SIGKILL)
     assert "it ended the process with SIGKILL" in finish(build).problems[0].why
+
+
+@pytest.mark.parametrize(
+    "line", ["[" * 100_000, '{"module": {}}', '{"module": []}', '{"setup": 5}', '{"entries": [7]}']
+)
+def test_line_that_a_module_forges_is_no_fault_of_the_supervisor(build: Build, line: str) -> None:
+    forger = f"""import os
+for fd in range(3, 32):
+    try: os.write(fd, {line!r}.encode() + b'\\n')
+    except OSError: pass
+os._exit(3)
+"""
+    built = build({"forger": forger}, "forger:*")
+    assert refs(built) == [] and len(built.problems) == 1
+
+
+def test_module_that_names_ever_new_ones_is_given_up(build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("jobyard.supervisor.catalog_build._SKIPPED_MAX", 2)
+    forger = """import os
+for fd in range(3, 32):
+    try: os.write(fd, b'{"module": "m%d"}\\n' % os.getpid())
+    except OSError: pass
+os._exit(3)
+"""
+    built = build({"forger": forger}, "forger:*")
+    assert "could not be built" in built.problems[0].why
