@@ -10,6 +10,7 @@ import json
 import math
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import msgpack
@@ -27,6 +28,8 @@ from jobyard.supervisor.core.state import Job, State
 from jobyard.supervisor.core.turn import describe
 from jobyard.supervisor.spliced import job_elements
 from scheduler import Scheduler
+
+REMOVE_WITHIN_S, HIDDEN_WITHIN_S = 60.0, 20.0
 
 
 class History:
@@ -169,7 +172,16 @@ class SimCompaction(Compaction):
         point: Callable[[str], None],
         changed: Callable[[], None],
     ) -> None:
-        super().__init__(journal, machine, Path("journal"), Path("history"), lambda: math.inf, lambda: "")
+        super().__init__(
+            journal,
+            machine,
+            Path("journal"),
+            Path("history"),
+            lambda: math.inf,
+            lambda: "",
+            lambda: REMOVE_WITHIN_S,
+            lambda: HIDDEN_WITHIN_S,
+        )
         self.dead = False
         self.done = False
         self._disk = disk
@@ -180,9 +192,8 @@ class SimCompaction(Compaction):
         self._changed = changed
         self._ending: tuple[int, bytes, bytes] = 0, b"", b""
 
-    def _start(self, upto: int) -> None:
-        self._upto = upto
-        self._process = object()  # type: ignore[assignment]
+    def _start(self) -> None:
+        self._process = SimpleNamespace(pid=0)  # type: ignore[assignment]
         self.done = False
         self.watch(self._fd, self._ended)
         self._scheduler.after(self._scheduler.delay(0.1), self._archive_now)
@@ -193,7 +204,7 @@ class SimCompaction(Compaction):
         told: dict[str, Any] = {"upto": None, "stored": 0, "expired": 0, "trouble": None, "aside": None}
         told["left_behind"] = None
         if self._upto not in self._disk.segments or self._scheduler.strikes("archivist fails"):
-            self._end(1, b"", b"simulated")
+            self._exit(1, b"", b"simulated")
             return
         state = self._disk.replay(self._machine.state.kept_attempts, self._upto)
         if self._scheduler.strikes("history refuses"):
@@ -208,17 +219,17 @@ class SimCompaction(Compaction):
         if self.dead:
             return
         if self._upto not in self._disk.segments or self._disk.refuses:
-            self._end(1, b"", b"simulated")
+            self._exit(1, b"", b"simulated")
             return
-        self._disk.put_snapshot(state.dump(), self._upto)
+        self._disk.put_snapshot([msgpack.packb(chunk) for chunk in state.dump()], self._upto)
         self._point("snapshot written, nothing evicted")
-        self._end(0, json.dumps({"archived": told}).encode(), b"")
+        self._exit(0, json.dumps({"archived": told}).encode(), b"")
 
-    def _end(self, code: int, said: bytes, complaint: bytes) -> None:
+    def _exit(self, code: int, said: bytes, complaint: bytes) -> None:
         self._ending = code, said, complaint
-        self._scheduler.after(0.0, self._ended_now)
+        self._scheduler.after(0.0, self._exited)
 
-    def _ended_now(self) -> None:
+    def _exited(self) -> None:
         self.done = True
         self._changed()
 

@@ -20,19 +20,22 @@ from archive import SimCompaction, SimHistoryLink
 from clock import SimStepWatch, SimTimer
 from disk import SimJournal
 from jobyard.conf.catalog import Built, Catalog
+from jobyard.conf.loader import Loaded
+from jobyard.conf.paths import paths_for
 from jobyard.conf.settings import LimitSettings, PoolSettings, QueueSettings, Settings
-from jobyard.protocol import messages as m
 from jobyard.protocol.messages import CatalogEntry
-from jobyard.supervisor import clock, compaction, driver, stream, unfenced
+from jobyard.supervisor import admission, clock, compaction, driver, front, office, stream, unfenced
+from jobyard.supervisor.admission import Admission
 from jobyard.supervisor.core import events as e
 from jobyard.supervisor.core.machine import Machine
 from jobyard.supervisor.driver import Driver
 from jobyard.supervisor.executors.base import PoolSpec
+from jobyard.supervisor.front import Front
+from jobyard.supervisor.office import Office, Options
 from jobyard.supervisor.recovery import make_durable
-from jobyard.supervisor.room import Room
 from jobyard.supervisor.sites import Sites
 from jobyard.supervisor.stream import Stream
-from net import SimPublisher, SimSocket
+from net import UID, SimPublisher, SimSocket
 from procs import SimExecutor
 
 if TYPE_CHECKING:
@@ -50,63 +53,41 @@ SETTINGS = Settings(
     },
     pools={"default": PoolSettings(concurrency=3), "other": PoolSettings(concurrency=1)},
     limits=LIMITS,
+    redact=("secret",),
 )
+LOADED = Loaded(SETTINGS, {}, [])
+PATHS = paths_for(SETTINGS, {})
 SPECS = {pool: PoolSpec(pool, "python", "/", [], {}, [], "/", "/") for pool in SETTINGS.pools}
 REF = "app:work"
+ENTRIES = {pool: [CatalogEntry(REF, pool, [])] for pool in SPECS}
+BUILD_S = 60.0
+TIRED_CHANCE = 0.1  # that a request takes so long that the others have to wait for another turn
 
 
-@functools.cache
-def catalog() -> Catalog:
-    return Catalog(SETTINGS, [Built(pool, [CatalogEntry(REF, pool, [])], []) for pool in SETTINGS.pools])
+class SimBuild:
+    """As ``supervisor.catalog_build.CatalogBuild``: the catalogue of one pool, after a moment."""
 
+    def __init__(self, spec: PoolSpec) -> None:
+        life = _lives[-1]
+        scheduler = life.world.scheduler
+        self.deadline = clock.now().boot + BUILD_S
+        self._done_at = scheduler.clock.t + scheduler.delay(0.1)
+        self._clock = scheduler.clock
+        self._pool = spec.name
+        self._fd = life.fd(self._is_done)
+        scheduler.at(self._done_at, life.look)
 
-class SimOffice:
-    """As ``supervisor.office.Office``: the config in force, and a catalogue that is there after a moment."""
+    def fileno(self) -> int:
+        return self._fd
 
-    log_format = "plain"
-    settings = SETTINGS
-    may_end = False
-    paths = SimpleNamespace(output_dir=Path("/simulated/output"))
-
-    def __init__(self, life: Life) -> None:
-        self.catalog: Catalog | None = None
-        self.room = Room("/simulated/journal")
-        self._life = life
-        self._waiting: list[Any] = []
-
-    def start(self, driver: Driver) -> None:
-        driver.sites.begin(SPECS, clock.now().boot)
-        self._build(None)
-
-    def reload(self, token: Any) -> None:
-        driver = self._life.driver
-        driver.take_in(e.Configured(self._life.world.new_rules()))
-        driver.sites.configure(SPECS, clock.now().boot)
-        self._build(token)
-
-    def _build(self, token: Any) -> None:
-        scheduler = self._life.world.scheduler
-        scheduler.after(scheduler.delay(0.1), lambda: self._life.later(lambda: self._built(token)))
-
-    def _built(self, token: Any) -> None:
-        self.catalog = catalog()
-        driver = self._life.driver
-        for event in driver.desk.catalog_ready():
-            driver.take_in(event)
-        if token is not None:
-            driver.answer_at_once(token, m.Reloaded(True))
-
-    def refreshing(self) -> bool:
-        return False
-
-    def wake_at(self) -> None:
-        return None
-
-    def mind_deadlines(self, now: float) -> None:
-        pass
+    def poll(self) -> Built | None:
+        return Built(self._pool, ENTRIES[self._pool], []) if self._is_done() else None
 
     def close(self) -> None:
         pass
+
+    def _is_done(self) -> bool:
+        return self._clock.t >= self._done_at
 
 
 class SimPoller:
@@ -188,6 +169,8 @@ class Life:
         self.readable[publisher.socket] = lambda: bool(publisher.news)
         self.socket = SimSocket(world.net, self.look, self.point)
         self.readable[self.socket.socket] = lambda: bool(self.socket.inbox)
+        addresses: Any = SimpleNamespace(admission=Admission(frozenset(), None, _requests_max), close=lambda: None)
+        front_ = Front(self.socket, [], addresses, _requests_max)  # type: ignore[arg-type]
         sites = Sites(self._executor)
         self.compaction = SimCompaction(
             self.journal,
@@ -202,9 +185,8 @@ class Life:
         self.history = SimHistoryLink(world.history, world.scheduler, self.later)
         self._mortal += [self.compaction, self.history, self.socket, publisher]
         stream_ = Stream(machine, publisher, LIMITS)  # type: ignore[arg-type]
-        made = Driver(
-            machine, self.journal, self.socket, sites, SimOffice(self), self.compaction, self.history, stream_
-        )  # type: ignore[arg-type]
+        office_ = Office(lambda: LOADED, LOADED, PATHS, Options(), lambda warnings: None)
+        made = Driver(machine, self.journal, front_, sites, office_, self.compaction, self.history, stream_)  # type: ignore[arg-type]
         made.watch(self.fd(lambda: bool(self._later)), self._do_later)
         made.begin(taken, now)
         return made
@@ -250,7 +232,10 @@ class Life:
 
     def look(self) -> None:
         """Something may be ready: let the loop come to it in a moment."""
-        if not self._scheduled and not self.dead and (self.driver._poller.ready() or self.driver.stream.waiting):
+        if self._scheduled or self.dead:
+            return
+        driver = self.driver
+        if driver._poller.ready() or driver.stream.waiting or driver.front.busy:
             self._scheduled = True
             scheduler = self.world.scheduler
             scheduler.at(max(self.still_until, scheduler.clock.t + scheduler.delay(0.0001)), self._pass)
@@ -330,6 +315,21 @@ def _sim_now() -> e.Now:
     return _lives[-1].world.clock.now()
 
 
+def _requests_max() -> int:
+    return LIMITS.connection_requests
+
+
+def _tiring() -> float:
+    """A clock for the front: mostly no time passes, but now and then its turn is over."""
+    tired = _lives[-1].world.scheduler.rng.random() < TIRED_CHANCE
+    return _sim_now().boot + (front.TURN_S if tired else 0.0)
+
+
+@functools.cache
+def _catalog(pools: tuple[str, ...]) -> Catalog:
+    return Catalog(SETTINGS, [Built(pool, ENTRIES[pool], []) for pool in pools])
+
+
 @contextlib.contextmanager
 def simulated() -> Iterator[None]:
     """The product's edges are those of the simulation meanwhile."""
@@ -342,7 +342,20 @@ def simulated() -> Iterator[None]:
             Timer=lambda clock=clock.BOOTTIME: _lives[-1].timer(clock),
             StepWatch=lambda: _lives[-1].step_watch(),
         ),
-        mock.patch.multiple(driver, zmq=zmq, Signals=_Quiet, Retention=_Quiet),
+        mock.patch.multiple(
+            driver, zmq=zmq, Signals=_Quiet, Retention=_Quiet, os=SimpleNamespace(environ={})
+        ),
+        mock.patch.multiple(
+            office,
+            os=SimpleNamespace(environ={}),
+            logs=mock.DEFAULT,
+            CatalogBuild=SimBuild,
+            Catalog=lambda settings, built: _catalog(tuple(sorted(one.pool for one in built))),
+            rules=lambda settings: _lives[-1].world.new_rules(),
+            pool_spec=lambda settings, paths, name: SPECS[name],
+        ),
+        mock.patch.object(admission, "os", SimpleNamespace(geteuid=lambda: UID)),
+        mock.patch.object(front, "time", SimpleNamespace(monotonic=_tiring)),
         mock.patch.object(stream, "time", sim_time),
         mock.patch.object(compaction, "SLACK_JOBS", 3),
         mock.patch.object(

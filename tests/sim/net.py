@@ -7,12 +7,13 @@ from some point on. A subscriber that does not read loses messages. Both sides s
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 from jobyard.supervisor.sockets import Peer
 from scheduler import Scheduler
 
 LATENCY_S = 0.0005
+UID = 1000  # the supervisor's and all clients'
 
 
 class Side(Protocol):
@@ -24,16 +25,6 @@ class Side(Protocol):
     def cut_off(self) -> None: ...
 
 
-class _Frame:
-    """As a libzmq frame: it knows who sent it."""
-
-    def __init__(self, who: str) -> None:
-        self._who = who
-
-    def get(self, name: str) -> str:
-        return f"{self._who}:1000:1000:4711"
-
-
 class Connection:
     """One client with one supervisor."""
 
@@ -43,7 +34,7 @@ class Connection:
         self._net = net
         self._side = side
         self._server = server
-        self._peer = Peer(self.route, _Frame(side.name))  # type: ignore[arg-type]
+        self._peer = Peer(self.route, f"{side.name}:{UID}:{UID}:4711")
         self._sent_at = self._answered_at = 0.0
 
     def send(self, data: bytes) -> None:
@@ -82,6 +73,7 @@ class SimSocket:
     """The supervisor's request socket."""
 
     def __init__(self, net: Net, changed: Callable[[], None], point: Callable[[str], None]) -> None:
+        self.told = "requests"
         self.socket = object()  # what is polled
         self.dead = False
         self.dropped = 0
@@ -162,7 +154,7 @@ class SimPublisher:
     """As ``supervisor.publisher.Publisher``."""
 
     def __init__(self, net: Net, unsent_max: int, changed: Callable[[], None]) -> None:
-        self.path = "notices"
+        self.told = "notices"
         self.window = unsent_max // 2
         self.socket = object()
         self.dead = False
@@ -190,6 +182,9 @@ class SimPublisher:
         taken, self.news = self.news, []
         return taken
 
+    def mind_keys(self) -> bool:
+        return True
+
     def send(self, topic: bytes, frames: Sequence[bytes]) -> None:
         for one in self._subscribers:
             if topic in one.topics and len(one.waiting) < self._unsent_max:
@@ -200,8 +195,3 @@ class SimPublisher:
         self.dead = True
         for one in self._subscribers:
             one.changed()
-
-
-def who(peer: Any) -> str:
-    """The name of the client behind a peer."""
-    return str(peer.frame.get("Peer-Address")).split(":")[0]

@@ -77,8 +77,8 @@ class Oracle:
             self.model.apply(record, at)
             self._pending.append((record, at))
 
-    def durable(self, count: int | None) -> None:
-        for _ in range(len(self._pending) if count is None else count):
+    def durable(self, count: int) -> None:
+        for _ in range(count):
             record, at = self._pending.popleft()
             self.shadow.apply(record)
             self._durable.append((record, at))

@@ -163,7 +163,7 @@ class World:
             return [f"job {job.id} is {job.state}" for job in jobs[:9]]
         left = [f"client {one.name} waits" for one in self.clients if one.busy and not one.dead]
         left += [f"{uuid} has exits" for uuid, one in self.procs.zygotes.items() if one.unacked]
-        left += [] if life.journal.synced == life.journal._ticket else ["the journal is busy"]
+        left += [] if life.journal.idle else ["the journal is busy"]
         head = life.driver.stream._ring.epoch, life.driver.stream._ring.head
         left += [f"a follower is at {one.position}, not {head}" for one in self.followers if one.position != head]
         return left
