@@ -484,6 +484,22 @@ def test_down_keep_leaves_jobs_for_the_next_up(guarded: Yard) -> None:
     assert not lives(pid)
 
 
+def test_down_ends_what_runs_also_when_the_supervisor_is_away_or_about_to_start(guarded: Yard) -> None:
+    """Three times, since nobody knows how far the next one is when the signal comes."""
+    for how in (["--now"], [], ["--now"]):
+        (job,) = sleepers(guarded, 1, seconds=600 if how else 3)
+        pid = begun(guarded)[-1][2]
+        os.kill(guarded.client().status().pid, signal.SIGKILL)
+        done = jobctl(guarded, "down", *how)
+        assert (done.returncode, done.stdout) == (0, "stopped\n"), done.stderr
+        assert not lives(pid)
+        assert jobctl(guarded, "up", "-d").returncode == 0
+        wait_for("it to run again, or its end", lambda: job.info().state == ("running" if how else "succeeded"))
+        job.cancel(grace=0)
+        job.wait(20)
+    assert "Traceback" not in guarded.path(".jobyard/supervisor.out").read_text()
+
+
 def test_fence_holds_for_one_start_alone(guarded: Yard) -> None:
     jobctl(guarded, "down", "--keep")
     assert jobctl(guarded, "up", "-d", "--fence").returncode == 0
