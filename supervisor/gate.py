@@ -47,8 +47,8 @@ def require_descriptors() -> None:
     os.close(used)
     if most != resource.RLIM_INFINITY and used + DESCRIPTORS_FREE > most:
         raise InvalidConfig(
-            f"the supervisor may open {most:,} files, which is too few: {used:,} are open already, one for each running "
-            f"job among them, and it needs {DESCRIPTORS_FREE} more",
+            f"the supervisor may open {most:,} files, which is too few: {used:,} are open already, one for each "
+            f"running job among them, and it needs {DESCRIPTORS_FREE} more",
             hint="raise the limit: ulimit -n 4096, or LimitNOFILE= in the unit; running jobs go on meanwhile",
         )
 

@@ -10,7 +10,7 @@ WATCHED = tuple(getattr(signal, name) for name in _NAMES if hasattr(signal, name
 
 
 def hold_back() -> None:
-    """Let those that come from here on wait for ``Signals``: a stop in the middle of a start is one of all that runs."""
+    """Let those that come from here on wait for ``Signals``: a stop in the middle of a start is to end what runs."""
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_BLOCK, WATCHED)
 

@@ -179,14 +179,14 @@ class Guard:
             self._stopping = self._stopping or number in _STOP_SIGNALS
             if number == RESTART:
                 self._restarting, number = self._child is not None, KEEP
-            if self._child is not None:
+            if self._child is not None and self._child.poll() is None:
                 self._child.send_signal(number)
             elif number in _STOP_SIGNALS and number != KEEP and self._was_ready:
                 self._owed = number  # what the last one has left running is for one more to stop
 
     def _verdict(self, status: int) -> int | None:
         """The exit code of the guard, or None to start another supervisor."""
-        if self._stopping:
+        if self._stopping and self._owed is None:
             return max(status, exits.OK)  # a signal that it was sent before it could handle it stopped it as well
         if self._was_ready and status == exits.REFUSED and self._error and self._error.get("code") == _DISK:
             return None  # it worked before, and will when there is room again

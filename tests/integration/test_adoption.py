@@ -17,6 +17,8 @@ from typing import Any
 import pytest
 import tiers
 from jobyard import Job, OutcomeUnknown
+from jobyard.client import guard_lock
+from jobyard.client.processes import Process
 from jobyard.protocol.job import AttemptInfo
 from jobyard.protocol.messages import Reload
 from live import Yard, wait_for
@@ -484,19 +486,21 @@ def test_down_keep_leaves_jobs_for_the_next_up(guarded: Yard) -> None:
     assert not lives(pid)
 
 
-def test_down_ends_what_runs_also_when_the_supervisor_is_away_or_about_to_start(guarded: Yard) -> None:
-    """Three times, since nobody knows how far the next one is when the signal comes."""
-    for how in (["--now"], [], ["--now"]):
-        (job,) = sleepers(guarded, 1, seconds=600 if how else 3)
-        pid = begun(guarded)[-1][2]
-        os.kill(guarded.client().status().pid, signal.SIGKILL)
-        done = jobctl(guarded, "down", *how)
-        assert (done.returncode, done.stdout) == (0, "stopped\n"), done.stderr
-        assert not lives(pid)
-        assert jobctl(guarded, "up", "-d").returncode == 0
-        wait_for("it to run again, or its end", lambda: job.info().state == ("running" if how else "succeeded"))
-        job.cancel(grace=0)
-        job.wait(20)
+@pytest.mark.parametrize("late_s", [0.0, 0.3, 0.45])
+def test_stop_that_comes_in_the_pause_or_in_the_start_after_a_crash_ends_what_runs(
+    guarded: Yard, late_s: float
+) -> None:
+    sleepers(guarded, 1)
+    ((_, _, pid),) = begun(guarded)
+    owner = guard_lock.guarded(guarded.path(".jobyard"))
+    assert owner is not None
+    os.kill(owner.supervisor, signal.SIGKILL)
+    wait_for("its death", lambda: not lives(owner.supervisor))
+    time.sleep(late_s)  # the pause takes 0.2 s, and the next one begins then
+    os.kill(owner.guard, signal.SIGTERM)
+    with Process(owner.guard) as guard:
+        assert guard.ended(30)
+    assert not lives(pid)
     assert "Traceback" not in guarded.path(".jobyard/supervisor.out").read_text()
 
 
