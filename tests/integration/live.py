@@ -61,6 +61,7 @@ class Yard:
             "--ready-fd",
             str(write),
         ]
+        environment = popen.pop("env", os.environ)
         with (self.directory / "supervisor.out").open("ab") as log:
             self.process = subprocess.Popen(
                 [*command, *arguments],
@@ -70,7 +71,7 @@ class Yard:
                 stderr=log,
                 cwd=self.directory,
                 # pytest's own variable changes during a test, and a zygote with another environment is retired
-                env={name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"},
+                env={name: value for name, value in environment.items() if name != "PYTEST_CURRENT_TEST"},
                 **popen,
             )
         os.close(write)
