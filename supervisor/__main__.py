@@ -49,6 +49,7 @@ from .office import Office, Options
 from .pools import rules
 from .publisher import Publisher
 from .recovery import AdoptionRefused, make_durable, recover, sweep_sockets, take_over
+from .signals import hold_back
 from .sites import Sites
 from .sockets import RequestSocket
 from .stream import Stream
@@ -61,6 +62,7 @@ EXIT_USAGE, EXIT_REFUSED, EXIT_JOURNAL, EXIT_FAULT = 2, 5, 6, 70
 def main(arguments: list[str] | None = None) -> int:
     """Run a supervisor until it is stopped; gives the exit code."""
     options = _parser().parse_args(arguments)
+    hold_back()
     announce = _Announcer(options.ready_fd)
     os.umask(0o077)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # arguments of jobs would be in it

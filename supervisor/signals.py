@@ -9,8 +9,14 @@ _NAMES = ("SIGTERM", "SIGINT", "SIGHUP", "SIGUSR1", "SIGBREAK")
 WATCHED = tuple(getattr(signal, name) for name in _NAMES if hasattr(signal, name))
 
 
+def hold_back() -> None:
+    """Let those that come from here on wait for ``Signals``: a stop in the middle of a start is to end what runs."""
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_BLOCK, WATCHED)
+
+
 class Signals:
-    """Watches the signals of ``WATCHED`` from its creation to ``close``."""
+    """Watches the signals of ``WATCHED`` from its creation to ``close``, and those that were held back before."""
 
     def __init__(self) -> None:
         self._read, self._write = os.pipe()
@@ -18,6 +24,8 @@ class Signals:
         os.set_blocking(self._write, False)
         self._before = {number: signal.signal(number, _ignore) for number in WATCHED}
         signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
+        if hasattr(signal, "pthread_sigmask"):
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, WATCHED)
 
     def fileno(self) -> int:
         return self._read

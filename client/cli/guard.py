@@ -38,6 +38,7 @@ LINE_BYTES_MAX = 64 * 1024
 KEEP, RESTART = signal.SIGUSR1, signal.SIGUSR2
 _STOP_SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, KEEP})
 _PASSED_ON = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, KEEP, RESTART)
+_HELD_BACK = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, KEEP)  # from a supervisor, until it can handle them
 _DISK = StorageUnavailable.code
 _MANAGER = frozenset({"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"})  # a service manager's, who is told of no guard
 _OWN_VERDICTS = frozenset({exits.OK, exits.USAGE, exits.REFUSED})
@@ -73,6 +74,7 @@ class Guard:
         self._child: subprocess.Popen[bytes] | None = None
         self._stopping = False
         self._restarting = False
+        self._owed: int | None = None  # a signal to stop that came while there was no supervisor
         self._was_ready = False
         self._error: dict[str, Any] | None = None  # why the last one gave up
         self._tries = 0
@@ -93,7 +95,7 @@ class Guard:
                 code = self._verdict(status)
                 if code is None:
                     self._pause(signals, status)
-                    code = exits.OK if self._stopping else None
+                    code = exits.OK if self._stopping and self._owed is None else None
                 if code is not None:
                     return code
         finally:
@@ -108,6 +110,9 @@ class Guard:
             _say(f"the supervisor cannot be started: {error}")
             return exits.INTERNAL
         self._child = child
+        if self._owed is not None:
+            child.send_signal(self._owed)
+            self._owed = None
         with contextlib.suppress(OSError):
             self._lock.name(child.pid)
         line = b""
@@ -133,6 +138,7 @@ class Guard:
         """A supervisor, and the descriptor on which it will say that it is ready."""
         ready, theirs = os.pipe()
         os.set_blocking(ready, False)
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, _HELD_BACK)
         try:
             child = subprocess.Popen(
                 [*self._command, *([] if self._was_ready else self._first), "--ready-fd", str(theirs)],
@@ -145,6 +151,7 @@ class Guard:
             os.close(ready)
             raise
         finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
             os.close(theirs)
         return child, ready
 
@@ -172,12 +179,14 @@ class Guard:
             self._stopping = self._stopping or number in _STOP_SIGNALS
             if number == RESTART:
                 self._restarting, number = self._child is not None, KEEP
-            if self._child is not None:
+            if self._child is not None and self._child.poll() is None:
                 self._child.send_signal(number)
+            elif number in _STOP_SIGNALS and number != KEEP and self._was_ready:
+                self._owed = number  # what the last one has left running is for one more to stop
 
     def _verdict(self, status: int) -> int | None:
         """The exit code of the guard, or None to start another supervisor."""
-        if self._stopping:
+        if self._stopping and self._owed is None:
             return max(status, exits.OK)  # a signal that it was sent before it could handle it stopped it as well
         if self._was_ready and status == exits.REFUSED and self._error and self._error.get("code") == _DISK:
             return None  # it worked before, and will when there is room again

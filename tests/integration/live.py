@@ -50,7 +50,6 @@ class Yard:
 
     def start(self, *arguments: str, **popen: Any) -> dict[str, Any]:
         """Start it and wait until it is ready, or has said why not; gives what it said."""
-        environ = popen.pop("env", os.environ)
         read, write = os.pipe()
         command = [
             sys.executable,
@@ -62,6 +61,7 @@ class Yard:
             "--ready-fd",
             str(write),
         ]
+        environment = popen.pop("env", os.environ)
         with (self.directory / "supervisor.out").open("ab") as log:
             self.process = subprocess.Popen(
                 [*command, *arguments],
@@ -71,7 +71,7 @@ class Yard:
                 stderr=log,
                 cwd=self.directory,
                 # pytest's own variable changes during a test, and a zygote with another environment is retired
-                env={name: value for name, value in environ.items() if name != "PYTEST_CURRENT_TEST"},
+                env={name: value for name, value in environment.items() if name != "PYTEST_CURRENT_TEST"},
                 **popen,
             )
         os.close(write)

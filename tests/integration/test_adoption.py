@@ -17,6 +17,8 @@ from typing import Any
 import pytest
 import tiers
 from jobyard import Job, OutcomeUnknown
+from jobyard.client import guard_lock
+from jobyard.client.processes import Process
 from jobyard.protocol.job import AttemptInfo
 from jobyard.protocol.messages import Reload
 from live import Yard, wait_for
@@ -482,6 +484,24 @@ def test_down_keep_leaves_jobs_for_the_next_up(guarded: Yard) -> None:
     fenced = jobctl(guarded, "up", "-d", "--fence")
     assert fenced.returncode == 0, fenced.stderr
     assert not lives(pid)
+
+
+@pytest.mark.parametrize("late_s", [0.0, 0.3, 0.45])
+def test_stop_that_comes_in_the_pause_or_in_the_start_after_a_crash_ends_what_runs(
+    guarded: Yard, late_s: float
+) -> None:
+    sleepers(guarded, 1)
+    ((_, _, pid),) = begun(guarded)
+    owner = guard_lock.guarded(guarded.path(".jobyard"))
+    assert owner is not None
+    os.kill(owner.supervisor, signal.SIGKILL)
+    wait_for("its death", lambda: not lives(owner.supervisor))
+    time.sleep(late_s)  # the pause takes 0.2 s, and the next one begins then
+    os.kill(owner.guard, signal.SIGTERM)
+    with Process(owner.guard) as guard:
+        assert guard.ended(30)
+    assert not lives(pid)
+    assert "Traceback" not in guarded.path(".jobyard/supervisor.out").read_text()
 
 
 def test_fence_holds_for_one_start_alone(guarded: Yard) -> None:

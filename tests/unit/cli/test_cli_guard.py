@@ -267,13 +267,22 @@ def test_a_supervisor_that_crashes_while_it_stops_is_not_started_again(guarding:
     assert len(guarding.lives) == 1
 
 
-def test_a_stop_ends_the_pause_before_a_restart(guarding: Guarding) -> None:
+def test_a_stop_that_leaves_the_jobs_ends_the_pause_before_a_restart(guarding: Guarding) -> None:
     guarding.start("ready exit:1", *["exit:1"] * 5)
     guarding.expect("starting it again in 1.6 s")
     lives = len(guarding.lives)
-    guarding.signal(signal.SIGTERM)
+    guarding.signal(signal.SIGUSR1)
     assert guarding.wait() == 0
     assert len(guarding.lives) == lives
+
+
+def test_a_stop_in_the_pause_is_for_one_more_supervisor_which_knows_what_still_runs(guarding: Guarding) -> None:
+    guarding.start("ready exit:1", *["exit:1"] * 3, "ready wait exit:0")
+    guarding.expect("starting it again in 1.6 s")
+    guarding.signal(signal.SIGTERM)
+    assert guarding.expect("signal ") == f"signal {int(signal.SIGTERM)}\n"
+    assert guarding.wait() == 0
+    assert len(guarding.lives) == 5
 
 
 def test_the_supervisor_has_a_session_of_its_own(guarding: Guarding) -> None:
