@@ -68,7 +68,7 @@ class Catalog:
             for entry in part.entries:
                 self._add(entry)
         self.entries = sorted(
-            (entry for pools in self._pools.values() for entry in pools.values()),
+            (self.redaction.described(entry) for pools in self._pools.values() for entry in pools.values()),
             key=lambda entry: (entry.pool, entry.ref),
         )
 

@@ -6,7 +6,6 @@ Owns the order in which places are searched. Reads no settings: that is ``loader
 from __future__ import annotations
 
 import os
-import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
@@ -65,7 +64,9 @@ def _check_owner(path: Path) -> None:
     except OSError:
         return  # whoever reads it says what is wrong with it
     for owner in owners - {0, os.geteuid()}:
-        from .paths import be_user, user_name  # of no use to anybody else
+        import shlex  # none of this is of use to anybody else
+
+        from .paths import be_user, user_name
 
         problem = f"{path} belongs to user {user_name(owner)}, who could run programs as you by it"
         hint = f"{be_user(owner)}, or if you trust that user: --config {shlex.quote(str(path))}"

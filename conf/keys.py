@@ -117,12 +117,24 @@ def grant(directory: Path, mark: str, name: str, public_key: str, at_most: int) 
 
 
 def revoke(directory: Path, name: str) -> int:
-    """Make the keys of this name invalid; how many there were."""
-    paths = [path for path in directory.glob("*") if _HEX.fullmatch(path.name)] if directory.is_dir() else []
-    found = [path for path in paths if (one := granted(directory, path.name)) is not None and one.name == name]
-    for path in found:
-        path.unlink(missing_ok=True)
-    return len(found)
+    """Make the keys of this name invalid; how many there were.
+
+    Raises:
+        InvalidConfig: there was none, but a file that is not as we left it may be it.
+    """
+    count, unread = 0, None
+    for path in directory.glob("*") if directory.is_dir() else ():
+        try:
+            one = granted(directory, path.name) if _HEX.fullmatch(path.name) else None
+        except InvalidConfig as error:  # which is not to keep another key valid
+            unread = error
+            continue
+        if one is not None and one.name == name:
+            path.unlink(missing_ok=True)
+            count += 1
+    if unread is not None and not count:
+        raise unread
+    return count
 
 
 def server_key(directory: Path, host: str) -> ServerKey:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from functools import lru_cache
 
 from ..protocol import redaction, refs
@@ -16,6 +17,7 @@ from .allow import alias_refs
 from .settings import Settings
 
 _NAMES_KEPT = 4096
+_HARMLESS_DEFAULTS = (None, "None", "True", "False", "''", "b''")
 _SEPARATORS = "_-. "
 _SEPARATOR_BYTES = _SEPARATORS.encode()
 _FOLD = {ord(char): None for char in _SEPARATORS} | {ord(char): char.lower() for char in "ABCDEFGHIJKLMNOPQRSTUVWXYZ"}
@@ -85,11 +87,23 @@ class Redaction:
             return None
         return redaction.hide(payload, hidden.at, hidden.patterns.match)
 
+    def described(self, entry: CatalogEntry) -> CatalogEntry:
+        """The entry without the defaults of parameters whose values are hidden: code may take them from anywhere."""
+        match = self._patterns(entry).match
+        shown = [
+            replace(one, default=redaction.HIDDEN) if one.default not in _HARMLESS_DEFAULTS and match(one.name) else one
+            for one in entry.parameters
+        ]
+        return replace(entry, parameters=shown)
+
     def _hidden(self, entry: CatalogEntry) -> _Hidden:
+        patterns = self._patterns(entry)
+        return _Hidden(patterns, *_positions(patterns, entry.parameters))
+
+    def _patterns(self, entry: CatalogEntry) -> Patterns:
         """``[jobs.X] redact`` holds for the target, whichever name was submitted."""
         jobs = [job for job in self._settings.jobs.values() if job.redact and refs.allowed(alias_refs(job), entry.ref)]
-        patterns = Patterns([*self._settings.redact, *(one for job in jobs for one in job.redact)])
-        return _Hidden(patterns, *_positions(patterns, entry.parameters))
+        return Patterns([*self._settings.redact, *(one for job in jobs for one in job.redact)])
 
 
 def _positions(patterns: Patterns, parameters: Sequence[Parameter]) -> tuple[frozenset[int], int | None]:

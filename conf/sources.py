@@ -21,6 +21,7 @@ from .check import Items, Layer, Problems, Text, Where, dotted
 from .find import DROP_INS, VARIABLES
 from .kinds import show
 from .locate import KeyPath, locate
+from .paths import user_name
 from .schema import Named, Node
 
 FILE_BYTES_MAX = 1 << 20
@@ -86,10 +87,22 @@ def parse(text: str) -> dict[str, Any]:
 
 
 def drop_ins(config: Path, problems: Problems) -> list[Path]:
-    """The files ``jobyard.d/*.toml`` beside the config, in the order of their names."""
+    """The files ``jobyard.d/*.toml`` beside the config, in the order of their names.
+
+    Where the config lies others may be able to make that directory, and what it says is as good as the config: so it
+    must be root's, ours, or that of whoever has written the config.
+    """
     directory = config.parent / DROP_INS
     try:
-        return sorted(path for path in directory.iterdir() if path.suffix == ".toml" and not path.name.startswith("."))
+        found = sorted(path for path in directory.iterdir() if path.suffix == ".toml" and not path.name.startswith("."))
+        trusted = {0, os.geteuid(), config.stat().st_uid}
+        for path in (directory, *found):
+            owner = path.lstat().st_uid
+            if owner not in trusted:
+                where, name = Where(0, 0, 0, str(path)), user_name(owner)
+                problems.add(where, f"belongs to user {name}, who has not written the config")
+                return []
+        return found
     except FileNotFoundError:
         return []
     except OSError as error:

@@ -168,7 +168,17 @@ def _texts(value: Any) -> Iterator[str]:
         texts = [value.decode(errors="backslashreplace"), repr(value)[2:-1]]
     else:
         text = str(json_number(value)) if isinstance(value, int | float) else str(value)
-        texts = [text, repr(text)[1:-1], json.dumps(text)[1:-1]]
+        texts = [text, text.strip(), *_escaped(text)]
         texts += [] if isinstance(value, str | int | float) else [repr(value)]
         texts += [line for line in text.splitlines() if len(line) >= _LINE_CHARS_MIN]
     return (text for text in texts if len(text) >= TEXT_CHARS_MIN)
+
+
+def _escaped(text: str) -> Iterator[str]:
+    """As Python and JSON write it, by itself and inside of a text that has quotation marks already."""
+    for write in (repr, ascii):
+        yield write(text)[1:-1]
+        yield write('"' + text)[2:-1]
+    yield text.encode("ascii", "backslashreplace").decode()
+    yield json.dumps(text)[1:-1]
+    yield json.dumps(text, ensure_ascii=False)[1:-1]

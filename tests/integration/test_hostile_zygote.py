@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from test_other_user import USER, usable_interpreter
 ACTS: dict[str, dict[str, Any]] = {
     "time": {"act": "exit_so", "fields": {"5": "soon"}},
     "cause": {"act": "exit_so", "fields": {"4": "boredom"}},
+    "future": {"act": "exit_so", "fields": {"5": 9e10}},
     "usage": {"act": "end_so", "usage": [0, 0, "=inf", 0, True]},
     "shrink": {"act": "shrink"},
     "chatter": {"act": "chatter"},
@@ -62,8 +64,7 @@ def test_whatever_a_zygote_says_the_supervisor_and_other_pools_go_on(tmp_path: P
     try:
         assert "pid" in yard.start()
         client = yard.client()
-        for name in ACTS:
-            client.options(queue=name, retries=0, on_lost="fail").submit("jobs:ok")
+        jobs = {name: client.options(queue=name, retries=0, on_lost="fail").submit("jobs:ok") for name in ACTS}
 
         def found_out() -> bool:
             problems = {pool.name: pool.problem or "" for pool in client.status().pools}
@@ -73,6 +74,9 @@ def test_whatever_a_zygote_says_the_supervisor_and_other_pools_go_on(tmp_path: P
         seen: set[str] = set()
         wait_for("the lies to be found out", found_out)
         assert client.submit("jobs:ok").result(timeout=20) == 1
+        assert jobs["future"].wait(20)
+        ended_at = jobs["future"].info().finished_at
+        assert ended_at is not None and ended_at < time.time() + 1, "or all deadlines would be over"
         assert yard.process is not None and yard.process.poll() is None
         assert client.status().pid == yard.pid, "it was not started again meanwhile"
         yard.kill()  # to end in order would take until each of them is given up

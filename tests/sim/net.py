@@ -91,13 +91,14 @@ class SimSocket:
         taken, self.inbox = self.inbox[:count], self.inbox[count:]
         return taken
 
-    def send(self, peer: Peer, data: bytes) -> None:
+    def send(self, peer: Peer, data: bytes) -> bool:
         self._point("synced, not replied")
         connection = self._net.connections.get(peer.route)
         if connection is None:
             self.dropped += 1
         else:
             connection.answer(data)
+        return True
 
     def close(self) -> None:
         self.dead = True

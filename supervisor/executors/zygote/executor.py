@@ -162,7 +162,7 @@ class ZygoteExecutor:
             self._expect(child.kid, order.timeout_s + order.grace_s + ANSWER_S)
         # The zygote must know the attempt before the child can end it.
         start = start_message(child.kid, order)
-        if self._owner is not None:
+        if self._owner is not None and self._output_dir:  # else its pool is gone from the config, and they are made
             kid.output_name = start.output_name
             run_as.make_output_files(self._owner, self._output_dir, start.output_name)
         self._put(start, lambda: self._send_order(kid, order))
@@ -325,10 +325,8 @@ class ZygoteExecutor:
             case channel.Exits():
                 for exit in message.exits:
                     self._exited(channel.Gone(*exit))
-            case channel.Grown():
-                kid = self._kids.get(message.kid)
-                child = kid.child if kid is not None else Child(self.pool, self.uuid, message.kid)
-                self._mailbox.put(LogGrown(child, message.done))
+            case channel.Grown() if (kid := self._kids.get(message.kid)) is not None:
+                self._mailbox.put(LogGrown(kid.child, message.done))
             case channel.Unwritten() if self._is_own(message.name):
                 base = os.path.join(self._output_dir, message.name)
                 self._mailbox.put(OutputRefused(base, message.size, message.errno))
@@ -419,7 +417,9 @@ class ZygoteExecutor:
         kid.exited = True
         self._deadlines.drop((ANSWER, gone.kid))
         usage = Usage(gone.cpu_user_s, gone.cpu_system_s, gone.peak_bytes, gone.base_bytes, True)
-        exit = Exit(gone.at, gone.exit_code, gone.signal, gone.killed, usage, gone.survivors, gone.reason)
+        exit = Exit(
+            min(gone.at, time.time()), gone.exit_code, gone.signal, gone.killed, usage, gone.survivors, gone.reason
+        )
         end = kid.ear.drain()  # before the exit is told: word of what happened comes first
         self._mailbox.put(ChildExited(kid.child, gone.seq, exit, end))
         if self._adoption is not None:

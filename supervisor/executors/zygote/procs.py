@@ -10,6 +10,7 @@ import time
 from typing import NamedTuple
 
 LOOK_S = 1.0  # how long to look for the last of them
+TAKEN_OUT_LOOKS = 10  # at the same place where nothing is to be read: no exec, or very many at very odd moments
 EXEC_S = 0.2  # how long a process may be in the middle of an exec
 
 
@@ -175,8 +176,10 @@ def _environment(pid: str) -> bytes | None:
 
 
 def _environment_at(path: str) -> bytes | None:
-    """None if there is no memory."""
+    """None if there is no memory; empty if the process has taken it out of its memory, as anybody may."""
     until = time.monotonic() + EXEC_S
+    place: tuple[int, int] | None = None
+    looks = 0
     while True:
         if data := _read(f"{path}/environ"):
             return data
@@ -184,6 +187,10 @@ def _environment_at(path: str) -> bytes | None:
         if found is None or not found.memory:
             return None
         if found.environment_start == found.environment_end != 0:
+            return b""
+        before, place = place, (found.environment_start, found.environment_end)
+        looks = looks + 1 if found.environment_end and place == before else 0  # an exec begins without, and elsewhere
+        if looks == TAKEN_OUT_LOOKS:
             return b""
         if time.monotonic() >= until:
             raise TimeoutError(f"{path} stays in the middle of an exec")

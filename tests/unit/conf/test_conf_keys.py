@@ -130,3 +130,13 @@ def test_a_file_that_is_there_is_kept_where_it_is_not_to_be_replaced(directory: 
 def test_addresses_are_written_as_zeromq_takes_them() -> None:
     assert keys.endpoint("127.0.0.1", 80) == "tcp://127.0.0.1:80"
     assert keys.endpoint("::1", 80) == "tcp://[::1]:80"
+
+
+def test_file_that_others_can_read_does_not_keep_another_key_from_being_revoked(tmp_path: Path) -> None:
+    for number, name in enumerate(("open", "web", "other")):
+        keys.grant(tmp_path, f"{number:064x}", name, "k" * 40, at_most=9)
+    (tmp_path / f"{0:064x}").chmod(0o644)
+    assert keys.revoke(tmp_path, "web") == 1
+    assert not (tmp_path / f"{1:064x}").exists() and (tmp_path / f"{2:064x}").exists()
+    with pytest.raises(InvalidConfig, match="is open to other users"):
+        keys.revoke(tmp_path, "open")

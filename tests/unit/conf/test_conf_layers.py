@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -58,6 +59,16 @@ def test_allow_lines_of_files_add_up_and_a_flag_replaces_them(tmp_path: Path, re
     other = text + "[env.other]\n"
     assert read(other, env="other").settings.allow == ("a:*", "b:*")
     assert read(text, sets=['allow=["z:*"]']).settings.allow == ("z:*",)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+@pytest.mark.parametrize("whose", ["jobyard.d", "jobyard.d/a.toml"])
+def test_drop_in_of_another_user_is_refused(tmp_path: Path, problems: Any, whose: str) -> None:
+    (tmp_path / "jobyard.d").mkdir()
+    (tmp_path / "jobyard.d" / "a.toml").write_text('allow = ["os:*"]')
+    os.chown(tmp_path / whose, 65534, 65534)
+    (found,) = problems('allow = ["a:*"]')
+    assert f"{whose}: error: belongs to user nobody, who has not written the config" in found
 
 
 def test_overlay_that_is_not_chosen_still_has_to_be_right(problems: Any) -> None:

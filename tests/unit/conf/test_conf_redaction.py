@@ -85,6 +85,17 @@ def test_redaction_holds_for_the_target_whichever_name_was_submitted() -> None:
     assert shown(payload, ("token",), jobs) == ([], {"to": "***", "pin": "***", "more": "m", "token": "***"})
 
 
+def test_default_of_a_hidden_parameter_is_not_in_the_catalogue() -> None:
+    parameters = [
+        Parameter("to", "either", False, default="'ann'"),
+        Parameter("token", "either", False, default="'hunter2'"),
+        Parameter("secret", "named", False, default="None"),
+    ]
+    entry = CatalogEntry("app:f", "default", parameters)
+    shown = Redaction(Settings(file=Path("/x"))).described(entry)
+    assert [one.default for one in shown.parameters] == ["'ann'", "***", "None"]
+
+
 def test_argument_that_holds_no_hidden_name_is_not_looked_into() -> None:
     assert shown(b"not a payload", ("secret",)) is None
 

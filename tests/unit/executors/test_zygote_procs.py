@@ -111,3 +111,22 @@ def test_process_without_any_environment_is_told_at_once() -> None:
             assert process.pid not in procs.Search(f"{fence.MARK}=").find()
         finally:
             process.kill()
+
+
+def test_process_that_has_taken_the_environment_out_of_its_memory_holds_up_nobody(uuid: str) -> None:
+    hide = """
+import ctypes, os, time
+libc = ctypes.CDLL(None, use_errno=True)
+libc.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
+fields = open("/proc/self/stat").read().rpartition(")")[2].split()
+start, end = int(fields[47]) & ~4095, int(fields[48]) + 4095 & ~4095
+assert libc.munmap(start, end - start) == 0
+os.write(1, b"hidden\\n")
+time.sleep(60)
+"""
+    with subprocess.Popen([sys.executable, "-c", hide], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None and process.stdout.readline() == b"hidden\n"
+        try:
+            assert fence.fence(uuid, 0, 0, limits.boot_id()), "nothing has this mark, and that is known"
+        finally:
+            process.kill()

@@ -121,6 +121,23 @@ def test_value_is_found_as_text_and_with_escapes(secret: Any) -> None:
             assert piece not in message
 
 
+@pytest.mark.parametrize(
+    ("secret", "form"),
+    [
+        ("it's long", repr("""say "it's long" now""")),
+        ("pässwörd", ascii("a pässwörd")),
+        ("""p"ä"swo'd""", ascii("""a p"ä"swo'd""")),
+        ("""p"ässword""", json.dumps({"a": """p"ässword"""}, ensure_ascii=False)),
+        ("""p"äs's""", """p"äs's""".encode("ascii", "backslashreplace").decode()),
+        ("hunter2\n", "bad hunter2, sorry"),
+    ],
+)
+def test_value_is_found_inside_of_other_text_with_its_own_quotes_and_escapes(secret: str, form: str) -> None:
+    message = scrubbed(form, secret).message
+    assert "***" in message
+    assert not any(piece in message for piece in ("long", "sw", "hunter2", "\\xe4"))
+
+
 def test_values_inside_of_a_hidden_value_are_found_each_by_itself() -> None:
     secret = {"user": "ann-long", "keys": ["first-key", {"second-key"}], "on": True}
     assert scrubbed("ann-long: first-key, second-key", secret).message == "***: ***, ***"

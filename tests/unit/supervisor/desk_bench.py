@@ -54,8 +54,9 @@ class FakeRequests:
         arrived, self.arrived = self.arrived, []
         return arrived
 
-    def send(self, peer: Peer, data: bytes) -> None:
+    def send(self, peer: Peer, data: bytes) -> bool:
         self.sent.append((peer, data))
+        return True
 
 
 class FakePublisher:
