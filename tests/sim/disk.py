@@ -115,6 +115,8 @@ class SimJournal:
         self.low_space = disk.full
         self.sealed = max((number for number in disk.segments if number < disk.open_segment), default=0)
         self.covered = disk.covered
+        for number in [number for number in disk.segments if number <= disk.covered]:
+            del disk.segments[number]
         self.dead = False
         self.woken = False
         self.pending_s = 0.0
@@ -306,6 +308,7 @@ class SimJournal:
             self.left_behind = OSError(errno.ENOENT, "there is no such snapshot")
             return
         self.covered = upto
+        self._point("snapshot taken over, segments not removed")
         if self._disk.refuses:
             self.left_behind = OSError(errno.EROFS, "simulated")
             return

@@ -30,6 +30,7 @@ from jobyard.supervisor.core.state import State
 from jobyard.supervisor.desk import Desk
 from jobyard.supervisor.front import Front
 from jobyard.supervisor.metrics import Counters
+from jobyard.supervisor.room import Room
 from jobyard.supervisor.sockets import Peer
 from jobyard.supervisor.spliced import Spliced
 from jobyard.supervisor.story import Story
@@ -102,7 +103,7 @@ class DeskBench:
             settings=settings, paths=paths_for(settings, {}), catalog=self.catalog, log_format="plain"
         )
         self.story = Story(self.machine, office)
-        self.room: Any = SimpleNamespace(shortage=lambda: "full")
+        self.room = Room("/nowhere")
         self.unwritten: Any = SimpleNamespace(loss_on_record=lambda *_: None)
         self.sites: Any = SimpleNamespace(recycle=lambda pool, now: pool == "default", pools={"default": None})
         self.history: Any = FakeHistory()
