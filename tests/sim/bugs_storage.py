@@ -107,7 +107,10 @@ def no_probe() -> list[Patch]:
     return [mock.patch.object(Storage, "_mend", lambda self, now, failed: setattr(self, "_probe_at", None))]
 
 
-@bug("doubt", "a submit that is sent again is refused for a full disk or for their number, though it was stored the first time")
+@bug(
+    "doubt",
+    "a submit that is sent again is refused for a full disk or for their number, though it was stored the first time",
+)
 def refused_though_stored() -> list[Patch]:
     return [mock.patch.object(doubt, "told", lambda request, error, state=None: error)]
 

@@ -342,9 +342,7 @@ def simulated() -> Iterator[None]:
             Timer=lambda clock=clock.BOOTTIME: _lives[-1].timer(clock),
             StepWatch=lambda: _lives[-1].step_watch(),
         ),
-        mock.patch.multiple(
-            driver, zmq=zmq, Signals=_Quiet, Retention=_Quiet, os=SimpleNamespace(environ={})
-        ),
+        mock.patch.multiple(driver, zmq=zmq, Signals=_Quiet, Retention=_Quiet, os=SimpleNamespace(environ={})),
         mock.patch.multiple(
             office,
             os=SimpleNamespace(environ={}),
