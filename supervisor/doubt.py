@@ -51,8 +51,9 @@ def told(request: Request, error: JobyardError, state: State | None = None) -> J
 
 
 def _may_be_stored(job: Submission, state: State | None) -> bool:
-    known = state is not None and is_uid(job.uid)
-    return known and (job.uid in state.uids or uid_time(job.uid) <= state.pruned_until)
+    if state is None or not is_uid(job.uid):
+        return False
+    return job.uid in state.uids or uid_time(job.uid) <= state.pruned_until
 
 
 def _unknown(error: JobyardError) -> OutcomeUnknown:

@@ -71,6 +71,6 @@ def test_error_that_stays_is_told_as_it_is() -> None:
 def test_history_that_refuses_leaves_what_is_sent_again_in_doubt() -> None:
     with pytest.raises(HistoryUnavailable), doubted(resent=False):
         raise HistoryUnavailable("later")
-    with pytest.raises(OutcomeUnknown, match="sent before, and whether it was stored then cannot be told now: later"):
-        with doubted(resent=True):
-            raise HistoryUnavailable("later")
+    why = "sent before, and whether it was stored then cannot be told now: later"
+    with pytest.raises(OutcomeUnknown, match=why), doubted(resent=True):
+        raise HistoryUnavailable("later")
