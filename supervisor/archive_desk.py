@@ -28,6 +28,7 @@ from .core.snapshot import job_from_wire, job_to_wire
 from .core.state import Job
 from .core.turn import no_such_job
 from .counts import counted
+from .doubt import doubted
 from .history.link import HistoryLink
 from .history.series import Group, Tally
 from .kin import up_to_date
@@ -258,19 +259,23 @@ class ArchiveDesk:
         return {one for one in gone if one not in state.jobs and one <= state.pruned_id}
 
     def _ask_known(self, event: e.SubmitAsked, uids: list[str], parents: set[int]) -> None:
+        def change(known: e.SubmitAsked) -> None:
+            with doubted(any(want.resent for want in event.jobs)):
+                self.change(known)
+
         def then(found: Any) -> None:
             ids, ended = found
             known = replace(event, jobs=[_with_archived(want, ids, ended) for want in event.jobs])
             gone = self._gone_parents(known)
             if gone <= parents:
-                self.change(known)
+                change(known)
             else:  # others have left memory meanwhile
                 self._ask_known(event, uids, parents | gone)
 
         def otherwise(error: JobyardError) -> None:
             if not uids:
                 raise error
-            self.change(event)  # it is not known whether they were stored before, and that is what they are told
+            change(event)  # it is not known whether they were stored before, and that is what they are told
 
         self.ask(event.token, "known", {"uids": uids, "ids": sorted(parents)}, then, otherwise)
 

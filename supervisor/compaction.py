@@ -68,6 +68,7 @@ class Compaction:
         self._output_dir = output_dir
         self._remove_within = remove_within
         self._hidden = HiddenValues(hidden_within)
+        self._dropped = 0  # of ``State.values_dropped``, so many are noted
         self._held = 0
         self._awaited: tuple[int, Callable[[], None]] | None = None  # a ticket, and what follows when it is synced
         self._asked: list[Answer] = []  # who waits for the next round
@@ -85,8 +86,6 @@ class Compaction:
         self.unwatch: Callable[[int], None]
         self.take_in: Callable[[e.Event], None]
         self.settle: Callable[[], None]
-        if any(machine.state.jobs[job_id].shown is not None for job_id in machine.state.finished):
-            self.values_dropped()
 
     def when_idle(self, call: Callable[[], None], give_up: Callable[[JobyardError], None]) -> None:
         """Call it as soon as no archivist is at work or about to be; at once if that is so now.
@@ -105,12 +104,11 @@ class Compaction:
             waits.append(due_at)
         return min(waits, default=None)
 
-    def values_dropped(self) -> None:
-        """A job with hidden values has ended: what the journal has of them is to go in time."""
-        self._hidden.dropped(clock.now().boot, self._busy)
-
     def mind_deadlines(self, now: float) -> None:
         """Refuse those who have waited for too long, and begin if hidden values have been in the journal for long."""
+        if self._machine.state.values_dropped != self._dropped:
+            self._dropped = self._machine.state.values_dropped
+            self._hidden.dropped(now, self._busy)
         if self._hidden.are_due(now):
             self.consider()
         while self._when_idle and self._when_idle[0].until <= now:

@@ -33,7 +33,7 @@ from ..protocol.history import Stats
 from ..protocol.ids import is_uid
 from ..protocol.notices import Events
 from ..protocol.states import UNFINISHED, WAITING
-from . import archive_desk, clock, output, reads, room
+from . import archive_desk, clock, doubt, output, reads
 from .admission import Admission
 from .archive_desk import ArchiveDesk
 from .compaction import Compaction
@@ -132,11 +132,11 @@ class Desk:
             self._back.admission.admit(token)
             return self._request(token, request, settle)
         except JobyardError as error:
-            self._refuse(token, error)
+            self._refuse(token, error, request)
         except Exception as error:  # nothing was decided yet; one odd request must not end the supervisor for all
             log.exception("a fault in jobyard: %s from %s cannot be answered", token.verb, peer.who)
             fault = f"a fault in jobyard: {token.verb} cannot be answered ({type(error).__name__}: {error})"
-            self._refuse(token, JobyardError(fault, hint="the supervisor's log tells more; please report it"))
+            self._refuse(token, JobyardError(fault, hint="the supervisor's log tells more; please report it"), request)
         return None
 
     def catalog_ready(self) -> list[e.Event]:
@@ -146,13 +146,13 @@ class Desk:
         for token, request in early:
             try:
                 if isinstance(request, m.Submit):
-                    self._check_room(request)
+                    self._check_room()
                     event = self._submit(token, request)
                     found += [] if event is None else [event]
                 else:
                     self._read(token, request)
             except JobyardError as error:
-                self._refuse(token, error)
+                self._refuse(token, error, request)
         return found
 
     def _waits_for_catalog(self, token: Token, request: m.Submit | m.Catalog) -> bool:
@@ -172,15 +172,16 @@ class Desk:
     def log_grown(self, job_id: int) -> None:
         self.parked.grown(job_id, partial(self._again, self._logs))
 
-    def _refuse(self, token: Token, error: JobyardError) -> None:
+    def _refuse(self, token: Token, error: JobyardError, request: m.Request | None = None) -> None:
         self.refused += 1
         self._refusals.refused(token, error)
-        self._back.answer_at_once(token, error)
+        answer = error if request is None else doubt.told(request, error, self._machine.state)
+        self._back.answer_at_once(token, answer)
 
     def _request(self, token: Token, request: m.Request, settle: Callable[[], None]) -> e.Event | None:
         match request:
             case m.Submit():
-                self._check_room(request)
+                self._check_room()
                 return None if self._waits_for_catalog(token, request) else self._submit(token, request)
             case m.Catalog() if self._waits_for_catalog(token, request):
                 return None
@@ -227,12 +228,9 @@ class Desk:
                 hint="free space or repair the disk; jobyard goes on by itself",
             )
 
-    def _check_room(self, request: m.Submit) -> None:
-        if self._back.degraded is None and not self._back.low_space:
-            return
-        with room.doubted(any(job.resent for job in request.jobs)):
-            self._check_storage()
-            self._back.room.check(self._back.low_space)
+    def _check_room(self) -> None:
+        self._check_storage()
+        self._back.room.check(self._back.low_space)
 
     # -- submit --------------------------------------------------------------------------------------------------------
 

@@ -300,11 +300,12 @@ class Driver:
                 self._events.append(event)
 
     def _synced(self) -> None:
-        journal = self.journal
+        journal, compaction = self.journal, self.compaction
         journal.collect()
         self.outbox.release(journal.synced)
-        self.compaction.consider()
-        if self.storage.unsettled:
+        wake_at = compaction.wake_at()
+        compaction.consider()
+        if self.storage.unsettled or compaction.wake_at() != wake_at:
             self._turn_due = True
 
     def _clock_stepped(self) -> None:
@@ -358,8 +359,6 @@ class Driver:
             self.retention.attempt_ended()
         if job is None or job.state in FINISHED:
             self.desk.job_finished(notice.job_id)
-            if job is not None and job.shown is not None:
-                self.compaction.values_dropped()
 
     def _running_outputs(self) -> list[str]:
         state = self.machine.state

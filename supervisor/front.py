@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 
 from ..protocol import messages as m
 from ..protocol.errors import JobyardError, RateLimited
+from . import doubt
 from .addresses import Addresses
 from .admission import ADMIN_VERBS
 from .entrance import Source
@@ -117,7 +118,7 @@ class Front:
             hint="wait for answers before sending more, or raise [limits] connection_requests",
         )
         self._refusals.refused(Token(peer, request_id, request.VERB), error)
-        self.requests.send(peer, m.pack_reply(request_id, error))
+        self.requests.send(peer, m.pack_reply(request_id, doubt.told(request, error)))
 
     # -- the gates -----------------------------------------------------------------------------------------------------
 

@@ -5,13 +5,11 @@ Owns the text and the figures in it. Whether there is room is the journal's to k
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import shutil
-from collections.abc import Iterator
 
-from ..protocol.errors import OutcomeUnknown, StorageUnavailable
+from ..protocol.errors import StorageUnavailable
 from .journal.reserve import RESERVE_BYTES
 
 log = logging.getLogger("jobyard")
@@ -46,22 +44,6 @@ class Room:
             return f"{_mib(shutil.disk_usage(self._directory).free)} are free"
         except OSError as error:
             return f"what is free cannot be told: {error.strerror}"
-
-
-@contextlib.contextmanager
-def doubted(resent: bool) -> Iterator[None]:
-    """A submit that is sent again is not refused for its storage: the first time it may have been stored.
-
-    Raises:
-        OutcomeUnknown: in place of StorageUnavailable, for such a one.
-    """
-    try:
-        yield
-    except StorageUnavailable as error:
-        if not resent:
-            raise
-        why = f"this submit was sent before, and whether it was stored then cannot be told now: {error.message}"
-        raise OutcomeUnknown(why, hint="send it again later: a repeated submit is one job") from None
 
 
 def _mib(size: int) -> str:

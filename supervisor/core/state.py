@@ -45,6 +45,8 @@ class State:
         finished: ids in the order in which they finished, each with its number in that order.
         finish_count: how often a job has finished; the number of the last one.
         finish_bytes: what all that finished in this process's life, or was loaded by it, took, with ``JOB_BYTES`` each.
+        values_dropped: how many jobs with hidden values have ended since the snapshot that this was read from. The
+            segments behind it still have these values.
         children: (zygote uuid, kid) -> id of the running job.
         pool_running: how many jobs run in each pool.
         dependencies: which jobs wait for which.
@@ -70,6 +72,7 @@ class State:
         self.zygotes: dict[str, r.ZygoteStarted] = {}
         self.finished: dict[int, int] = {}
         self.finish_count = self.finish_bytes = 0
+        self.values_dropped = 0
         self.children: dict[tuple[str, int], int] = {}
         self.pool_running: dict[str, int] = {}
         self.dependencies = Dependencies()
@@ -317,6 +320,7 @@ class State:
         self.unfinished_bytes -= job.held_bytes
         if job.shown is not None:
             job.payload = b""
+            self.values_dropped += 1
         self.finish_bytes += job.held_bytes + JOB_BYTES
         self.finished_bytes += job.held_bytes
         if job.key is not None and self.keys.get(job.key) == job.id:

@@ -42,7 +42,8 @@ class _Batch:
 
 @dataclass(frozen=True, slots=True)
 class _Step:
-    """Something else than records. Not done after a failure; an OSError of it is one."""
+    """Something else than records. An OSError of it is a failure. What a new start after one takes the place of is not
+    done any more."""
 
     ticket: int
     action: Callable[[], None]
@@ -86,7 +87,7 @@ class Journal:
         self._writer = writer
         self._trial_bytes = TRIAL_BYTES
         self._probing = False
-        self._kept: deque[_Batch] | None = None  # not written for want of space; None: they are too many, or in doubt
+        self._kept: deque[_Batch | _Step] | None = None  # not done for want of space; None: too many, or in doubt
         self._kept_bytes = 0
         self._passed = 0  # the last ticket that was not dealt with because of a failure
         self._group_bytes = min(settings.group_bytes_max, PAYLOAD_BYTES_MAX)
@@ -327,9 +328,8 @@ class Journal:
         """While the journal has failed, what is handed over waits for space, or else for the state as a whole."""
         self._passed = items[-1].ticket
         if self._kept is not None:
-            batches = [item for item in items if isinstance(item, _Batch)]
-            self._kept.extend(batches)
-            self._kept_bytes += sum(len(batch.packed) for batch in batches)
+            self._kept.extend(items)
+            self._kept_bytes += sum(len(item.packed) for item in items if isinstance(item, _Batch))
             if self._kept_bytes > KEPT_BYTES:
                 self._kept = None
 
@@ -351,15 +351,17 @@ class Journal:
         self._kept = None
         self._recovered(self._passed)
 
-    def _first_of(self, batches: Iterable[_Batch]) -> list[_Batch]:
-        """Those that fit into one group, at least one."""
-        first: list[_Batch] = []
+    def _first_of(self, items: Iterable[_Batch | _Step]) -> list[_Batch | _Step]:
+        """Those that fit into one group, at least one; a step is alone."""
+        first: list[_Batch | _Step] = []
         size = _LIST_HEAD_BYTES
-        for batch in batches:
-            size += len(batch.packed)
+        for item in items:
+            if isinstance(item, _Step):
+                return first or [item]
+            size += len(item.packed)
             if first and size > self._group_bytes:
                 break
-            first.append(batch)
+            first.append(item)
         return first
 
     def _recovered(self, ticket: int) -> None:

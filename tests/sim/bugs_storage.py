@@ -8,15 +8,15 @@ from typing import Any
 from unittest import mock
 
 from disk import SimDisk, SimJournal
+from jobyard.supervisor import doubt
 from jobyard.supervisor.core import effects as f
 from jobyard.supervisor.core import events as e
 from jobyard.supervisor.core import state as states
-from jobyard.supervisor.core import submit
 from jobyard.supervisor.core.state import State
-from jobyard.supervisor.desk import Desk
 from jobyard.supervisor.driver import Driver
 from jobyard.supervisor.outbox import Outbox
 from jobyard.supervisor.parked import Parked
+from jobyard.supervisor.storage import Storage
 from planting import Patch, bug, instead
 
 # -- the outbox and the driver -----------------------------------------------------------------------------------------
@@ -102,19 +102,17 @@ def forgotten_after_probe() -> list[Patch]:
     return [instead(Outbox, "take_replies", make)]
 
 
-@bug("driver", "the disk is not tried again once it has refused")
+@bug("storage", "the disk is not tried again once it has refused")
 def no_probe() -> list[Patch]:
-    return [mock.patch.object(Driver, "_probe", lambda self: setattr(self, "_probe_at", None))]
+    return [mock.patch.object(Storage, "_mend", lambda self, now, failed: setattr(self, "_probe_at", None))]
 
 
-@bug("desk", "a submit that is sent again is refused for a full disk, though it was stored the first time")
+@bug(
+    "doubt",
+    "a submit that is sent again is refused for a full disk or for their number, though it was stored the first time",
+)
 def refused_though_stored() -> list[Patch]:
-    def wrong(self: Desk, request: Any) -> None:
-        self._check_storage()
-        if self._back.low_space:
-            raise submit.QueueFull("the disk is almost full")
-
-    return [mock.patch.object(Desk, "_check_room", wrong)]
+    return [mock.patch.object(doubt, "told", lambda request, error, state=None: error)]
 
 
 @bug("desk", "whoever waits for a job is not woken by its cancel")
@@ -189,17 +187,16 @@ def restart_with_old_state() -> list[Patch]:
 @bug("journal", "a sync that fails is taken for done")
 def failed_sync_ignored() -> list[Patch]:
     def make(sync: Any) -> Any:
-        def wrong(self: SimJournal) -> None:
-            if self._disk.refuses and self._unsynced:
-                items, self._unsynced = self._unsynced, []
+        def wrong(self: SimJournal, items: Any) -> None:
+            if self._disk.refuses:
                 self.synced = items[-1].ticket
                 self._wake()
             else:
-                sync(self)
+                sync(self, items)
 
         return wrong
 
-    return [instead(SimJournal, "_sync", make)]
+    return [instead(SimJournal, "_sync_group", make)]
 
 
 @bug("state", "a snapshot brings back no uids of finished jobs")

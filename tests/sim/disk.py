@@ -115,6 +115,8 @@ class SimJournal:
         self.low_space = disk.full
         self.sealed = max((number for number in disk.segments if number < disk.open_segment), default=0)
         self.covered = disk.covered
+        for number in [number for number in disk.segments if number <= disk.covered]:
+            del disk.segments[number]
         self.dead = False
         self.woken = False
         self.pending_s = 0.0
@@ -306,6 +308,7 @@ class SimJournal:
             self.left_behind = OSError(errno.ENOENT, "there is no such snapshot")
             return
         self.covered = upto
+        self._point("snapshot taken over, segments not removed")
         if self._disk.refuses:
             self.left_behind = OSError(errno.EROFS, "simulated")
             return
@@ -321,7 +324,7 @@ class SimJournal:
     def _pass_over(self, items: list[_Item]) -> None:
         self._passed = items[-1].ticket
         if self._kept is not None:
-            self._kept.extend(item for item in items if item.action is None)
+            self._kept.extend(items)
 
     def _try(self, item: _Item) -> None:
         assert item.action is not None
@@ -338,8 +341,7 @@ class SimJournal:
         try:
             self._refuse_or(errno.ENOSPC, errno.EIO)
             while self._kept:
-                self._write([self._kept[0]])
-                self._sync_kept()
+                self._do_kept(self._kept[0])
                 self._kept.popleft()
         except OSError as error:
             if not self._may_resume(error):
@@ -349,9 +351,13 @@ class SimJournal:
             self._kept = None
             self._recovered(self._passed)
 
-    def _sync_kept(self) -> None:
-        items, self._unsynced = self._unsynced, []
-        self._sync_group(items)
+    def _do_kept(self, item: _Item) -> None:
+        if item.action is not None:
+            item.action()
+        else:
+            self._write([item])
+            self._unsynced = []
+            self._sync_group([item])
 
     def _restart(self, packed: list[bytes], ticket: int) -> None:
         self._kept = None

@@ -41,7 +41,7 @@ from procs import SimExecutor
 if TYPE_CHECKING:
     from world import World
 
-LIMITS = LimitSettings(kept_notices=60, unsent_notices=6, parked_requests=200)
+LIMITS = LimitSettings(kept_notices=60, unsent_notices=6, parked_requests=200, connection_requests=4)
 SETTINGS = Settings(
     file=Path("/simulated/jobyard.toml"),
     allow=("app:*",),

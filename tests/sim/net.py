@@ -93,6 +93,7 @@ class SimSocket:
 
     def send(self, peer: Peer, data: bytes) -> bool:
         self._point("synced, not replied")
+        self._net.overheard(data)
         connection = self._net.connections.get(peer.route)
         if connection is None:
             self.dropped += 1
@@ -106,12 +107,13 @@ class SimSocket:
 
 
 class Net:
-    """All connections, and the sockets of the supervisor that is up."""
+    """All connections, and the sockets of the supervisor that is up. ``overheard`` is told all that this one sends."""
 
     def __init__(self, scheduler: Scheduler) -> None:
         self.scheduler = scheduler
         self.server: SimSocket | None = None
         self.publisher: SimPublisher | None = None
+        self.overheard: Callable[[bytes], None] = lambda data: None
         self.connections: dict[bytes, Connection] = {}
         self._count = 0
 
@@ -187,6 +189,7 @@ class SimPublisher:
         return True
 
     def send(self, topic: bytes, frames: Sequence[bytes]) -> None:
+        self._net.overheard(b"".join(frames))
         for one in self._subscribers:
             if topic in one.topics and len(one.waiting) < self._unsent_max:
                 one.waiting.append([topic, *frames])

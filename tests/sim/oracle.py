@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from procs import SimChild, SimZygote
     from world import World
 
+SECRET = b"hush-"  # hidden values begin with it
 FREED_SLACK_S = 15.0  # a supervisor may stand still for half of it
 
 
@@ -61,6 +62,7 @@ class Oracle:
         self.made: set[tuple[int, int]] = set()
         self.cancelled_at: dict[int, float] = {}
         self.idle_exits: dict[tuple[str, int], e.Exit] = {}
+        self.to_compact: dict[tuple[str, int], int] = {}  # by request: the last segment that it is about
         self.alive: dict[int, tuple[str, int]] = {}
         self._durable: list[tuple[r.Record, Moment]] = []
         self._pending: deque[tuple[r.Record, Moment]] = deque()
@@ -183,6 +185,8 @@ class Oracle:
             raise Violation(f"I3: job {job_id} begins in {child.name} while {self.alive[job_id]} runs it", job_id)
         if (job_id, order.attempt) in self.made:
             raise Violation(f"I4: attempt {order.attempt} of job {job_id} is made twice", job_id)
+        if order.payload != self.sent[order.uid].payload:
+            raise Violation(f"attempt {order.attempt} of job {job_id} is given {order.payload!r}", job_id)
         self.made.add((job_id, order.attempt))
         self.alive[job_id] = key
         self.attempts[key] = Attempt(order, self.world.clock.t)
@@ -224,6 +228,9 @@ class Oracle:
                 self.removable.update(op.request.ids)
             case m.Prune():
                 self.prunes += 1
+            case m.Compact():
+                filled = (number for number, one in self.world.disk.segments.items() if one.synced)
+                self.to_compact[op.client, op.number] = max(filled, default=0)
 
     def answered(self, op: Op) -> None:
         if op.outcome == "refused" and isinstance(op.reply, JobNotFound):
@@ -238,6 +245,8 @@ class Oracle:
                     self._check_jobs(op)
                 case m.Cancelled():
                     self._check_cancelled(op.reply)
+                case m.Compacted():
+                    self._check_compacted(op)
                 case m.Requeued():
                     if not any(type(one) is r.Requeued and one.id == op.reply.id for one, _ in self._durable):
                         raise Violation(f"the retry of job {op.reply.id} is confirmed and not durable", op.reply.id)
@@ -312,6 +321,12 @@ class Oracle:
             if job is not None and job.state in ("queued", "scheduled", "blocked") and not self._again(job_id):
                 raise Violation(f"the cancel of job {job_id} is confirmed, and it is {job.state}", job_id)
 
+    def _check_compacted(self, op: Op) -> None:
+        """All that was there when it was asked for is in a snapshot now."""
+        first, wanted = min(self.world.disk.segments), self.to_compact[op.client, op.number]
+        if first <= wanted and "segments" not in (op.reply.trouble or ""):
+            raise Violation(f"the journal is said to be compacted, and segment {first} of {wanted} is there")
+
     def _again(self, job_id: int) -> bool:
         return any(type(one) is r.Requeued and one.id == job_id for one, _ in self._durable)
 
@@ -332,6 +347,21 @@ class Oracle:
         job = self.shadow.jobs.get(notice.job_id or 0)
         if job is not None and notice.attempt > job.attempt:
             raise Violation(f"job {notice.job_id}: {notice.kind} is told before it is durable", notice.job_id)
+
+    # -- hidden values -------------------------------------------------------------------------------------------------
+
+    def overheard(self, data: bytes) -> None:
+        if SECRET in data:
+            at = data.index(SECRET)
+            raise Violation(f"a hidden value is told: {data[max(0, at - 200) : at + 20]!r}")
+
+    def check_forgotten(self) -> None:
+        """All jobs have ended, long ago: nothing has their hidden values any more."""
+        if self.world.disk.holds(SECRET):
+            raise Violation("the journal still has hidden values of jobs that have ended")
+        for job_id, wire in self.world.history.jobs.items():
+            if SECRET in msgpack.packb(wire):
+                raise Violation(f"the history has the hidden value of job {job_id}", job_id)
 
     # -- at any time ---------------------------------------------------------------------------------------------------
 

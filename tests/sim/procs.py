@@ -7,6 +7,7 @@ wait. What a job does is drawn when it begins. The oracle is told of every begin
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from jobyard.protocol.job import ErrorInfo, Progress
@@ -147,7 +148,7 @@ class SimZygote:
         if rng.random() < 0.1:
             return  # it hangs until it is killed
         seconds = rng.choice([0.01, 0.1, 0.1, 1.0, 10.0]) * rng.uniform(0.2, 3.0)
-        end = self._end(rng.random())
+        end = self._end(rng.random(), replace(OOPS, message=repr(order.payload)))  # people do that
         if scheduler.strikes("talkative"):
             for part in range(3):
                 self.procs.scheduler.after(seconds * part / 3, lambda: self._progress(child))
@@ -157,17 +158,17 @@ class SimZygote:
             return
         scheduler.after(seconds, lambda: self._answered(child, end))
 
-    def _end(self, chance: float) -> e.End | None:
+    def _end(self, chance: float, oops: ErrorInfo) -> e.End | None:
         rng = self.procs.scheduler.rng
         if chance < 0.5:
             return e.End("ok", result=rng.randbytes(2))
         if chance < 0.7:
-            return e.End("error", error=OOPS)
+            return e.End("error", error=oops)
         if chance < 0.76:
-            return e.End(rng.choice(["give_up", "final"]), error=OOPS)
+            return e.End(rng.choice(["give_up", "final"]), error=oops)
         if chance < 0.88:
             delay_s = rng.choice([None, 0.0, 3.0, 20.0, -1.0, float("nan")])
-            return e.End("retry_later", error=OOPS, delay_s=delay_s, count=rng.random() < 0.4)
+            return e.End("retry_later", error=oops, delay_s=delay_s, count=rng.random() < 0.4)
         return None
 
     def _progress(self, child: SimChild) -> None:

@@ -30,6 +30,8 @@ CRASH_POINTS = [
     "cancel decided, kill not sent",
     "archived, no snapshot",
     "snapshot written, nothing evicted",
+    "snapshot taken over, segments not removed",
+    "new start stored",
 ]
 
 

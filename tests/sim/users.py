@@ -6,9 +6,11 @@ import dataclasses
 from typing import TYPE_CHECKING, Any
 
 from clients import Op, SimClient
+from jobyard.protocol import codec
 from jobyard.protocol import messages as m
 from jobyard.protocol.errors import OutcomeUnknown
 from life import REF, SETTINGS
+from oracle import SECRET
 
 if TYPE_CHECKING:
     from world import World
@@ -37,7 +39,7 @@ class Users:
     def ask(self, client: SimClient) -> None:
         """One request of any kind."""
         kinds = (self._submit, self._look, self._wait, self._cancel, self._change, self._remove, self._set_queue)
-        self._rng.choices(kinds, (10, 3, 3, 3, 3, 1, 2))[0](client)
+        self._rng.choices((*kinds, self._compact), (10, 3, 3, 3, 3, 1, 2, 0.5))[0](client)
 
     # -- submitting ----------------------------------------------------------------------------------------------------
 
@@ -91,7 +93,10 @@ class Users:
         if rng.random() < 0.15:
             options["on_lost"] = "fail"
         uid = f"{max(0, int(self._world.clock.wall * 1000)):012x}{self._count:020x}"
-        return m.Submission(uid, REF, rng.randbytes(rng.randint(0, 9)), options=options)
+        payload = rng.randbytes(rng.randint(0, 9))
+        if rng.random() < 0.2:
+            payload = codec.pack_arguments((), {"secret": f"{SECRET.decode()}{self._count}"})
+        return m.Submission(uid, REF, payload, options=options)
 
     # -- all else ------------------------------------------------------------------------------------------------------
 
@@ -136,6 +141,9 @@ class Users:
             client.ask(m.Remove(self._some(2)))
         else:
             client.ask(m.Prune(self._rng.choice([0.0, 5.0, 60.0]), self._rng.choice([[], ["failed"]])))
+
+    def _compact(self, client: SimClient) -> None:
+        client.ask(m.Compact(), self._rng.choice([10.0, 1e6]))
 
     def _set_queue(self, client: SimClient) -> None:
         mode = self._rng.choice(["open", "open", "open", "paused", "draining"])

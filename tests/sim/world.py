@@ -78,6 +78,7 @@ class World:
         self.oracle = Oracle(self)
         self.procs = Procs(self.scheduler, self.oracle)
         self.net = Net(self.scheduler)
+        self.net.overheard = self.oracle.overheard
         self.life: Life | None = None
         self.users = Users(self)
         self.clients: list[SimClient] = []
@@ -192,6 +193,7 @@ class World:
         self._pass(self.clock.t + IDLE_S)
         if life.turns - turns > IDLE_TURNS_MAX:
             raise Violation(f"the idle supervisor woke up {life.turns - turns} times in {IDLE_S:.0f} s")
+        self.oracle.check_forgotten()
 
     # -- the config ----------------------------------------------------------------------------------------------------
 

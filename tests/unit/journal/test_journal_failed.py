@@ -264,6 +264,29 @@ def test_a_full_disk_that_has_little_room_again_is_enough_to_go_on_without_the_w
     assert contents(opened(disk)) == list(range(1, number + 3))
 
 
+@pytest.mark.parametrize("failed_before", [False, True])
+def test_segment_that_was_to_be_sealed_on_a_full_disk_is_sealed_when_there_is_room(failed_before: bool) -> None:
+    disk = SimDisk(capacity=2000)
+    journal = started(disk, settings=ROOMY)
+    fill(journal, 1, 1)
+    disk.capacity = sum(map(len, files_of(disk).values()))
+    if failed_before:
+        disk.fail_at[disk.calls] = errno.ENOSPC
+        journal.append([record(2)])
+        journal.flush()
+    ticket = journal.seal()
+    last = 3 if failed_before else 2
+    later = journal.append([record(last)])
+    journal.flush()
+    assert journal.failed is not None and (journal.sealed, journal.synced < ticket) == (0, True)
+    disk.capacity = None
+    journal.try_disk()
+    journal.flush()
+    assert journal.failed is None
+    assert (journal.sealed, journal.synced) == (1, later), "whoever waits for it is told the truth"
+    assert contents(opened(disk)) == list(range(1, last + 1))
+
+
 def test_too_much_that_waits_for_space_is_stored_with_the_whole_state_instead(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("jobyard.supervisor.journal.journal.KEPT_BYTES", 50)
     disk = SimDisk(capacity=1000)

@@ -104,7 +104,7 @@ class DeskBench:
             settings=settings, paths=paths_for(settings, {}), catalog=self.catalog, log_format="plain"
         )
         self.story = Story(self.machine, office)
-        self.room = Room("/")
+        self.room = Room("/nowhere")
         self.unwritten: Any = SimpleNamespace(loss_on_record=lambda *_: None)
         self.sites: Any = SimpleNamespace(recycle=lambda pool, now: pool == "default", pools={"default": None})
         self.history: Any = FakeHistory()

@@ -7,10 +7,12 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from jobyard.protocol.job import Policy
 from jobyard.supervisor import compaction as module
 from jobyard.supervisor.compaction import Compaction
 from jobyard.supervisor.core.events import Now
 from jobyard.supervisor.core.machine import Machine
+from jobyard.supervisor.core.records import Cancelled, NewJob, Pruned, Submitted
 from jobyard.supervisor.core.rules import Rules
 from jobyard.supervisor.core.state import State
 
@@ -28,10 +30,10 @@ class Played:
             failed=None, synced=0, sealed=1, covered=0, bytes_since_snapshot=0, size=0, seal=lambda: 0,
             compacted=lambda upto: 0, low_space=False, left_behind=None,
         )  # fmt: skip
-        machine = Machine(State(), Rules())
+        self.machine = Machine(State(), Rules())
         self.it = Compaction(
             cast(Any, self.journal),
-            machine,
+            self.machine,
             directory,
             directory,
             lambda: 1.0,
@@ -41,6 +43,11 @@ class Played:
         )
         self.it.take_in, self.it.settle = lambda event: None, lambda: None
         patch.setattr(self.it, "_start", self._start)
+
+    def drop(self) -> None:
+        """A job with hidden values ends."""
+        self.machine.state.values_dropped += 1
+        self.it.mind_deadlines(self.now)
 
     def _start(self) -> None:
         self.started += 1
@@ -70,8 +77,16 @@ def test_nothing_is_due_while_nothing_was_dropped(played: Played) -> None:
     assert played.it.wake_at() is None
 
 
+def test_what_ended_before_the_start_counts_though_nothing_else_is_left_of_it(played: Played) -> None:
+    new = NewJob(1, "0" * 32, "jobs:a", "a", b"whole", "default", 0, Policy(), 5.0, 5.0, shown=b"***")
+    for record in (Submitted([new]), Cancelled([1], 6.0, "uid 0", None), Pruned([1])):
+        played.machine.state.apply(record)
+    played.turn()
+    assert not played.machine.state.jobs and played.it.wake_at() == played.now + WITHIN_S
+
+
 def test_it_begins_in_time_and_once(played: Played, monkeypatch: pytest.MonkeyPatch) -> None:
-    played.it.values_dropped()
+    played.drop()
     played.turn()
     assert (played.started, played.it.wake_at()) == (0, played.now + WITHIN_S)
     played.now += WITHIN_S
@@ -84,11 +99,11 @@ def test_it_begins_in_time_and_once(played: Played, monkeypatch: pytest.MonkeyPa
 def test_what_is_dropped_while_the_archivist_works_is_for_the_next_one(
     played: Played, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    played.it.values_dropped()
+    played.drop()
     played.now += WITHIN_S
     played.turn()
     played.now += 10
-    played.it.values_dropped()
+    played.drop()
     due = played.now + WITHIN_S
     played.now += 10
     played.end(monkeypatch, 0)
@@ -99,7 +114,7 @@ def test_what_is_dropped_while_the_archivist_works_is_for_the_next_one(
 def test_archivist_that_failed_is_not_started_again_at_once(
     played: Played, monkeypatch: pytest.MonkeyPatch, code: int
 ) -> None:
-    played.it.values_dropped()
+    played.drop()
     played.now += WITHIN_S
     played.turn()
     played.end(monkeypatch, code)
@@ -109,7 +124,7 @@ def test_archivist_that_failed_is_not_started_again_at_once(
 
 def test_segments_that_cannot_be_removed_are_not_tried_at_once(played: Played, monkeypatch: pytest.MonkeyPatch) -> None:
     played.journal.left_behind = OSError("read-only")
-    played.it.values_dropped()
+    played.drop()
     played.now += WITHIN_S
     played.turn()
     played.end(monkeypatch, 0)
@@ -118,12 +133,12 @@ def test_segments_that_cannot_be_removed_are_not_tried_at_once(played: Played, m
 
 
 def test_nobody_is_woken_for_a_journal_that_cannot_be_written(played: Played) -> None:
-    played.it.values_dropped()
+    played.drop()
     played.journal.failed = OSError("no")
     assert played.it.wake_at() is None
 
 
 def test_nobody_is_woken_while_a_removal_is_at_work(played: Played) -> None:
-    played.it.values_dropped()
+    played.drop()
     played.it.hold()
     assert played.it.wake_at() is None

@@ -8,8 +8,8 @@ from collections import namedtuple
 from pathlib import Path
 
 import pytest
-from jobyard.protocol.errors import OutcomeUnknown, StorageUnavailable
-from jobyard.supervisor.room import Room, doubted
+from jobyard.protocol.errors import StorageUnavailable
+from jobyard.supervisor.room import Room
 
 Usage = namedtuple("Usage", "total used free")
 
@@ -40,14 +40,8 @@ def test_disk_with_room_from_the_start_is_no_subject(tmp_path: Path, caplog: pyt
     assert caplog.records == []
 
 
-def test_submit_is_refused_for_want_of_room_and_one_that_is_sent_again_is_in_doubt(tmp_path: Path) -> None:
+def test_submit_is_refused_for_want_of_room(tmp_path: Path) -> None:
     room = Room(tmp_path)
-    with doubted(resent=False):
-        room.check(low=False)
-    with pytest.raises(StorageUnavailable), doubted(resent=False):
-        room.check(low=True)
-    with (
-        pytest.raises(OutcomeUnknown, match="sent before, and whether it was stored"),
-        doubted(resent=True),
-    ):
+    room.check(low=False)
+    with pytest.raises(StorageUnavailable):
         room.check(low=True)
