@@ -9,6 +9,7 @@ from __future__ import annotations
 import bugs_edges  # noqa: F401
 import bugs_jobs  # noqa: F401
 import bugs_storage  # noqa: F401
+import bugs_upkeep  # noqa: F401
 from planting import BUGS, Bug
 from world import Failed, run
 

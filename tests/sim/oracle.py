@@ -287,12 +287,9 @@ class Oracle:
         return job_id in self.removable or (self.prunes > 0 and job_id in self.model.finals)
 
     def _check_not_found(self, op: Op) -> None:
-        ids = getattr(op.request, "ids", None) or [getattr(op.request, "id", None)]
-        lost = [
-            one for one in ids if one in self.told and self.told[one] in self.acked and not self._was_forgotten(one)
-        ]
-        if len(lost) == len(ids) and lost:
-            raise Violation(f"job {lost[0]} was acknowledged, and now there is none", lost[0])
+        job_id = op.reply.details["id"]
+        if self.told.get(job_id) in self.acked and not self._was_forgotten(job_id):
+            raise Violation(f"job {job_id} was acknowledged, and now there is none", job_id)
 
     def _check_jobs(self, op: Op) -> None:
         for info in op.reply.jobs:

@@ -363,6 +363,8 @@ class World:
                 self._with_any(idle, self._child_dies)
             case "disk refuses":
                 self._for_a_while("refuses")
+                if rng.random() < 0.3:  # people try to make room
+                    self._with_any(self.clients, lambda one: one.ask(m.Compact(), 60.0))
             case "disk full":
                 self._for_a_while("full")
             case "wall clock set":
