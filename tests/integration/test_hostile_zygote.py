@@ -72,7 +72,7 @@ def test_whatever_a_zygote_says_the_supervisor_and_other_pools_go_on(tmp_path: P
             return seen >= FOUND_OUT
 
         seen: set[str] = set()
-        wait_for("the lies to be found out", found_out)
+        wait_for("the lies to be found out", found_out, 60)
         assert client.submit("jobs:ok").result(timeout=20) == 1
         assert jobs["future"].wait(20)
         ended_at = jobs["future"].info().finished_at
