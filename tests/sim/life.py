@@ -1,7 +1,7 @@
-"""One life of a supervisor: the real driver, desk, machine, outbox, stream and sites, with simulated edges.
+"""One life of a supervisor: the real driver, front, desk, office, machine, outbox, stream and sites, with simulated edges.
 
 Everything between the sockets is the product's own code. Replaced are clocks, the poller, signals, the journal's bytes,
-the sockets, processes and the config. The driver's loop is turned from outside, a pass at a time, whenever something
+the sockets, processes and the files of the config. The driver's loop is turned from outside, a pass at a time, whenever something
 that it waits for is ready.
 """
 
