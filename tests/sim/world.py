@@ -150,6 +150,7 @@ class World:
         if not self._is_over():
             admin.ask(m.SetQueue("open"), 1e6)
             admin.ask(m.Cancel(None, m.Filter(states=["running"]), 1.0), 1e6)
+            admin.ask(m.Compact(), 1e6)
             self.scheduler.after(TIDY_EVERY_S, lambda: self._tidy(admin))
 
     def _is_over(self) -> bool:
