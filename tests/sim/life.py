@@ -1,8 +1,8 @@
-"""One life of a supervisor: the real driver, desk, machine, outbox, stream and sites, with simulated edges.
+"""One life of a supervisor: the real driver, front, desk, office, machine, outbox and stream, with simulated edges.
 
 Everything between the sockets is the product's own code. Replaced are clocks, the poller, signals, the journal's bytes,
-the sockets, processes and the config. The driver's loop is turned from outside, a pass at a time, whenever something
-that it waits for is ready.
+the sockets, processes and the files of the config. The driver's loop is turned from outside, a pass at a time, whenever
+something that it waits for is ready.
 """
 
 from __future__ import annotations
@@ -186,7 +186,8 @@ class Life:
         self._mortal += [self.compaction, self.history, self.socket, publisher]
         stream_ = Stream(machine, publisher, LIMITS)  # type: ignore[arg-type]
         office_ = Office(lambda: LOADED, LOADED, PATHS, Options(), lambda warnings: None)
-        made = Driver(machine, self.journal, front_, sites, office_, self.compaction, self.history, stream_)  # type: ignore[arg-type]
+        parts: Any = machine, self.journal, front_, sites, office_, self.compaction, self.history, stream_
+        made = Driver(*parts)
         made.watch(self.fd(lambda: bool(self._later)), self._do_later)
         made.begin(taken, now)
         return made

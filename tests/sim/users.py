@@ -109,8 +109,9 @@ class Users:
 
     def _look(self, client: SimClient) -> None:
         states = self._rng.choice([[], ["queued"], ["failed", "succeeded"]])
-        some = self._some(self._rng.choice([1, 2, 8]))
-        client.ask(self._rng.choice([m.Get(some), m.List(m.Filter(states=states), 5)]))
+        client.ask(
+            self._rng.choice([m.Get(self._some(self._rng.choice([1, 2, 8]))), m.List(m.Filter(states=states), 5)])
+        )
 
     def _wait(self, client: SimClient) -> None:
         request = m.Wait(self._some(self._rng.choice([1, 1, 3])), self._rng.random() < 0.3)

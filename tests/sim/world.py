@@ -4,8 +4,9 @@ How it works, on one page:
 
 - ``clock.py``, ``disk.py``, ``procs.py``, ``net.py`` and ``archive.py`` are the machine. Each keeps what outlives a
   process: what is written and what is synced, zygotes and their children, sockets, the history.
-- ``life.py`` is one supervisor from start to death: the product's own ``Driver``, ``Desk``, ``Machine``, ``Outbox``,
-  ``Stream``, ``Sites``, ``Compaction``, on the edges above. A world has one life after another.
+- ``life.py`` is one supervisor from start to death: the product's own ``Driver``, ``Front``, ``Desk``, ``Office``,
+  ``Machine``, ``Outbox``, ``Storage``, ``Stream``, ``Sites``, ``Compaction``, on the edges above. A world has one life
+  after another.
 - ``clients.py`` has real sessions and followers; ``users.py`` decides what they ask.
 - ``scheduler.py`` is the agenda and the only source of chance. All that takes time is an entry of it; two entries of
   one moment come in any order. It also draws the mix of faults: each seed has some kinds of faults, at its own rates.
@@ -149,6 +150,7 @@ class World:
         if not self._is_over():
             admin.ask(m.SetQueue("open"), 1e6)
             admin.ask(m.Cancel(None, m.Filter(states=["running"]), 1.0), 1e6)
+            admin.ask(m.Compact(), 1e6)
             self.scheduler.after(TIDY_EVERY_S, lambda: self._tidy(admin))
 
     def _is_over(self) -> bool:

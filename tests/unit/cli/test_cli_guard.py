@@ -132,8 +132,11 @@ class Guarding:
 
 @pytest.fixture
 def guarding(tmp_path: Path) -> Iterator[Guarding]:
+    """A guard that does not ignore SIGHUP, even if these tests run under ``nohup``."""
     made = Guarding(tmp_path)
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
     yield made
+    signal.signal(signal.SIGHUP, before)
     made.close()
 
 
