@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import math
 import os
 import select
 import signal
@@ -32,6 +33,7 @@ from ..guard_lock import GuardLock
 from . import exits
 
 RESTART_FIRST_S, RESTART_MAX_S = 0.2, 10.0
+HANGS_S = 5.0  # a start that was told to stop may take so long to hear it
 LONG_LIFE_S = 30.0  # after a life as long as this the next restart is a quick one
 TRIES_MAX = 5  # lives that ended before the supervisor was ever ready
 LINE_BYTES_MAX = 64 * 1024
@@ -117,13 +119,21 @@ class Guard:
             self._lock.name(child.pid)
         line = b""
         watched = [signals.fileno(), ready]
+        kill_at = math.inf  # one that hangs before it can handle signals
         try:
             while child.poll() is None:
-                for fd in select.select(watched, [], [])[0]:
+                if self._stopping and ready in watched:
+                    kill_at = min(kill_at, time.monotonic() + HANGS_S)
+                left_s = kill_at - time.monotonic()
+                if left_s <= 0:
+                    child.kill()
+                    left_s = math.inf
+                for fd in select.select(watched, [], [], None if left_s == math.inf else left_s)[0]:
                     if fd == ready:
                         line, ended = _read_line(ready, line)
                         if ended:
                             watched.remove(ready)
+                            kill_at = math.inf
                             self._take(line)
                     else:
                         self._pass_on(signals.take())

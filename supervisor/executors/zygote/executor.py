@@ -187,7 +187,7 @@ class ZygoteExecutor:
         self._put(channel.Ack([seq]))
 
     def follow(self, child: Child, size: int) -> None:
-        if self._gone or self._wire is None:
+        if self._gone or self._wire is None or child.kid not in self._kids:
             self._mailbox.post(LogGrown(child, done=True))
         else:
             self._put(channel.Follow(child.kid, size))

@@ -331,7 +331,15 @@ def test_down_ends_a_guard_that_is_about_to_start_another_supervisor(
     project.state.mkdir(mode=0o700)
     lock = project.state / "guard.lock"
     command = [sys.executable, "-m", "jobyard.client.cli.guard", "--ready-fd", "1", "--lock", str(lock), "--"]
-    crashing = [sys.executable, "-c", "import os, sys; os.write(int(sys.argv[-1]), b'{}\\n'); sys.exit(1)"]
+    code = """
+import os, sys
+os.write(int(sys.argv[-1]), b'{}\\n')
+if os.path.exists('lived'):
+    sys.exit(0)
+open('lived', 'w').close()
+sys.exit(1)
+"""
+    crashing = [sys.executable, "-c", code]  # the first time; the one that has the stop passed on ends as it should
     guard = subprocess.Popen([*command, *crashing], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     supervisor.answers[messages.Status] = SupervisorUnavailable("no supervisor answers")
     with guard:
