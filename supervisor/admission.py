@@ -17,11 +17,10 @@ from .entrance import Keyring
 from .sockets import Peer
 from .token import UNREAD, Token
 
-CLIENT_VERBS = frozenset(
+READ_VERBS = frozenset(
     one.VERB
     for one in (
         m.Ping,
-        m.Submit,
         m.Get,
         m.List,
         m.Wait,
@@ -34,6 +33,7 @@ CLIENT_VERBS = frozenset(
         Stats,
     )
 )
+CLIENT_VERBS = READ_VERBS | {m.Submit.VERB}  # what others than the owner may ask
 # By these somebody sees what is wrong and stops it, so there is always room for some more of them.
 ADMIN_VERBS = frozenset(one.VERB for one in (m.Ping, m.Status, m.Cancel, m.SetQueue, m.Stop, m.Reload, m.Counters))
 ADMIN_RESERVE = 64

@@ -273,8 +273,9 @@ class ArchiveDesk:
                 self._ask_known(event, uids, parents | gone)
 
         def otherwise(error: JobyardError) -> None:
-            if not uids:
-                raise error
+            if not uids:  # not stored before; but what was sent first may still wait here, and be stored
+                with doubted(any(want.resent for want in event.jobs)):
+                    raise error
             change(event)  # it is not known whether they were stored before, and that is what they are told
 
         self.ask(event.token, "known", {"uids": uids, "ids": sorted(parents)}, then, otherwise)

@@ -12,10 +12,10 @@ from collections import deque
 from collections.abc import Callable, Iterator
 
 from ..protocol import messages as m
-from ..protocol.errors import JobyardError, RateLimited
+from ..protocol.errors import JobyardError, OutcomeUnknown, RateLimited
 from . import doubt
 from .addresses import Addresses
-from .admission import ADMIN_VERBS
+from .admission import ADMIN_VERBS, READ_VERBS
 from .entrance import Source
 from .gate import Gate
 from .refusals import Refusals
@@ -89,7 +89,11 @@ class Front:
         """The answer to a request."""
         self.admission.done(token)
         if not self.requests.send(token.peer, data):
-            error = RateLimited("too many answers to this client wait to be read", hint="read them, then ask again")
+            error: JobyardError = RateLimited("too many answers to this client wait to be read", hint="read them first")
+            if token.verb not in READ_VERBS:  # it was done
+                error = OutcomeUnknown(
+                    f"{token.verb} is done, and its answer is too long for all that waits to be read"
+                )
             self._refusals.refused(token, error)
             self.requests.send(token.peer, m.pack_reply(token.request_id, error))
 
