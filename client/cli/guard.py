@@ -17,7 +17,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-import math
 import os
 import select
 import signal
@@ -33,7 +32,6 @@ from ..guard_lock import GuardLock
 from . import exits
 
 RESTART_FIRST_S, RESTART_MAX_S = 0.2, 10.0
-HANGS_S = 5.0  # a start that was told to stop may take so long to hear it
 LONG_LIFE_S = 30.0  # after a life as long as this the next restart is a quick one
 TRIES_MAX = 5  # lives that ended before the supervisor was ever ready
 LINE_BYTES_MAX = 64 * 1024
@@ -77,7 +75,8 @@ class Guard:
         self._stopping = False
         self._restarting = False
         self._owed: int | None = None  # a signal to stop that came while there was no supervisor
-        self._was_ready = False
+        self._passed: int | None = None  # one that was passed on to a supervisor
+        self._is_ready = self._was_ready = False  # this supervisor, and any
         self._error: dict[str, Any] | None = None  # why the last one gave up
         self._tries = 0
         self._restart_s = RESTART_FIRST_S
@@ -105,7 +104,7 @@ class Guard:
 
     def _live(self, signals: _Signals) -> int:
         """One life of a supervisor: its exit code, or minus the signal that ended it."""
-        self._error = None
+        self._error, self._is_ready = None, False
         try:
             child, ready = self._start()
         except OSError as error:  # no room for another process just now, or no such program
@@ -119,21 +118,13 @@ class Guard:
             self._lock.name(child.pid)
         line = b""
         watched = [signals.fileno(), ready]
-        kill_at = math.inf  # one that hangs before it can handle signals
         try:
             while child.poll() is None:
-                if self._stopping and ready in watched:
-                    kill_at = min(kill_at, time.monotonic() + HANGS_S)
-                left_s = kill_at - time.monotonic()
-                if left_s <= 0:
-                    child.kill()
-                    left_s = math.inf
-                for fd in select.select(watched, [], [], None if left_s == math.inf else left_s)[0]:
+                for fd in select.select(watched, [], [])[0]:
                     if fd == ready:
                         line, ended = _read_line(ready, line)
                         if ended:
                             watched.remove(ready)
-                            kill_at = math.inf
                             self._take(line)
                     else:
                         self._pass_on(signals.take())
@@ -173,7 +164,8 @@ class Guard:
             return
         if isinstance(said, dict):
             self._error = said.get("error")
-            self._was_ready = self._was_ready or self._error is None
+            self._is_ready = self._error is None
+            self._was_ready = self._was_ready or self._is_ready
             self._tell(said)
 
     def _tell(self, said: dict[str, Any]) -> None:
@@ -186,16 +178,22 @@ class Guard:
                 continue
             if number == signal.SIGHUP and self._hangup_stops:
                 number = signal.SIGTERM
-            self._stopping = self._stopping or number in _STOP_SIGNALS
+            if number in _STOP_SIGNALS:
+                if self._stopping and self._child is not None and not self._is_ready:
+                    self._child.kill()  # asked twice: it hangs, perhaps before it can handle signals
+                self._stopping = True
             if number == RESTART:
                 self._restarting, number = self._child is not None, KEEP
             if self._child is not None and self._child.poll() is None:
                 self._child.send_signal(number)
+                self._passed = number if number in _STOP_SIGNALS and number != KEEP else self._passed
             elif number in _STOP_SIGNALS and number != KEEP and self._was_ready:
                 self._owed = number  # what the last one has left running is for one more to stop
 
     def _verdict(self, status: int) -> int | None:
         """The exit code of the guard, or None to start another supervisor."""
+        if self._stopping and status < 0 and self._passed is not None and self._is_ready:
+            self._owed, self._passed = self._passed, None  # it may have died of something else, and heard nothing
         if self._stopping and self._owed is None:
             return max(status, exits.OK)  # a signal that it was sent before it could handle it stopped it as well
         if self._was_ready and status == exits.REFUSED and self._error and self._error.get("code") == _DISK:

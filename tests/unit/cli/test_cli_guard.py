@@ -263,11 +263,12 @@ def test_what_holds_for_the_first_start_does_not_hold_for_the_others(guarding: G
     assert guarding.wait() == 0
 
 
-def test_a_supervisor_that_crashes_while_it_stops_is_not_started_again(guarding: Guarding) -> None:
-    guarding.start(f"ready wait die:{int(signal.SIGSEGV)}", "ready wait")
+def test_a_stop_that_a_supervisor_dies_over_is_passed_on_to_one_more(guarding: Guarding) -> None:
+    die = f"ready wait die:{int(signal.SIGSEGV)}"
+    guarding.start(die, die, "ready wait")
     guarding.signal(signal.SIGTERM)
     assert guarding.wait() == 0
-    assert len(guarding.lives) == 1
+    assert len(guarding.lives) == 2
 
 
 def test_a_stop_that_leaves_the_jobs_ends_the_pause_before_a_restart(guarding: Guarding) -> None:
