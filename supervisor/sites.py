@@ -18,13 +18,14 @@ from .unwritten import Unwritten
 log = logging.getLogger("jobyard.pools")
 RESTART_FIRST_S, RESTART_MAX_S = 0.1, 30.0
 UP_S = 120.0  # a zygote imports its preload before it is up
+STEADY_S = 10.0  # one that was up for less is started again after a longer pause than the last
 
 
 @dataclass(slots=True)
 class Site:
     """One pool's present executor, until when it has to come up, and when to start the next one if there is none.
 
-    ``short``: it is up, and could not make a process when it was last asked to; ``problem`` says why.
+    ``up_since``: of the executor that is up, or was last. ``short``: it is up, and could not make a process when it was last asked to; ``problem`` says why.
     """
 
     spec: PoolSpec
@@ -34,6 +35,7 @@ class Site:
     pid: int | None = None
     restart_at: float | None = None
     up_by: float | None = None
+    up_since: float | None = None
     restart_s: float = RESTART_FIRST_S
     short: bool = False
 
@@ -65,6 +67,7 @@ class Sites:
             adopted = self._adopted.pop(name, None)
             if adopted is not None and adopted.uuid in self.executors:
                 site.executor, site.state, site.pid = self.executors[adopted.uuid], "up", adopted.pid
+                site.up_since = now
             else:
                 self._start(site, now)
 
@@ -83,7 +86,7 @@ class Sites:
         site = self.pools.get(name)
         if site is not None and not self.stopping:
             self._abandon(site)
-            site.restart_s = RESTART_FIRST_S
+            site.restart_s, site.up_since = RESTART_FIRST_S, None
             self._start(site, now)
         return site is not None
 
@@ -149,6 +152,9 @@ class Sites:
     def _failed(self, site: Site, why: str, now: float) -> None:
         site.executor, site.state, site.pid, site.up_by, site.problem = None, "failed", None, None, why
         if not self.stopping:
+            if site.up_since is not None and now - site.up_since >= STEADY_S:
+                site.restart_s = RESTART_FIRST_S
+            site.up_since = None
             site.restart_at = now + site.restart_s
             log.error("pool %s: %s; next try in %g s", site.spec.name, why, site.restart_s)
             site.restart_s = min(RESTART_MAX_S, site.restart_s * 2)
@@ -177,7 +183,7 @@ class Sites:
         found = executor.events()
         for event in found:
             if isinstance(event, e.ZygoteUp):
-                self._up(event)
+                self._up(event, now)
             elif isinstance(event, e.ZygoteAdopted) and event.current:
                 self._adopted[event.pool] = event
             elif isinstance(event, e.ZygoteGone):
@@ -190,11 +196,11 @@ class Sites:
                 self.unwritten.note(event, now)
         return [event for event in found if not isinstance(event, e.OutputRefused)]
 
-    def _up(self, event: e.ZygoteUp) -> None:
+    def _up(self, event: e.ZygoteUp, now: float) -> None:
         site = self.pools.get(event.pool)
         if site is not None and site.executor is not None and site.executor.uuid == event.uuid:
-            site.state, site.problem, site.pid, site.restart_s = "up", None, event.pid, RESTART_FIRST_S
-            site.up_by = None
+            site.state, site.problem, site.pid = "up", None, event.pid
+            site.up_since, site.up_by = now, None
             site.short = False
 
     def _not_made(self, event: e.PrepareFailed) -> None:

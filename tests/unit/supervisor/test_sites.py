@@ -12,7 +12,7 @@ from jobyard.supervisor.core import events as e
 from jobyard.supervisor.core.effects import Order
 from jobyard.supervisor.core.events import Child
 from jobyard.supervisor.executors.base import Caps, ExecutorEvent, PoolSpec
-from jobyard.supervisor.sites import RESTART_FIRST_S, UP_S, Sites
+from jobyard.supervisor.sites import RESTART_FIRST_S, STEADY_S, UP_S, Sites
 
 
 def spec(name: str = "default") -> PoolSpec:
@@ -75,9 +75,17 @@ class House:
         self.made.append(Fake(spec, len(self.made), self.fails))
         return self.made[-1]
 
-    def up(self, executor: Fake) -> None:
+    def up(self, executor: Fake, now: float = 0.0) -> None:
         executor.waiting.append(e.ZygoteUp(executor.pool, executor.uuid, 1, 1, "boot"))
-        self.sites.events(executor.fileno(), 0.0)
+        self.sites.events(executor.fileno(), now)
+
+    def gone(self, executor: Fake, now: float) -> float:
+        """It dies; how long until the next one is started."""
+        executor.waiting.append(e.ZygoteGone(executor.pool, executor.uuid, True, ""))
+        self.sites.events(executor.fileno(), now)
+        wake_at = self.sites.wake_at()
+        assert wake_at is not None
+        return wake_at - now
 
 
 @pytest.fixture
@@ -127,6 +135,17 @@ def test_no_descriptor_left_is_a_failed_start_and_not_the_end(house: House) -> N
     house.sites.mind_deadlines(RESTART_FIRST_S)
     house.up(house.made[1])
     assert site.state == "up"
+
+
+def test_pauses_grow_while_an_executor_comes_up_and_dies_again_and_begin_anew_after_a_steady_one(house: House) -> None:
+    house.sites.configure({"default": spec()}, 0.0)
+    now, pauses = 0.0, []
+    for lived in (1.0, 1.0, 1.0, STEADY_S, 1.0):
+        house.up(house.made[-1], now)
+        pauses.append(house.gone(house.made[-1], now + lived))
+        now += lived + pauses[-1]
+        house.sites.mind_deadlines(now)
+    assert pauses == pytest.approx([RESTART_FIRST_S * times for times in (1, 2, 4, 1, 2)])
 
 
 def test_reload_after_the_end_has_begun_starts_nothing(house: House) -> None:
