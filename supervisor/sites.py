@@ -25,7 +25,8 @@ STEADY_S = 10.0  # one that was up for less is started again after a longer paus
 class Site:
     """One pool's present executor, until when it has to come up, and when to start the next one if there is none.
 
-    ``up_since``: of the executor that is up, or was last. ``short``: it is up, and could not make a process when it was last asked to; ``problem`` says why.
+    ``up_since``: of the executor that is up, or was last. ``short``: it is up, and could not make a process when it
+    was last asked to; ``problem`` says why.
     """
 
     spec: PoolSpec
