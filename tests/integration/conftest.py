@@ -5,6 +5,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+from nobodys_pool import as_nobody
 from yards import make_yard, yard
 
-__all__ = ["make_yard", "yard"]
+__all__ = ["as_nobody", "make_yard", "yard"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 import time
@@ -13,7 +12,7 @@ from typing import Any
 
 import pytest
 from live import Yard, wait_for
-from test_other_user import USER, usable_interpreter
+from others import open_directory
 
 ACTS: dict[str, dict[str, Any]] = {
     "time": {"act": "exit_so", "fields": {"5": "soon"}},
@@ -39,9 +38,8 @@ pool = "{name}"
 [pools.{name}]
 preload = ["hostile_zygote"]
 concurrency = 1
-{pool}[pools.{name}.env]
-ACT = {json.dumps(json.dumps(act))}
-"""
+env.ACT = {json.dumps(json.dumps(act))}
+{pool}"""
         for name, act in acts.items()
     )
     return f"[queues.default]\n{pools}[pools.default]\n{pool}"
@@ -81,24 +79,16 @@ def test_whatever_a_zygote_says_the_supervisor_and_other_pools_go_on(tmp_path: P
         yard.close()
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 def test_zygote_of_another_user_cannot_have_somebody_else_s_process_killed(
-    tmp_path: Path, bystander: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
+    as_nobody: str, bystander: subprocess.Popen[bytes]
 ) -> None:
-    found = usable_interpreter()
-    if found is None:
-        pytest.skip(f"no interpreter that {USER} may run has jobyard")
-    python, path = found
-    for directory in (tmp_path, *tmp_path.parents[:2]):
-        directory.chmod(0o755)
-    monkeypatch.setenv("PYTHONPATH", path)
-    pool = f'user = "{USER}"\npython = "{python}"\n'
-    yard = Yard(tmp_path, JOBS, config({"claim": {"act": "claim", "pid": bystander.pid}}, pool))
-    bring(tmp_path)
-    try:
-        assert "pid" in yard.start()
-        wait_for("two zygotes to end", lambda: yard.log.count("pool claim: its zygote ended") > 1)
-        assert bystander.poll() is None
-        assert yard.client().submit("jobs:ok").result(timeout=20) == 1
-    finally:
-        yard.close()
+    with open_directory() as directory:
+        yard = Yard(directory, JOBS, config({"claim": {"act": "claim", "pid": bystander.pid}}, as_nobody))
+        bring(directory)
+        try:
+            assert "pid" in yard.start()
+            wait_for("two zygotes to end", lambda: yard.log.count("pool claim: its zygote ended") > 1)
+            assert bystander.poll() is None
+            assert yard.client().submit("jobs:ok").result(timeout=20) == 1
+        finally:
+            yard.close()

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
+import fcntl
 import json
 import os
 import pwd
-import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,21 +17,18 @@ import jobyard
 import pytest
 import tiers
 from live import Yard, wait_for
+from nobodys_pool import USER
+from others import open_directory
 
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
-USER = "nobody"
 REFUSAL = "cannot make a child: Resource temporarily unavailable"
 RECOVERED_S = 5.0 + 3.0  # the second is for a busy machine
-CONFIG = f"""
+CONFIG = """
 [output]
 max_job_bytes = "1MiB"
 [pools.default]
-user = "{USER}"
-python = "{{python}}"
 concurrency = 2
 nproc = 64
-[pools.default.env]
-TMPDIR = "/tmp"
+env.TMPDIR = "/tmp"
 """
 JOBS = '''
 import ctypes, os, signal, subprocess, time
@@ -92,42 +87,22 @@ def kill_zygote():
 '''
 
 
-def usable_interpreter() -> tuple[str, str] | None:
-    """An interpreter that the user may run, and the PYTHONPATH with which it finds jobyard and what that needs."""
-    homes = [importlib.util.find_spec(name).submodule_search_locations[0] for name in ("jobyard", "msgpack")]  # type: ignore[union-attr,index]
-    path = ":".join(str(Path(home).parent) for home in homes)
-    name = "python{}.{}".format(*sys.version_info)
-    for python in (sys.executable, *(f"{place}/{name}" for place in ("/usr/local/bin", "/usr/bin"))):
-        command = [python, "-c", "import jobyard.supervisor, msgpack"]
-        try:
-            done = subprocess.run(command, env={"PYTHONPATH": path}, cwd="/", user=USER, extra_groups=[], check=False)
-        except OSError:
-            continue
-        if done.returncode == 0:
-            return python, path
-    return None
-
-
 @pytest.fixture(scope="module")
-def yard() -> Iterator[Yard]:
-    """One for all tests: each leaves it as it was."""
-    found = usable_interpreter()
-    if found is None:
-        pytest.skip(f"no interpreter that {USER} may run has jobyard")
-    python, path = found
-    directory = Path(tempfile.mkdtemp(dir="/tmp"))
-    directory.chmod(0o755)
-    yard = Yard(directory, JOBS, CONFIG.format(python=python))
-    (directory / "jobs.py").chmod(0o644)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", path)
+def yard(as_nobody: str) -> Iterator[Yard]:
+    """One for all tests: each leaves it as it was.
+
+    The limit counts all processes of the user, so tests that run beside these wait for the lock.
+    """
+    with open_directory() as directory, open(__file__) as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yard = Yard(directory, JOBS, CONFIG + as_nobody)
+        (directory / "jobs.py").chmod(0o644)
         try:
             said = yard.start()
             assert "pid" in said, said
             yield yard
         finally:
             yard.close()
-            shutil.rmtree(directory)
 
 
 def jobctl(yard: Yard, *arguments: str) -> Any:
