@@ -1,16 +1,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from jobyard.supervisor.executors import orphans
 from jobyard.supervisor.executors.zygote.procs import children_of
-from yard import MAKERS, Yard, open_descriptors, spec
-
-MakeYard = Callable[..., Yard]
+from yard import MAKERS, MakeYard, Yard, open_descriptors, spec
 
 
 @pytest.fixture(params=sorted(MAKERS))

@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import MakeYard
 from jobyard.supervisor.core.events import Child, ChildExited, ChildReady, Progressed, ZygoteAdopted, ZygoteGone
 from jobyard.supervisor.executors.base import ExecutorEvent
 from jobyard.supervisor.executors.zygote.executor import ZygoteExecutor
 from jobyard.supervisor.executors.zygote.process import Found
 from jobyard.supervisor.executors.zygote.procs import start_time
-from yard import Attempt, Yard
+from yard import Attempt, MakeYard, Yard
 
 pytestmark = pytest.mark.parametrize("kind", ["zygote"], indirect=True)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from jobyard.protocol.job import ErrorInfo
-from yard import Yard
+from yard import MakeYard, Yard
 
 
 def error_of(yard: Yard, function: str, *args: object, kind: str = "error", **given: Any) -> ErrorInfo:
@@ -109,7 +109,7 @@ def test_wrong_arguments_are_a_type_error(yard: Yard) -> None:
     assert error_of(yard, "add", 1).type == "TypeError"
 
 
-def test_traceback_is_cut_to_its_limit(make_yard) -> None:  # type: ignore[no-untyped-def]
+def test_traceback_is_cut_to_its_limit(make_yard: MakeYard) -> None:
     yard = make_yard(traceback_bytes=2000)
     error = error_of(yard, "cause_chain")
     assert len(error.traceback) <= 2100

@@ -13,10 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import MakeYard
 from jobyard.supervisor.executors import orphans
 from jobyard.supervisor.executors.zygote import executor, procs
-from yard import Yard, is_alive
+from yard import MakeYard, Yard, is_alive
 
 JOBS = str(Path(__file__).parent)
 zygote_only = pytest.mark.parametrize("kind", ["zygote"], indirect=True)

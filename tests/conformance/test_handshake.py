@@ -10,11 +10,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from conftest import MakeYard
 from jobyard.protocol import codec
 from jobyard.supervisor.executors.zygote import channel
 from jobyard.supervisor.executors.zygote.page import Page
-from yard import Yard
+from yard import MakeYard, Yard
 
 pytestmark = pytest.mark.parametrize("kind", ["zygote"], indirect=True)
 

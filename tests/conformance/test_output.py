@@ -10,10 +10,9 @@ import stat
 from pathlib import Path
 
 import pytest
-from conftest import MakeYard
 from jobyard.supervisor import output
 from jobyard.supervisor.core.events import OutputRefused
-from yard import Yard
+from yard import MakeYard, Yard
 
 
 def test_output_is_complete_when_the_exit_is_told(yard: Yard) -> None:

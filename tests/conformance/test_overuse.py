@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import MakeYard
-from yard import Attempt, Yard
+from yard import Attempt, MakeYard, Yard
 
 ALLOW = ["limit_jobs:*", "conformance_jobs:*"]
 LATE = {"timeout_s": 0.5, "grace_s": 0.3}
