@@ -192,10 +192,12 @@ def linger():
 
 def delete_own_output(directory):
     print("first", flush=True)
-    time.sleep(0.2)
-    for path in Path(directory).rglob("*"):
-        if path.is_file():
-            path.unlink()
+    files = [path for path in Path(directory).rglob("*") if path.is_file()]
+    while not any(b"first" in path.read_bytes() for path in files):
+        time.sleep(0.01)
+        files = [path for path in Path(directory).rglob("*") if path.is_file()]
+    for path in files:
+        path.unlink()
     print("second", flush=True)
 
 
