@@ -7,11 +7,9 @@ import json
 import os
 import pwd
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import jobyard
 import pytest
@@ -105,11 +103,6 @@ def yard(as_nobody: str) -> Iterator[Yard]:
             yard.close()
 
 
-def jobctl(yard: Yard, *arguments: str) -> Any:
-    command = [sys.executable, "-m", "jobyard", *arguments, "--json", "--config", str(yard.config)]
-    return json.loads(subprocess.run(command, capture_output=True, check=True, timeout=60).stdout)
-
-
 def limit_processes(pid: int, limit: str) -> None:
     """Set the limit of another process, which its own user may."""
     entry = pwd.getpwnam(USER)
@@ -135,7 +128,7 @@ def test_job_cannot_touch_the_supervisor_or_its_files(yard: Yard) -> None:
 def test_output_is_written_by_the_user_and_read_by_the_supervisor(yard: Yard) -> None:
     job = yard.client().submit("jobs:talk", 3)
     job.wait(20)
-    (attempt,) = jobctl(yard, "logs", str(job.id))["outputs"]
+    (attempt,) = json.loads(yard.jobctl("logs", str(job.id), "--json").stdout)["outputs"]
     assert [line["text"] for line in attempt["lines"]] == ["line 0", "line 1", "line 2"]
     files = {path.name: path.stat() for path in yard.path(".jobyard/output/0").glob(f"{job.id}.*")}
     assert set(files) == {f"{job.id}.1.log", f"{job.id}.1.idx"}, "what was not needed is gone"
@@ -146,7 +139,7 @@ def test_output_is_written_by_the_user_and_read_by_the_supervisor(yard: Yard) ->
 def test_long_output_keeps_its_end_and_a_silent_job_leaves_nothing(yard: Yard) -> None:
     job = yard.client().submit("jobs:talk", 400_000)
     assert job.wait(60)
-    (attempt,) = jobctl(yard, "logs", str(job.id))["outputs"]
+    (attempt,) = json.loads(yard.jobctl("logs", str(job.id), "--json").stdout)["outputs"]
     assert attempt["dropped_bytes"] > 0 and attempt["unwritten_bytes"] == 0
     assert attempt["lines"][-1]["text"] == "line 399999"
     silent = yard.client().submit("jobs:who")
@@ -191,10 +184,9 @@ def test_zygote_that_may_not_fork_keeps_its_jobs_and_goes_on_when_it_may(yard: Y
     rounds = tiers.size(2, 100, 1000)
     for _ in range(rounds):
         (zygote,) = yard.zygotes()
-        refusals = yard.log.count(REFUSAL)
-        limit_processes(zygote, "1:")
-        jobs = client.submit_many("jobs:who", [()] * 5)
-        wait_for("a refusal", lambda refusals=refusals: yard.log.count(REFUSAL) > refusals)  # type: ignore[misc]
+        with yard.logging(REFUSAL):
+            limit_processes(zygote, "1:")
+            jobs = client.submit_many("jobs:who", [()] * 5)
         limit_processes(zygote, "10000:")
         freed_at = time.monotonic()
         assert all(job.wait(20) and job.state == "succeeded" and job.info().attempt == 1 for job in jobs)
