@@ -95,8 +95,11 @@ def test_kills_at_random_moments_lose_nothing_and_run_nothing_twice(make_yard: C
         counts = client.status().counts
         return counts["queued"] + counts["running"] - load.kept
 
+    def wait_for_the_next(left: int) -> None:
+        wait_for("the next job to be done", lambda: unfinished() < left, 60)
+
     while left := unfinished():
-        wait_for("the next job to be done", lambda before=left: unfinished() < before, 60)  # type: ignore[misc]
+        wait_for_the_next(left)
     ledger = read_ledger(yard.path("ledger"))
     begun = Counter(name for name, what, _ in ledger if what == "begin")
     ended = Counter(name for name, what, _ in ledger if what == "end")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import socket
 from collections.abc import Iterator
@@ -92,7 +93,7 @@ def test_outbox_keeps_order_when_the_queue_is_full(pair: Pair) -> None:
     sent: list[int] = []
     count = 2000
     for number in range(count):
-        outbox.put(channel.Discard(number), then=lambda number=number: sent.append(number))  # type: ignore[misc]
+        outbox.put(channel.Discard(number), then=functools.partial(sent.append, number))
     assert outbox and 0 < len(sent) < count
     received = []
     while len(received) < count:

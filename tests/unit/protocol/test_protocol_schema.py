@@ -250,9 +250,17 @@ def test_every_verb_has_a_reply() -> None:
 
 
 def test_job_info_decodes_what_the_supervisor_never_opened() -> None:
-    base = {"id": 1, "uid": "u", "ref": "m:f", "name": "f", "state": "succeeded", "queue": "q", "pool": "p"}
+    base: dict[str, Any] = {
+        "id": 1,
+        "uid": "u",
+        "ref": "m:f",
+        "name": "f",
+        "state": "succeeded",
+        "queue": "q",
+        "pool": "p",
+    }
     info = JobInfo(
-        **base,  # type: ignore[arg-type]
+        **base,
         priority=0,
         created_at=0.0,
         run_at=0.0,
