@@ -50,3 +50,11 @@ def yard(make_yard: MakeYard) -> Iterator[Yard]:
         yard.acknowledging = True
         gone = yard.retire()
         assert gone.fenced and gone.why == "", gone
+
+
+@pytest.fixture
+def up(make_yard: MakeYard) -> Yard:
+    """One executor whose zygote is up, to whatever end."""
+    yard = make_yard()
+    yard.wait(lambda: yard.up, "the zygote")
+    return yard

@@ -14,7 +14,7 @@ from jobyard.supervisor.executors.base import ExecutorEvent
 from jobyard.supervisor.executors.zygote.executor import ZygoteExecutor
 from jobyard.supervisor.executors.zygote.process import Found
 from jobyard.supervisor.executors.zygote.procs import start_time
-from yard import Attempt, MakeYard, Yard
+from yard import Attempt, Yard
 
 pytestmark = pytest.mark.parametrize("kind", ["zygote"], indirect=True)
 
@@ -44,13 +44,6 @@ class Next:
 
     def of(self, kind: type[Any]) -> list[Any]:
         return [event for event in self.told if isinstance(event, kind)]
-
-
-@pytest.fixture
-def up(make_yard: MakeYard) -> Yard:
-    yard = make_yard()
-    yard.wait(lambda: yard.up, "the zygote")
-    return yard
 
 
 @pytest.fixture

@@ -26,20 +26,27 @@ spawn_only = pytest.mark.parametrize("kind", ["spawn"], indirect=True)
 
 NO_FORK = """
 import errno, os
-real = os.fork
+real, forks = os.fork, []
 def fork():
     if os.path.exists({flag!r}):
-        raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+        forks.append(1)
+        if len(forks) > {room}:
+            raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
     return real()
 os.fork = fork
 """
 
 
+def yard_without_room(make_yard: MakeYard, directory: Path, flag: Path, room: int) -> Yard:
+    """One whose zygote can fork ``room`` times, and no more, while ``flag`` is there."""
+    (directory / "no_fork.py").write_text(NO_FORK.format(flag=str(flag), room=room))
+    return make_yard(path=[JOBS, str(directory)], preload=["no_fork", "conformance_jobs"])
+
+
 @zygote_only
 def test_children_that_cannot_be_forked_are_counted_and_nothing_leaks(make_yard: MakeYard, tmp_path: Path) -> None:
     flag = tmp_path / "full"
-    (tmp_path / "no_fork.py").write_text(NO_FORK.format(flag=str(flag)))
-    yard = make_yard(path=[JOBS, str(tmp_path)], preload=["no_fork", "conformance_jobs"])
+    yard = yard_without_room(make_yard, tmp_path, flag, 0)
     yard.run("nothing")
     flag.touch()
     counts = []
@@ -55,24 +62,10 @@ def test_children_that_cannot_be_forked_are_counted_and_nothing_leaks(make_yard:
     assert yard.run("add", 1, 1).value == 2, "it recovers"
 
 
-NO_THIRD_FORK = """
-import errno, os
-real, forks = os.fork, []
-def fork():
-    if os.path.exists({flag!r}):
-        forks.append(1)
-        if len(forks) > 2:
-            raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
-    return real()
-os.fork = fork
-"""
-
-
 @zygote_only
 def test_children_that_were_forked_before_there_was_no_room_can_be_used(make_yard: MakeYard, tmp_path: Path) -> None:
     flag = tmp_path / "nearly-full"
-    (tmp_path / "no_third_fork.py").write_text(NO_THIRD_FORK.format(flag=str(flag)))
-    yard = make_yard(path=[JOBS, str(tmp_path)], preload=["no_third_fork", "conformance_jobs"])
+    yard = yard_without_room(make_yard, tmp_path, flag, 2)
     yard.wait(lambda: yard.up, "the zygote")
     before = descriptors_of_zygote(yard)
     yard.run("nothing")

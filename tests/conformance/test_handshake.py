@@ -54,13 +54,6 @@ class Supervisor:
 
 
 @pytest.fixture
-def up(make_yard: MakeYard) -> Yard:
-    yard = make_yard()
-    yard.wait(lambda: yard.up, "the zygote")
-    return yard
-
-
-@pytest.fixture
 def second(up: Yard) -> Iterator[Supervisor]:
     supervisor = Supervisor(up)
     yield supervisor

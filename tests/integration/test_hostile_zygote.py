@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import subprocess
 import time
@@ -18,7 +19,7 @@ ACTS: dict[str, dict[str, Any]] = {
     "time": {"act": "exit_so", "fields": {"5": "soon"}},
     "cause": {"act": "exit_so", "fields": {"4": "boredom"}},
     "future": {"act": "exit_so", "fields": {"5": 9e10}},
-    "usage": {"act": "end_so", "usage": [0, 0, "=inf", 0, True]},
+    "usage": {"act": "end_so", "usage": [0, 0, math.inf, 0, True]},
     "shrink": {"act": "shrink"},
     "chatter": {"act": "chatter"},
     "heirs": {"act": "heirs"},

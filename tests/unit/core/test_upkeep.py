@@ -19,13 +19,7 @@ def test_priority_of_a_queued_job_decides_from_then_on() -> None:
     jobs = [bench.submit(), bench.submit(priority=5), bench.submit()]
     assert bench.ask(e.SetAsked(None, [3, 2], "me", priority=7)) == Changed([3, 2])
     bench.ask(e.SetAsked(None, [2], "me", priority=-1))
-    order = []
-    for _ in jobs:
-        bench.ready()
-        (job_id,) = bench.running
-        order.append(job_id)
-        bench.end(bench.state.jobs[job_id])
-    assert order == [3, 1, 2]
+    assert bench.run_in_turn(len(jobs)) == [3, 1, 2]
 
 
 def test_job_that_is_moved_to_another_queue_starts_from_there_alone() -> None:
