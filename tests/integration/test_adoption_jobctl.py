@@ -41,14 +41,16 @@ def test_restart_under_submits_from_four_clients_shows_no_client_an_error(guarde
                 errors.append(error)
                 return
 
+    def wait_for_submits(count: int) -> None:
+        wait_for("more submits", lambda: len(acked) > count)
+
     threads = [threading.Thread(target=load) for _ in range(4)]
     for thread in threads:
         thread.start()
     before = yard.client().status().pid
     try:
         for _ in range(tiers.size(2, 10, 50)):
-            wanted = len(acked) + 50
-            wait_for("more submits", lambda wanted=wanted: len(acked) > wanted)
+            wait_for_submits(len(acked) + 50)
             done = yard.jobctl("restart", "--json")
             assert done.returncode == 0, done.stderr
             told = json.loads(done.stdout)
