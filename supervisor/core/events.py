@@ -127,11 +127,13 @@ class SetAsked:
 
 @dataclass(frozen=True, slots=True)
 class RemoveAsked:
-    """``archived``: those of the ids that were in the history alone, which has forgotten them."""
+    """``archived``: those of the ids that were in the history alone, which has forgotten them. ``kept``: those that had
+    not ended when it was asked: it may have what they were before they were put back, so they stay, ended or not."""
 
     token: Any
     ids: list[int]
     archived: list[int] = field(default_factory=list)
+    kept: list[int] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)

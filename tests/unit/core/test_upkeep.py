@@ -195,6 +195,17 @@ def test_prune_counts_each_job_once_wherever_it_was() -> None:
     assert (notice.kind, notice.ids) == ("pruned", (1, 2, 77))
 
 
+def test_job_that_ended_while_the_history_was_asked_stays_since_the_history_may_have_what_it_was() -> None:
+    bench = Bench()
+    done, ended_since = bench.submit(), bench.submit()
+    for job in (done, ended_since):
+        bench.run(job)
+        bench.end(job)
+    asked = [ended_since.id, done.id]
+    assert bench.ask(e.RemoveAsked(None, asked, kept=[ended_since.id])) == Removed([done.id], [ended_since.id])
+    assert list(bench.state.jobs) == [ended_since.id]
+
+
 def test_removed_jobs_may_be_in_the_history_alone() -> None:
     bench = Bench()
     old_and_new(bench)
