@@ -7,6 +7,7 @@ written by a process that runs somebody else's code, and is checked as such.
 
 from __future__ import annotations
 
+import fcntl
 from collections.abc import Callable
 
 from ...protocol.errors import JobyardError
@@ -97,17 +98,17 @@ class Ear:
                 break
             try:
                 data, fds = channel.receive(self.sock, channel.PEEK | channel.DONTWAIT)
-            except OSError:
+                if not data:
+                    break
+                message = _understand(data, fds)
+                channel.close_all(fds)
+                if isinstance(message, channel.End):
+                    self.end = _end(message)
+                    if self.end is not None:
+                        break  # it stays where it is
+                self.sock.recv(1, channel.DONTWAIT)
+            except OSError:  # nothing is there, or its zygote, which holds the same socket, was faster
                 break
-            if not data:
-                break
-            message = _understand(data, fds)
-            channel.close_all(fds)
-            if isinstance(message, channel.End):
-                self.end = _end(message)
-                if self.end is not None:
-                    break  # it stays where it is
-            self.sock.recv(1, channel.DONTWAIT)
             if isinstance(message, channel.Up):
                 self._up()
             poked = True
@@ -118,8 +119,10 @@ class Ear:
 
 def _understand(data: bytes, fds: list[int]) -> channel.Message | None:
     try:
+        for fd in fds:
+            fcntl.fcntl(fd, fcntl.F_GET_SEALS)  # refused by all but memory: to read another file may take for ever
         message: channel.Message = channel.decode_foreign(channel.content(data, fds), channel.FROM_CHILD)
-    except JobyardError:  # not ours: the job wrote into its socket
+    except (JobyardError, OSError):  # not ours: the job wrote into its socket
         return None
     return message
 
@@ -127,7 +130,8 @@ def _understand(data: bytes, fds: list[int]) -> channel.Message | None:
 def _end(said: channel.End) -> End | None:
     """The end in a message, if everything in it is of its type."""
     fine = (
-        said.kind in END_KINDS
+        isinstance(said.kind, str)
+        and said.kind in END_KINDS
         and isinstance(said.result, bytes | None)
         and (said.kind != "ok" or said.result is not None)
         and isinstance(said.delay_s, float | int | None)
