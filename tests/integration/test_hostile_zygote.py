@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
+import os
 import shutil
 import subprocess
 import time
@@ -15,6 +17,7 @@ import pytest
 from live import Yard, wait_for
 from others import open_directory
 
+SENT = 200  # descriptors beside one message
 ACTS: dict[str, dict[str, Any]] = {
     "time": {"act": "exit_so", "fields": {"5": "soon"}},
     "cause": {"act": "exit_so", "fields": {"4": "boredom"}},
@@ -25,7 +28,7 @@ ACTS: dict[str, dict[str, Any]] = {
     "heirs": {"act": "heirs"},
     "errno": {"act": "odd_message", "say": ["Unwritten", "../../x", 5, 99999999999]},
     "path": {"act": "claim", "pid": "self"},
-    "many": {"act": "odd_message", "say": ["Made", [[kid, 0, 0] for kid in range(200)]], "fds": 200},
+    "many": {"act": "odd_message", "say": ["Made", [[kid, 0, 0] for kid in range(SENT)]], "fds": SENT},
     "welcome": {"act": "odd_message", "say": ["Refused", "no"], "lies": {"scratch_root": "a\0b"}},
 }
 FOUND_OUT = {"time", "cause", "shrink", "errno", "path", "many"}
@@ -44,6 +47,15 @@ env.ACT = {json.dumps(json.dumps(act))}
         for name, act in acts.items()
     )
     return f"[queues.default]\n{pools}[pools.default]\n{pool}"
+
+
+def descriptors(pid: int, path: str) -> int:
+    """How many of this file the process has open."""
+    found = 0
+    for fd in os.listdir(f"/proc/{pid}/fd"):
+        with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+            found += os.readlink(f"/proc/{pid}/fd/{fd}") == path
+    return found
 
 
 def bring(directory: Path) -> None:
@@ -70,6 +82,7 @@ def test_whatever_a_zygote_says_the_supervisor_and_other_pools_go_on(tmp_path: P
 
         wait_for("the lies to be found out", found_out, 60)
         assert client.submit("jobs:ok").result(timeout=20) == 1
+        assert descriptors(yard.pid, "/dev/null") < SENT / 2, "what is sent beside a lie is closed"
         assert jobs["future"].wait(20)
         ended_at = jobs["future"].info().finished_at
         assert ended_at is not None and ended_at < time.time() + 1, "or all deadlines would be over"
