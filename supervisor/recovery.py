@@ -27,7 +27,7 @@ from .core.state import State
 from .core.transitions import IllegalRecord
 from .executors.base import PoolSpec
 from .executors.launch import digest
-from .executors.zygote.executor import ZygoteExecutor
+from .executors.zygote.executor import NO_ROOM, SUPERVISOR_FULL, ZygoteExecutor
 from .executors.zygote.process import Found
 from .journal.journal import Journal
 from .journal.replay import replay
@@ -35,6 +35,7 @@ from .unfenced import fence_zygote
 
 log = logging.getLogger("jobyard")
 ADOPT_S = 5.0  # a zygote answers in milliseconds; one that has not by then hangs
+_HINT_FULL = "raise it, and start again: running jobs go on meanwhile"
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +142,7 @@ def take_over(
 def _ask(
     state: State, zygote: r.ZygoteStarted, specs: Mapping[str, PoolSpec], make: Callable[[Found], ZygoteExecutor]
 ) -> ZygoteExecutor | None:
-    """Begin to adopt a zygote; None if it has ended or cannot be reached."""
+    """Begin to adopt a zygote, or have an objection to that; None if it has ended or cannot be reached."""
     spec = specs.get(zygote.pool)
     executor = make(
         Found(
@@ -159,6 +160,9 @@ def _ask(
     try:
         executor.start()
     except OSError as error:
+        if error.errno in NO_ROOM:  # which says nothing of the zygote
+            executor.objection = SUPERVISOR_FULL
+            return executor
         if not isinstance(error, ProcessLookupError):
             log.error("zygote %d of pool %s cannot be reached: %s", zygote.pid, zygote.pool, error.strerror or error)
         executor.leave()
@@ -169,7 +173,7 @@ def _ask(
 def _await(executors: list[ZygoteExecutor]) -> None:
     """Until each has told everything, or that it cannot be adopted, at most ``ADOPT_S`` seconds."""
     until = time.monotonic() + ADOPT_S
-    waiting = {executor.fileno(): executor for executor in executors}
+    waiting = {executor.fileno(): executor for executor in executors if executor.objection is None}
     poll = select.poll()
     for fd in waiting:
         poll.register(fd, select.POLLIN)
@@ -186,7 +190,7 @@ def _refusal(state: State, refusing: list[ZygoteExecutor]) -> AdoptionRefused:
     running = sum(len(state.running_in(executor.uuid)) for executor in refusing)
     return AdoptionRefused(
         f"{running} running jobs cannot be taken over: zygote {first.pid} of pool {first.pool}: {first.objection}",
-        hint="jobctl up --fence ends them; queued jobs stay",
+        hint=_HINT_FULL if first.objection == SUPERVISOR_FULL else "jobctl up --fence ends them; queued jobs stay",
         details={"pids": [executor.pid for executor in refusing], "running": running},
     )
 

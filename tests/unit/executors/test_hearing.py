@@ -10,7 +10,6 @@ from typing import Any
 
 import msgpack
 import pytest
-
 from jobyard.supervisor.core.events import Child, End, Progressed
 from jobyard.supervisor.executors.hearing import Ear
 from jobyard.supervisor.executors.zygote import channel
