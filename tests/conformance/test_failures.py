@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from jobyard.supervisor.executors import orphans
+from jobyard.supervisor.executors import launch, orphans
 from jobyard.supervisor.executors.zygote import executor, procs
 from yard import MakeYard, Yard, is_alive
 
@@ -111,6 +111,25 @@ def test_supervisor_without_free_descriptors_makes_fewer_children(yard: Yard) ->
     assert 1 <= made < 21
     assert [yard.run("add", number, 1).value for number in range(made)] == [number + 1 for number in range(made)]
     assert yard.unbound_exits == [], "those that could not be received are no concern of anybody"
+
+
+@pytest.mark.parametrize("kind", ["zygote", "spawn"], indirect=True)
+@pytest.mark.parametrize("call", ["pidfd_open", "start_time"])
+def test_process_that_cannot_be_held_on_to_does_not_stay(
+    make_yard: MakeYard, call: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That nothing stays is seen by ``make_yard``."""
+
+    def refuse(pid: int) -> int:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os if call == "pidfd_open" else launch, call, refuse)
+        yard = make_yard()
+        yard.executor.prepare(1)
+        yard.wait(lambda: yard.failed or yard.gone, "the failure")
+    why = yard.gone.why if yard.gone is not None else yard.failed[0].why
+    assert "Too many open files" in why
 
 
 # -- no death ----------------------------------------------------------------------------------------------------------
