@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jobyard.protocol.errors import JobyardError, ProtocolError, TooLarge
 from jobyard.supervisor.executors.zygote import channel
-from jobyard.supervisor.executors.zygote.wire import Outbox
+from jobyard.supervisor.executors.zygote.loop import Loop
+from jobyard.supervisor.executors.zygote.wire import Outbox, Wire
 
 Pair = tuple[socket.socket, socket.socket]
 
@@ -112,3 +113,15 @@ def test_outbox_reports_that_the_other_side_is_gone(pair: Pair) -> None:
         outbox.put(channel.Retire())
     outbox.clear()
     assert not outbox
+
+
+def test_connection_may_end_with_what_follows_a_message_that_had_to_wait(pair: Pair) -> None:
+    loop = Loop()
+    wire = Wire(loop, pair[0], channel.TO_WRITER, lambda message, fds: None, lambda: None)
+    for _ in range(1000):  # more than a socket holds
+        wire.put(channel.Retire())
+    wire.put(channel.Retire(), then=wire.close)
+    while wire.sock.fileno() >= 0:
+        pair[1].recv(100)
+        loop.run_once(0)
+    loop.close()
