@@ -74,7 +74,7 @@ class Driver:
         self.machine = machine
         self.journal = journal
         self.front = front
-        self.admission = front.admission
+        self.admission, self.refusals = front.admission, front.refusals
         self.sites = sites
         self.office = office
         self.compaction = compaction
