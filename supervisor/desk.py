@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import os
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Protocol, assert_never
@@ -363,8 +364,7 @@ class Desk:
         match request:
             case m.Ping():
                 ready = self._back.catalog is not None
-                status = self._back.status()
-                self._back.answer(token, m.Pong(status.pid, __version__, ready, status.generation))
+                self._back.answer(token, m.Pong(os.getpid(), __version__, ready, self._machine.state.generation))
             case m.Get():
                 if not self._archive.get(token, request.ids, lambda ids: self._jobs(ids).jobs):
                     self._back.answer(token, self._jobs(request.ids))
