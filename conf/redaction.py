@@ -6,7 +6,7 @@ Owns what a pattern matches. What stands in the place of a hidden value is ``pro
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import lru_cache
 
@@ -16,7 +16,7 @@ from ..protocol.plain import dataclass
 from .allow import alias_refs
 from .settings import Settings
 
-_NAMES_KEPT = 4096
+_NAMES_KEPT, _NAME_CHARS_KEPT = 4096, 100  # of names that were looked at: clients choose them, at any length
 _HARMLESS_DEFAULTS = (None, "None", "True", "False", "''", "b''")
 _SEPARATORS = "_-. "
 _SEPARATOR_BYTES = _SEPARATORS.encode()
@@ -36,7 +36,11 @@ class Patterns:
         regex = "|".join(".*".join(map(re.escape, pieces)) for pieces in parts)
         self._fullmatch = re.compile(regex, re.DOTALL).fullmatch
         self._needles = [max(pieces, key=len).encode() for pieces in parts]
-        self.match: Callable[[str], bool] = lru_cache(_NAMES_KEPT)(self._match)
+        self._known = lru_cache(_NAMES_KEPT)(self._match)
+
+    def match(self, name: str) -> bool:
+        """Whether values of this name are hidden."""
+        return self._known(name) if len(name) <= _NAME_CHARS_KEPT else self._match(name)
 
     def _match(self, name: str) -> bool:
         return bool(self._needles) and self._fullmatch(folded(name)) is not None
