@@ -132,7 +132,7 @@ def _confine() -> str | None:
     """
     become_reaper()
     make_unreadable()
-    return settle(Kernel(), {os.getpid(), os.getppid()})
+    return settle(Kernel(), {os.getpid(), os.getppid()}, os.environ)
 
 
 def _live(driver: Driver) -> int:
