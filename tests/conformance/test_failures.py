@@ -132,6 +132,21 @@ def test_process_that_cannot_be_held_on_to_does_not_stay(
     assert "Too many open files" in why
 
 
+def test_own_process_is_spared_where_its_start_could_not_be_looked_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    orphans.become_reaper()
+
+    def refuse(pid: int) -> int:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    with subprocess.Popen(["sleep", "60"]) as process:
+        with monkeypatch.context() as patch:
+            patch.setattr(orphans, "start_time", refuse)
+            orphans.note_own(process.pid)
+        assert orphans.kill_orphans() == 0 and process.poll() is None
+        assert orphans.kill_orphans() == 0 and process.poll() is None
+        process.kill()
+
+
 # -- no death ----------------------------------------------------------------------------------------------------------
 
 NO_KILL = """
