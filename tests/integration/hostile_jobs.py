@@ -14,6 +14,8 @@ import threading
 import time
 from pathlib import Path
 
+import msgpack
+
 
 def add(a, b):
     return a + b
@@ -212,3 +214,5 @@ def reopen_descriptors():
 def write_into_its_socket():
     for _ in range(200):
         os.write(3, os.urandom(100))
+    for kind in ([], {}, None, 1):
+        os.write(3, msgpack.packb(["End", kind, b"", None, None, True, None]))
