@@ -255,14 +255,14 @@ class End:
     """What a child said last.
 
     kind: "ok", "error", "give_up", "retry_later", "final" (an error that is never tried again) or "stopped" (it unwound
-    because it was told to stop).
+    because it was told to stop). ``delay_s`` and ``counted`` (it spends one of the attempts) are of "retry_later".
     """
 
     kind: str
     result: bytes | None = None
     error: ErrorInfo | None = None
     delay_s: float | None = None
-    count: bool = False
+    counted: bool = False
     usage: Usage | None = None
 
 

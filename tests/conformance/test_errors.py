@@ -64,12 +64,12 @@ def test_give_up_is_told_as_such(yard: Yard) -> None:
 
 def test_retry_later_carries_delay_and_count(yard: Yard) -> None:
     end = yard.run("fail", "later").end
-    assert end is not None and (end.kind, end.delay_s, end.count) == ("retry_later", 2.5, True)
+    assert end is not None and (end.kind, end.delay_s, end.counted) == ("retry_later", 2.5, True)
 
 
 def test_retry_later_takes_a_duration_as_text(yard: Yard) -> None:
     end = yard.run("fail", "later_text").end
-    assert end is not None and (end.kind, end.delay_s, end.count) == ("retry_later", 900.0, False)
+    assert end is not None and (end.kind, end.delay_s, end.counted) == ("retry_later", 900.0, False)
 
 
 def test_retry_later_with_nonsense_is_an_error_that_says_so(yard: Yard) -> None:

@@ -413,7 +413,7 @@ def _after_end(job: Known, how: e.Exit, end: e.End | None) -> tuple[str, bool, f
         return "again", False, 0.0
     if kind in ("give_up", "final"):
         return "failed", True, 0.0
-    if end is not None and kind == "retry_later" and not end.count:
+    if end is not None and kind == "retry_later" and not end.counted:
         return "again", False, _asked_for(job, end, spent)
     given_up = end is not None and end.error is not None and {"app.Oops", "ValueError"} & set(retry.give_up_on)
     if spent >= retry.max_attempts or given_up:

@@ -219,7 +219,7 @@ def test_retry_later_spends_no_attempt_unless_it_says_so() -> None:
     assert (job.state, job.spent, bench.machine.wake_at()) == ("scheduled", 0, 102.0)
     bench.wait(2.0)
     bench.run(job)
-    bench.end(job, "retry_later", delay_s=0.0, count=True)
+    bench.end(job, "retry_later", delay_s=0.0, counted=True)
     assert (job.state, job.spent) == ("queued", 1)
 
 

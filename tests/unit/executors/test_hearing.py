@@ -19,7 +19,7 @@ from jobyard.supervisor.executors.zygote.page import Page
 
 CHILD = Child("default", "z", 1, 4711, 1)
 GOOD = channel.End("ok", b"\xc0", None, None, True, None)
-END = End("ok", b"\xc0", count=True)
+END = End("ok", b"\xc0", counted=True)
 
 
 class Talk:
