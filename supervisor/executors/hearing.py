@@ -7,7 +7,9 @@ written by a process that runs somebody else's code, and is checked as such.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
+import os
 from collections.abc import Callable
 
 from ...protocol.errors import JobyardError
@@ -25,6 +27,27 @@ PROGRESS_S = 0.1
 WORDS_AT_ONCE = 64  # that are read before others get their turn
 WORDS_MAX = 10_000  # that the socket of a child which has ended may hold
 END_KINDS = frozenset({"ok", "error", "give_up", "retry_later", "final", "stopped"})
+
+
+class _Spare:
+    """A descriptor that is used for nothing, and let go of where there is no other for an end that has come."""
+
+    def __init__(self) -> None:
+        self._fd = -1
+        self.hold()
+
+    def hold(self) -> None:
+        if self._fd < 0:
+            with contextlib.suppress(OSError):  # another thread has taken it: it is had again later
+                self._fd = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+
+    def release(self) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+
+_spare = _Spare()
 
 
 class Ear:
@@ -97,11 +120,12 @@ class Ear:
             if self.end is not None:
                 break
             try:
-                data, fds = channel.receive(self.sock, channel.PEEK | channel.DONTWAIT)
+                data, fds = self._look()
                 if not data:
                     break
                 message = _understand(data, fds)
                 channel.close_all(fds)
+                _spare.hold()
                 if isinstance(message, channel.End):
                     self.end = _end(message)
                     if self.end is not None:
@@ -115,6 +139,18 @@ class Ear:
         if poked:
             self.tell_progress()
         return poked
+
+    def _look(self) -> tuple[bytes, list[int]]:
+        """The next message, which stays where it is.
+
+        Raises:
+            OSError: there is none.
+        """
+        data, fds = channel.receive(self.sock, channel.PEEK | channel.DONTWAIT)
+        if fds or not channel.is_large(data):
+            return data, fds
+        _spare.release()
+        return channel.receive(self.sock, channel.PEEK | channel.DONTWAIT)
 
 
 def _understand(data: bytes, fds: list[int]) -> channel.Message | None:

@@ -355,6 +355,9 @@ def decode_foreign(data: bytes, known: Kinds) -> Any:
         raise ProtocolError(f"a {parts[0]} message with {len(parts) - 1} fields") from None
 
 
+_LARGE_HEAD = encode(Large(0))[:-1]
+
+
 # -- packets -----------------------------------------------------------------------------------------------------------
 
 
@@ -436,6 +439,11 @@ def packet(data: bytes) -> tuple[bytes, tuple[int, ...]]:
     if len(data) <= INLINE_BYTES_MAX:
         return data, ()
     return encode(Large(len(data))), (file_of(data, "jobyard-message"),)
+
+
+def is_large(data: bytes) -> bool:
+    """Whether a packet is a ``Large``."""
+    return data.startswith(_LARGE_HEAD)
 
 
 def content(data: bytes, fds: list[int]) -> bytes:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import fcntl
+import os
+import resource
 import socket
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -91,3 +94,27 @@ def test_a_large_end_is_read_from_anonymous_memory_alone(talk: Talk, tmp_path: P
     channel.send(talk.child, channel.encode(channel.Large(len(data))), (fd,))
     channel.close_all([fd])
     assert talk.ear.drain() == END
+
+
+@contextmanager
+def no_free_descriptor() -> Iterator[None]:
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    lowest = os.dup(0)
+    os.close(lowest)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+def test_a_large_end_is_read_where_no_descriptor_is_free(talk: Talk) -> None:
+    """Otherwise an attempt that has succeeded would be taken for one that said nothing, and run again."""
+    data = channel.encode(GOOD)
+    fd = channel.file_of(data, "end")
+    channel.send(talk.child, channel.encode(channel.Large(len(data))), (fd,))
+    channel.close_all([fd])
+    with no_free_descriptor():
+        for _ in range(2):  # it stays where it is
+            talk.ear.end = None
+            assert talk.ear.drain() == END
