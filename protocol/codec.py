@@ -110,6 +110,7 @@ def _cap(value: Any, depth: int = 1) -> int:
 _PLAIN = frozenset({type(None), bool, float, str, bytes})
 TUPLE, _SET, _BIGINT, _OTHER = 1, 2, 3, 4
 _INT64_MIN, _UINT64_MAX = -(2**63), 2**64 - 1
+_pack_value = msgpack.Packer(buf_size=4096).pack  # to make a packer costs a job process more than to use one
 
 
 def pack_value(value: Any, name: str = "value") -> bytes:
@@ -121,7 +122,11 @@ def pack_value(value: Any, name: str = "value") -> bytes:
     Raises:
         NotSerializable: says where in the value, and what to send instead.
     """
-    return _pack_encoded(f"the {name}", lambda: _encode(value, name, 0), lambda: {name: value})
+    try:
+        data: bytes = _pack_value(value if type(value) in _PLAIN else _encode(value, name, 0))
+    except (ValueError, RecursionError) as error:
+        raise _not_packed(error, f"the {name}", {name: value}) from None
+    return data
 
 
 def unpack_value(data: bytes) -> Any:
@@ -134,44 +139,55 @@ def unpack_value(data: bytes) -> Any:
         return _decode(_unpacked(data), 0)
     except ProtocolError:
         raise
-    except Exception as error:  # msgpack and the constructors of the types raise whatever they like
-        raise ProtocolError(f"not a valid value: {type(error).__name__}: {error}") from None
+    except Exception as error:
+        raise _not_unpacked(error) from None
 
 
 def pack_arguments(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
     """Positional and named arguments as one payload; an error names the argument that cannot be sent."""
-
-    def encoded() -> list[Any]:
+    try:
         named = {name: _encode(item, f"argument {name}", 1) for name, item in kwargs.items()}
-        return [[_encode(item, f"argument {index}", 1) for index, item in enumerate(args, 1)], named]
-
-    def named() -> dict[str, Any]:
-        return {f"argument {name}": item for name, item in (*enumerate(args, 1), *kwargs.items())}
-
-    return _pack_encoded("the arguments", encoded, named)
+        encoded = [[_encode(item, f"argument {index}", 1) for index, item in enumerate(args, 1)], named]
+        data: bytes = msgpack.packb(encoded)
+    except (ValueError, RecursionError) as error:
+        values = {f"argument {name}": item for name, item in (*enumerate(args, 1), *kwargs.items())}
+        raise _not_packed(error, "the arguments", values) from None
+    return data
 
 
 def unpack_arguments(payload: bytes) -> tuple[list[Any], dict[str, Any]]:
-    """Positional and named arguments from a payload."""
-    value = unpack_value(payload)
-    if not (isinstance(value, list) and len(value) == 2 and isinstance(value[0], list) and isinstance(value[1], dict)):
-        raise ProtocolError("not a payload of arguments")
-    return value[0], value[1]
+    """Positional and named arguments from a payload.
 
-
-def _pack_encoded(what: str, encoded: Callable[[], Any], named: Callable[[], dict[str, Any]]) -> bytes:
-    """``named`` gives the values by what they are called in errors."""
+    Raises:
+        ProtocolError: ``payload`` was not made by ``pack_arguments``.
+    """
     try:
-        data: bytes = msgpack.packb(encoded())
-    except UnicodeEncodeError as error:
-        where = next(filter(None, (_no_text(value, name) for name, value in named().items())), what)
-        raise NotSerializable(
-            f"{where} cannot be sent: the character {error.object[error.start]!r} has no form in UTF-8",
-            hint="send bytes, such as os.fsencode(text), or a pathlib.Path for the name of a file",
-        ) from None
-    except (ValueError, RecursionError) as error:
-        raise NotSerializable(f"{what} cannot be packed: {error}") from None
-    return data
+        value = msgpack.unpackb(payload, raw=False, strict_map_key=False)
+        if type(value) is list and len(value) == 2:
+            args, kwargs = value
+            if type(args) is list and type(kwargs) is dict:
+                return args and _decode(args, 1), kwargs and _decode(kwargs, 1)
+    except ProtocolError:
+        raise
+    except Exception as error:
+        raise _not_unpacked(error) from None
+    raise ProtocolError("not a payload of arguments")
+
+
+def _not_packed(error: Exception, what: str, values: dict[str, Any]) -> NotSerializable:
+    """``values`` are named by what they are called in errors."""
+    if not isinstance(error, UnicodeEncodeError):
+        return NotSerializable(f"{what} cannot be packed: {error}")
+    where = next(filter(None, (_no_text(value, name) for name, value in values.items())), what)
+    return NotSerializable(
+        f"{where} cannot be sent: the character {error.object[error.start]!r} has no form in UTF-8",
+        hint="send bytes, such as os.fsencode(text), or a pathlib.Path for the name of a file",
+    )
+
+
+def _not_unpacked(error: Exception) -> ProtocolError:
+    """msgpack and the constructors of the types raise whatever they like."""
+    return ProtocolError(f"not a valid value: {type(error).__name__}: {error}")
 
 
 def _no_text(value: Any, where: str) -> str | None:

@@ -42,26 +42,36 @@ if TYPE_CHECKING:
 
 
 T = TypeVar("T")
+_time = time.time
 _LEVELS = ("debug", "info", "warning", "error", "critical")
 
 
 class RunningJob(ABC):
-    """The attempt that runs in this process.
-
-    Attributes:
-        id: the job's id.
-        attempt: number of this attempt, from 1.
-        max_attempts: how many there may be.
-    """
+    """The attempt that runs in this process, once it has begun."""
 
     _asked: str | None = None
+    _facts: Facts
+    _began_at: float
 
-    def __init__(self, facts: Facts) -> None:
-        self.id = facts.job_id
-        self.attempt = facts.attempt
-        self.max_attempts = facts.max_attempts
+    def _begin(self, facts: Facts) -> None:
+        """It runs from now on."""
         self._facts = facts
-        self._began_at = time.time()
+        self._began_at = _time()
+
+    @property
+    def id(self) -> int:
+        """The job's id."""
+        return self._facts.job_id
+
+    @property
+    def attempt(self) -> int:
+        """Number of this attempt, from 1."""
+        return self._facts.attempt
+
+    @property
+    def max_attempts(self) -> int:
+        """How many attempts there may be."""
+        return self._facts.max_attempts
 
     def __repr__(self) -> str:
         return f"<RunningJob {self.id} attempt {self.attempt} of {self.max_attempts}>"

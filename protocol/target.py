@@ -29,29 +29,26 @@ def load(ref: str, allow: list[str]) -> Callable[..., Any]:
     module_name, _, name = ref.partition(":")
     module = sys.modules.get(module_name) or importlib.import_module(module_name)
     owner_name, dot, method = name.partition(".")
-    found = _member(module, owner_name, ref)
+    try:
+        found = getattr(module, owner_name)
+    except AttributeError:
+        raise _no_member(module, owner_name, ref) from None
     if not dot:
         if not named and getattr(found, "__module__", None) != module_name:
             raise NotAllowed(
                 f"{ref} is imported into {module_name}, not defined there, so {module_name}:* does not allow it",
                 hint=f'add "{ref}" to allow',
             )
-        return _callable(found, ref)
-    if not isinstance(found, type):
-        raise NotImportable(f"{owner_name} of {ref} is not a class")
-    _member(found, method, ref)
-    return _callable(getattr(found(), method), ref)
-
-
-def _member(owner: Any, name: str, ref: str) -> Any:
-    try:
-        return getattr(owner, name)
-    except AttributeError:
-        raise NotImportable(f"{owner.__name__} has no {name!r}, so {ref} cannot be run") from None
-
-
-def _callable(found: Any, ref: str) -> Callable[..., Any]:
+    else:
+        if not isinstance(found, type):
+            raise NotImportable(f"{owner_name} of {ref} is not a class")
+        if not hasattr(found, method):
+            raise _no_member(found, method, ref)
+        found = getattr(found(), method)
     if not callable(found):
         raise NotImportable(f"{ref} is a {type(found).__name__}, which cannot be called")
-    result: Callable[..., Any] = found
-    return result
+    return found  # type: ignore[no-any-return]
+
+
+def _no_member(owner: Any, name: str, ref: str) -> NotImportable:
+    return NotImportable(f"{owner.__name__} has no {name!r}, so {ref} cannot be run")

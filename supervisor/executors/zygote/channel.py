@@ -311,6 +311,8 @@ _LARGE = kinds(Large)
 
 # One packer for all messages: a new one allocates a buffer of 256 KiB.
 _pack = msgpack.Packer(buf_size=4096).pack
+_unpack = msgpack.unpackb
+_tuple = tuple.__new__  # what a named tuple is made by, without the Python code in between
 
 
 def encode(message: Message) -> bytes:
@@ -332,8 +334,10 @@ def decode(data: bytes, known: Kinds) -> Any:
         ProtocolError: not a message of ``known``. The types of its fields are the sender's word.
     """
     try:
-        parts = msgpack.unpackb(data)
-        return known[parts[0]](*parts[1:])
+        parts = _unpack(data)
+        cls = known[parts[0]]
+        fields = parts[1:]
+        return _tuple(cls, fields) if len(fields) == len(cls._fields) else cls(*fields)
     except Exception as error:  # msgpack raises eight different classes on bad input
         raise ProtocolError(f"not a message that is understood here ({type(error).__name__})") from None
 

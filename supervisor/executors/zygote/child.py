@@ -35,7 +35,7 @@ from ....protocol.errors import (
 )
 from ....protocol.states import CUT_OFF
 from . import channel, excess, joblog, limits, stacks, stdio
-from .channel import Boot, End, Go, Socket, Stop
+from .channel import INLINE_BYTES_MAX, Boot, End, Go, Socket, Stop
 from .child_job import ChildJob
 from .control import LATE, SOFT
 from .joblog import LOGGING_FD
@@ -53,6 +53,9 @@ _OUTSIDE = Stop("outside", "received SIGTERM")
 # Looked up once: each look-up of an attribute, in code that is not rehearsed, costs the child some copied pages.
 _set_signal, _set_wakeup_fd = _signal.signal, _signal.set_wakeup_fd
 _SIGCHLD, _SIGTERM, _SIG_DFL = _signal.SIGCHLD, _signal.SIGTERM, _signal.SIG_DFL
+_set_mask, _SIG_SETMASK = _signal.pthread_sigmask, _signal.SIG_SETMASK
+_getrusage, _SELF, _CHILDREN = resource.getrusage, resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN
+_modules = sys.modules
 
 
 class Child:
@@ -67,7 +70,6 @@ class Child:
         self._boot = boot
         # To read a field of a named tuple costs a child three copied pages, so that what each needs is read here.
         self._allow = boot.allow
-        self._scratch_root = boot.scratch_root
         self._result_bytes = min(boot.result_bytes, _RESULT_BYTES_MAX)
         self._sock = sock
         self._peak = peak
@@ -75,19 +77,21 @@ class Child:
         self._slot: Slot
         self._pid = 0
         self._base = 0
-        self._job: ChildJob | None = None
+        self._job = ChildJob(boot.scratch_root, self._poke)
         self._asked: Stop | None = None
         self._cancel_task: Callable[[], None] | None = None
         self._in_job = False
         self._over = False
         self._masks: dict[int, Any] = {}  # what the threads that are forking had blocked
 
+    # Few functions: to call one more costs each child some copied pages.
+
     def run(self, slot: Slot) -> NoReturn:
         """The life of this process."""
         try:
             self.live(slot)
             _exit(0)
-        except BaseException:
+        finally:
             _exit(CUT_OFF)
 
     def live(self, slot: Slot) -> None:
@@ -104,31 +108,32 @@ class Child:
     # -- the attempt ---------------------------------------------------------------------------------------------------
 
     def _attempt(self) -> End:
+        problem = None
         try:
             try:
-                _signal.pthread_sigmask(_signal.SIG_SETMASK, ())  # from here on a SIGTERM that came before is heard
-                problem = _try(self._prepare)
-                value = self._call(self._wait(), problem)
+                _set_mask(_SIG_SETMASK, ())  # from here on a SIGTERM that came before is heard
+                try:
+                    self._prepare()
+                except Exception as error:
+                    problem = error
+                message = self._receive(0)
+                while not isinstance(message, Go):
+                    if message is not None:
+                        self._stop(message)
+                    message = self._receive(0)
+                value = self._call(message, problem)
             finally:
                 self._over = True
         except BaseException as error:
             return self._failed(error)
         return self._returned(value)
 
-    def _wait(self) -> Go:
-        while True:
-            message = self._receive(0)
-            if isinstance(message, Go):
-                return message
-            if message is not None:
-                self._stop(message)
-
     def _call(self, go: Go, problem: BaseException | None) -> Any:
         self._base = self._peak()
         self._slot.set_base(self._base)
         if go.output is not None:
             _redirect(go.output)
-        self._job = ChildJob(go, self._slot, self._scratch_root, self._poke)
+        self._job.begin(go, self._slot)
         CURRENT.set(self._job)
         if problem is not None:
             raise problem
@@ -185,8 +190,7 @@ class Child:
 
     def _stop(self, stop: Stop) -> None:
         self._asked = stop
-        if self._job is not None:
-            self._job.asked_to_stop(stop)
+        self._job.asked_to_stop(stop)
         if self._cancel_task is not None:
             self._cancel_task()
         else:
@@ -218,7 +222,7 @@ class Child:
                 )
         except BaseException as error:
             return self._end("final", error=error)
-        return self._end("ok", result)
+        return End("ok", result, None, None, False, self._usage())
 
     def _failed(self, error: BaseException) -> End:
         match error:
@@ -248,18 +252,17 @@ class Child:
     def _end(
         self,
         kind: str,
-        result: bytes | None = None,
         *,
-        error: BaseException | None = None,
+        error: BaseException,
         message: str | None = None,
         delay_s: float | None = None,
         counted: bool = False,
     ) -> End:
-        info = None if error is None else failure.describe(error, self._boot.traceback_bytes, message)
-        return End(kind, result, info, delay_s, counted, self._usage())
+        info = failure.describe(error, self._boot.traceback_bytes, message)
+        return End(kind, None, info, delay_s, counted, self._usage())
 
     def _usage(self) -> list[Any] | None:
-        own, below = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
+        own, below = _getrusage(_SELF), _getrusage(_CHILDREN)
         try:
             peak = max(self._peak() - self._base, below.ru_maxrss * 1024, 0)
         except OSError:  # the job has left no descriptor free
@@ -267,7 +270,10 @@ class Child:
         return [own.ru_utime + below.ru_utime, own.ru_stime + below.ru_stime, peak, self._base, False]
 
     def _flush(self) -> None:
-        for stream in (joblog, sys.stdout, sys.stderr, stdio):
+        streams: list[Any] = [sys.stdout, sys.stderr, stdio]
+        if "logging" in _modules:
+            streams.insert(0, joblog)
+        for stream in streams:
             try:
                 stream.flush()
             except BaseException:  # closed or broken by the job: there is nothing left to save
@@ -300,8 +306,11 @@ class Child:
             self._send_now(end)
 
     def _send_now(self, end: End) -> None:
-        data, fds = channel.packet(channel.encode(end))
-        channel.send(self._sock, data, fds, wait=True)
+        data = channel.encode(end)
+        if len(data) <= INLINE_BYTES_MAX:
+            self._sock.send(data)
+        else:
+            channel.send(self._sock, *channel.packet(data), wait=True)
 
     def _poke(self) -> None:
         """Tell of progress, unless the last word of it was not heard yet."""
@@ -326,15 +335,7 @@ def confinement(boot: Boot, open_files: tuple[int, int], oom_score: bytes) -> Ca
         more.append(partial(limits.limit_memory, boot.memory_max_bytes))
     if boot.child_setup is not None:
         more.append(partial(call_by_name, boot.child_setup))
-    return partial(_confine, open_files, oom_score, more)
-
-
-def _confine(open_files: tuple[int, int], oom_score: bytes, more: list[Callable[[], object]]) -> None:
-    limits.become_subreaper()
-    limits.limit_open_files(open_files)
-    limits.offer_to_oom_killer(oom_score)
-    for limit in more:
-        limit()
+    return partial(limits.confine, open_files, oom_score, more)
 
 
 def call_by_name(name: str) -> None:
@@ -389,7 +390,7 @@ def rehearse(boot: Boot, slot: Slot) -> None:
 
 
 def run_forked(
-    parent: int, sock: int, pipes: tuple[int, int, int], run: Callable[[Slot], NoReturn], slot: Slot
+    parent: int, sock: int, pipes: tuple[int, int, int], live: Callable[[Slot], None], slot: Slot
 ) -> NoReturn:
     """The child's life after the fork. ``pipes`` are the write ends of stdout, stderr and logging."""
     try:
@@ -403,7 +404,8 @@ def run_forked(
         dup2(stderr, 2)
         dup2(logging, LOGGING_FD, False)
         closerange(FIRST_FREE_FD, FD_MAX)
-        run(slot)
+        live(slot)
+        _exit(0)
     finally:
         _exit(CUT_OFF)
 
@@ -411,14 +413,6 @@ def run_forked(
 def _exception(stop: Stop) -> BaseException:
     kind = SoftTimeout if stop.kind == SOFT else CancelRequested
     return kind(stop.reason or f"asked to stop: {stop.kind}")
-
-
-def _try(prepare: Callable[[], None]) -> BaseException | None:
-    try:
-        prepare()
-    except Exception as error:
-        return error
-    return None
 
 
 def _redirect(path: str) -> None:

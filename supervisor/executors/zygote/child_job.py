@@ -17,13 +17,18 @@ if TYPE_CHECKING:
 
 
 class ChildJob(RunningJob):
-    """The attempt that runs in this process. ``poke`` wakes who reads the page."""
+    """The attempt that runs in this process. Made before the fork; ``poke`` wakes who reads the page."""
 
-    def __init__(self, go: Go, slot: Slot, scratch_root: str, poke: Callable[[], None]) -> None:
-        super().__init__(go)
-        self._slot = slot
+    _slot: Slot
+
+    def __init__(self, scratch_root: str, poke: Callable[[], None]) -> None:
         self._scratch_root = scratch_root
         self._poke = poke
+
+    def begin(self, go: Go, slot: Slot) -> None:
+        """It runs from now on, and tells in ``slot``."""
+        self._slot = slot
+        self._begin(go)
 
     @property
     def scratch(self) -> Path:

@@ -9,6 +9,7 @@ import ctypes
 import os
 import resource
 import signal
+from collections.abc import Callable, Sequence
 from os import _exit, getppid
 
 CPU_IGNORED_S = 2  # processor time that a process may use while it ignores SIGXCPU
@@ -16,6 +17,8 @@ OOM_SCORE_ADDED = 500  # the kernel takes jobs before the supervisor and the zyg
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_CHILD_SUBREAPER = 1, 4, 36
 _libc_prctl = ctypes.CDLL(None).prctl  # bound here: a look-up in each child would cost it 80 copied pages
 _SIGKILL = int(signal.SIGKILL)
+_setrlimit, _NOFILE = resource.setrlimit, resource.RLIMIT_NOFILE
+_open, _write, _close, _O_WRONLY = os.open, os.write, os.close, os.O_WRONLY
 
 
 def _prctl(option: int, value: int) -> None:
@@ -35,8 +38,7 @@ def make_unreadable() -> None:
 
 def die_with_parent(parent: int) -> None:
     """Be killed when the process ``parent`` dies; leave at once if it is dead already."""
-    _prctl(_PR_SET_PDEATHSIG, _SIGKILL)
-    if getppid() != parent:
+    if _libc_prctl(_PR_SET_PDEATHSIG, _SIGKILL, 0, 0, 0) != 0 or getppid() != parent:
         _exit(0)
 
 
@@ -65,11 +67,6 @@ def raise_open_files() -> None:
     """Raise the soft limit of open files of this process to the hard one."""
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-
-
-def limit_open_files(limit: tuple[int, int]) -> None:
-    """Set what ``open_files`` gave."""
-    resource.setrlimit(resource.RLIMIT_NOFILE, limit)
 
 
 def limit_processes(count: int) -> None:
@@ -103,18 +100,30 @@ def _set_both(kind: int, value: int) -> None:
 
 
 def oom_score(added: int = OOM_SCORE_ADDED) -> bytes:
-    """What ``offer_to_oom_killer`` writes in children of this process."""
+    """What ``confine`` writes in children of this process."""
     with open("/proc/self/oom_score_adj", "rb") as file:
         return b"%d" % min(1000, int(file.read()) + added)
 
 
-def offer_to_oom_killer(score: bytes) -> None:
-    """Be killed before others when memory runs out."""
-    fd = os.open("/proc/self/oom_score_adj", os.O_WRONLY)
+def confine(open_files: tuple[int, int], oom_score: bytes, more: Sequence[Callable[[], object]]) -> None:
+    """What an attempt always runs under, then ``more``: orphans below it become its children, it may open so many
+    files, and is killed before others when memory runs out.
+
+    Args:
+        open_files: as ``open_files`` gave it.
+        oom_score: as ``oom_score`` gave it.
+    """
+    # One function, and nothing is looked up that can be bound before: each child copies the pages of what it uses.
+    if _libc_prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
+        raise OSError("prctl(PR_SET_CHILD_SUBREAPER) failed")
+    _setrlimit(_NOFILE, open_files)
+    fd = _open("/proc/self/oom_score_adj", _O_WRONLY)
     try:
-        os.write(fd, score)
+        _write(fd, oom_score)
     finally:
-        os.close(fd)
+        _close(fd)
+    for step in more:
+        step()
 
 
 def boot_id() -> str:

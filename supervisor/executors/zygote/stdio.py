@@ -11,8 +11,7 @@ import ctypes
 _LINE_BUFFERED = 1  # _IOLBF of Linux
 _libc = ctypes.CDLL(None)
 _stdout = ctypes.c_void_p.in_dll(_libc, "stdout")
-_fflush = _libc.fflush  # bound here: a look-up in each child would copy pages
-_fflush.argtypes = (ctypes.c_void_p,)
+_fflush = _libc.fflush  # bound here: a look-up in each child would copy pages, and so would declared types
 
 
 def line_buffered() -> None:
