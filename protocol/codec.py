@@ -25,6 +25,8 @@ ENVELOPE_DEPTH_MAX = 32
 ENVELOPE_ELEMENTS_MAX = 500_000
 VALUE_DEPTH_MAX = 200
 _ENVELOPE_LEAVES = frozenset({type(None), bool, int, float, str, bytes})
+# Packs what msgpack takes as it is. To make a packer costs a job process more than to use one: it allocates 256 KiB.
+pack_plain = msgpack.Packer(buf_size=4096).pack
 
 # -- envelopes ---------------------------------------------------------------------------------------------------------
 
@@ -110,7 +112,6 @@ def _cap(value: Any, depth: int = 1) -> int:
 _PLAIN = frozenset({type(None), bool, float, str, bytes})
 TUPLE, _SET, _BIGINT, _OTHER = 1, 2, 3, 4
 _INT64_MIN, _UINT64_MAX = -(2**63), 2**64 - 1
-_pack_value = msgpack.Packer(buf_size=4096).pack  # to make a packer costs a job process more than to use one
 
 
 def pack_value(value: Any, name: str = "value") -> bytes:
@@ -123,7 +124,7 @@ def pack_value(value: Any, name: str = "value") -> bytes:
         NotSerializable: says where in the value, and what to send instead.
     """
     try:
-        data: bytes = _pack_value(value if type(value) in _PLAIN else _encode(value, name, 0))
+        data: bytes = pack_plain(value if type(value) in _PLAIN else _encode(value, name, 0))
     except (ValueError, RecursionError) as error:
         raise _not_packed(error, f"the {name}", {name: value}) from None
     return data

@@ -53,7 +53,7 @@ class RunningJob(ABC):
     _facts: Facts
     _began_at: float
 
-    def _begin(self, facts: Facts) -> None:
+    def begin(self, facts: Facts) -> None:
         """It runs from now on."""
         self._facts = facts
         self._began_at = _time()

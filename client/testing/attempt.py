@@ -127,7 +127,7 @@ class _LocalJob(RunningJob):
     def __init__(
         self, facts: Facts, run: JobRun[Any], output: _Output, scratch: Callable[[], Path], stop: bool
     ) -> None:
-        self._begin(facts)
+        self.begin(facts)
         self._run = run
         self._output = output
         self._make_scratch = scratch

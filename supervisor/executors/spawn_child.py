@@ -44,7 +44,6 @@ def main() -> None:
         finally:
             channel.send(sock, channel.encode(channel.Up()), wait=True)
 
-    child.mind_forks()
     child.Child(given, sock, limits.peak_since_exec, prepare).run(slot)
 
 

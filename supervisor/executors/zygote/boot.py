@@ -65,7 +65,6 @@ def boot() -> Booted:
             stacks.install()
         page = Page.create()
         warnings = _load(given)
-        child.mind_forks()
         child.rehearse(given, page.slot(0))
     except BaseException as error:
         _refuse(listener, error)

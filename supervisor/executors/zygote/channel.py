@@ -309,8 +309,7 @@ FROM_CHILD = kinds(Up, Poke, End)
 BOOT = kinds(Boot)
 _LARGE = kinds(Large)
 
-# One packer for all messages: a new one allocates a buffer of 256 KiB.
-_pack = msgpack.Packer(buf_size=4096).pack
+_pack = codec.pack_plain
 _unpack = msgpack.unpackb
 _tuple = tuple.__new__  # what a named tuple is made by, without the Python code in between
 

@@ -18,7 +18,8 @@ import sys
 from collections.abc import Callable, Coroutine
 from contextvars import copy_context
 from functools import partial
-from os import _exit, closerange, dup2, getpid, setsid
+from os import _exit, closerange, dup2, getpid, register_at_fork, setsid
+from resource import RUSAGE_CHILDREN, RUSAGE_SELF, getrusage
 from types import FrameType
 from typing import Any, NoReturn
 
@@ -54,7 +55,6 @@ _OUTSIDE = Stop("outside", "received SIGTERM")
 _set_signal, _set_wakeup_fd = _signal.signal, _signal.set_wakeup_fd
 _SIGCHLD, _SIGTERM, _SIG_DFL = _signal.SIGCHLD, _signal.SIGTERM, _signal.SIG_DFL
 _set_mask, _SIG_SETMASK = _signal.pthread_sigmask, _signal.SIG_SETMASK
-_getrusage, _SELF, _CHILDREN = resource.getrusage, resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN
 _modules = sys.modules
 
 
@@ -89,6 +89,8 @@ class Child:
     def run(self, slot: Slot) -> NoReturn:
         """The life of this process."""
         try:
+            # Here and not in the zygote, which would go through all of it for each child that it makes.
+            register_at_fork(before=self.before_fork, after_in_parent=self.after_fork, after_in_child=self.in_fork)
             self.live(slot)
             _exit(0)
         finally:
@@ -98,7 +100,6 @@ class Child:
         """All of it but the end of the process."""
         self._slot = slot
         self._pid = getpid()
-        _living.append(self)
         _set_signal(_SIGTERM, self._terminated)
         end = self._attempt()
         self._flush()
@@ -133,7 +134,8 @@ class Child:
         self._slot.set_base(self._base)
         if go.output is not None:
             _redirect(go.output)
-        self._job.begin(go, self._slot)
+        self._job.slot = self._slot
+        self._job.begin(go)
         CURRENT.set(self._job)
         if problem is not None:
             raise problem
@@ -141,7 +143,7 @@ class Child:
         function = target.load(go.ref, self._allow)
         self._in_job = True
         value = function(*args, **kwargs)
-        # To look at the class alone is cheaper by 20 copied pages.
+        # To look at the class of everything would cost 20 copied pages.
         return self._run_async(value) if hasattr(value, "__await__") and isinstance(value, Coroutine) else value
 
     def _run_async(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
@@ -262,12 +264,13 @@ class Child:
         return End(kind, None, info, delay_s, counted, self._usage())
 
     def _usage(self) -> list[Any] | None:
-        own, below = _getrusage(_SELF), _getrusage(_CHILDREN)
+        user, system, _ = getrusage(RUSAGE_SELF)[:3]
+        user_below, system_below, peak_below = getrusage(RUSAGE_CHILDREN)[:3]
         try:
-            peak = max(self._peak() - self._base, below.ru_maxrss * 1024, 0)
+            peak = max(self._peak() - self._base, peak_below * 1024, 0)
         except OSError:  # the job has left no descriptor free
             return None
-        return [own.ru_utime + below.ru_utime, own.ru_stime + below.ru_stime, peak, self._base, False]
+        return [user + user_below, system + system_below, peak, self._base, False]
 
     def _flush(self) -> None:
         streams: list[Any] = [sys.stdout, sys.stderr, stdio]
@@ -299,18 +302,16 @@ class Child:
 
     def _send(self, end: End) -> None:
         """Send the end; it always finds room, since little else is ever sent."""
-        try:
-            self._send_now(end)
-        except OSError:  # the job has left no descriptor free
-            os.closerange(FIRST_FREE_FD, FD_MAX)
-            self._send_now(end)
-
-    def _send_now(self, end: End) -> None:
         data = channel.encode(end)
         if len(data) <= INLINE_BYTES_MAX:
             self._sock.send(data)
-        else:
-            channel.send(self._sock, *channel.packet(data), wait=True)
+            return
+        try:
+            packet = channel.packet(data)
+        except OSError:  # the job has left no descriptor free
+            os.closerange(FIRST_FREE_FD, FD_MAX)
+            packet = channel.packet(data)
+        channel.send(self._sock, *packet, wait=True)
 
     def _poke(self) -> None:
         """Tell of progress, unless the last word of it was not heard yet."""
@@ -344,27 +345,8 @@ def call_by_name(name: str) -> None:
     getattr(importlib.import_module(module), function)()
 
 
-_living: list[Child] = []  # the child that this process has become, if it has
-
-
-def mind_forks() -> None:
-    """In a process that becomes a child, or forks children: what is to happen when a job forks."""
-    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_in_fork)
-
-
-def _before_fork() -> None:
-    for child in _living:
-        child.before_fork()
-
-
-def _after_fork() -> None:
-    for child in _living:
-        child.after_fork()
-
-
-def _in_fork() -> None:
-    for child in _living:
-        child.in_fork()
+def rehearsed_job() -> None:
+    """What is run in a rehearsal."""
 
 
 def rehearse(boot: Boot, slot: Slot) -> None:
@@ -373,9 +355,12 @@ def rehearse(boot: Boot, slot: Slot) -> None:
     Otherwise every child would do that for itself, and copy 50 more pages to write it down.
     """
     signals = signal.pthread_sigmask(signal.SIG_BLOCK, ())
-    boot = boot._replace(allow=["builtins:*"], nproc=None, cpu_s=None, nice=0, memory_max_bytes=None, child_setup=None)
+    boot = boot._replace(
+        allow=[f"{__name__}:*"], nproc=None, cpu_s=None, nice=0, memory_max_bytes=None, child_setup=None
+    )
     prepare = confinement(boot, resource.getrlimit(resource.RLIMIT_NOFILE), limits.oom_score(0))
-    go = channel.encode(Go(0, 0, "", "builtins:int", codec.pack_arguments((), {}), 1, 0, None, None, "", None))
+    ref = f"{__name__}:{rehearsed_job.__name__}"
+    go = channel.encode(Go(0, 0, "", ref, codec.pack_arguments((), {}), 1, 0, None, None, "", None))
     for _ in range(REHEARSALS):
         ours, its = _socket.socketpair(*channel.SOCKET)
         channel.send(ours, go)
@@ -383,14 +368,13 @@ def rehearse(boot: Boot, slot: Slot) -> None:
         copy_context().run(child.live, slot)
         ours.close()
         its.close()
-    _living.clear()
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, signals)
     slot.clear()
 
 
 def run_forked(
-    parent: int, sock: int, pipes: tuple[int, int, int], live: Callable[[Slot], None], slot: Slot
+    parent: int, sock: int, pipes: tuple[int, int, int], run: Callable[[Slot], NoReturn], slot: Slot
 ) -> NoReturn:
     """The child's life after the fork. ``pipes`` are the write ends of stdout, stderr and logging."""
     try:
@@ -404,8 +388,7 @@ def run_forked(
         dup2(stderr, 2)
         dup2(logging, LOGGING_FD, False)
         closerange(FIRST_FREE_FD, FD_MAX)
-        live(slot)
-        _exit(0)
+        run(slot)
     finally:
         _exit(CUT_OFF)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ....protocol.running import RunningJob
 from . import joblog, scratch
-from .channel import Go, Stop
+from .channel import Stop
 from .control import SOFT, now
 from .page import Noted, Slot
 
@@ -17,30 +17,29 @@ if TYPE_CHECKING:
 
 
 class ChildJob(RunningJob):
-    """The attempt that runs in this process. Made before the fork; ``poke`` wakes who reads the page."""
+    """The attempt that runs in this process. Made before the fork, so that no child has to.
 
-    _slot: Slot
+    Attributes:
+        slot: of the shared page, set before it begins; ``poke`` wakes who reads that.
+    """
+
+    slot: Slot
 
     def __init__(self, scratch_root: str, poke: Callable[[], None]) -> None:
         self._scratch_root = scratch_root
         self._poke = poke
 
-    def begin(self, go: Go, slot: Slot) -> None:
-        """It runs from now on, and tells in ``slot``."""
-        self._slot = slot
-        self._begin(go)
-
     @property
     def scratch(self) -> Path:
         from pathlib import Path
 
-        self._slot.set_scratch()  # first, so that it is removed however this process ends
+        self.slot.set_scratch()  # first, so that it is removed however this process ends
         directory = scratch.path(self._scratch_root, self.id, self.attempt)
         os.makedirs(directory, 0o700, exist_ok=True)
         return Path(directory)
 
     def heartbeat(self) -> None:
-        self._slot.beat(now())
+        self.slot.beat(now())
 
     def asked_to_stop(self, stop: Stop) -> None:
         """Called by the process itself when word of it comes; a soft timeout is no request to stop."""
@@ -48,7 +47,7 @@ class ChildJob(RunningJob):
             self._asked = stop.reason or stop.kind
 
     def _tell(self, done: float, total: float | None, text: str, at: float) -> None:
-        self._slot.note(Noted(done, total, text, at))
+        self.slot.note(Noted(done, total, text, at))
         self.heartbeat()
         self._poke()
 

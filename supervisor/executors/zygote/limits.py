@@ -11,6 +11,7 @@ import resource
 import signal
 from collections.abc import Callable, Sequence
 from os import _exit, getppid
+from resource import RUSAGE_SELF, getrusage
 
 CPU_IGNORED_S = 2  # processor time that a process may use while it ignores SIGXCPU
 OOM_SCORE_ADDED = 500  # the kernel takes jobs before the supervisor and the zygote
@@ -134,7 +135,8 @@ def boot_id() -> str:
 
 def peak_since_fork() -> int:
     """The most memory in bytes that this process has held, for one that was forked and has not called exec."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    _, _, peak = getrusage(RUSAGE_SELF)[:3]
+    return peak * 1024
 
 
 def peak_since_exec() -> int:

@@ -74,7 +74,7 @@ class Nursery:
         """Some children that wait for their attempts, ``count`` at most; with what went wrong, if something did."""
         births, error = self._conceive(min(count, self._row))
         fork = os.fork
-        given = [(self._pid, birth.fd, birth.writes, self._child.live, birth.slot) for birth in births]
+        given = [(self._pid, birth.fd, birth.writes, self._child.run, birth.slot) for birth in births]
         pids: list[int] = []
         began = monotonic() if count > 1 else 0.0
         try:

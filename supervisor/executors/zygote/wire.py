@@ -35,15 +35,19 @@ class Outbox:
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def put(self, message: Message, fds: tuple[int, ...] = (), then: Callable[[], None] | None = None) -> None:
-        """Send, or keep until there is room.
+    def put(self, message: Message, fds: tuple[int, ...] = (), then: Callable[[], None] | None = None) -> bool:
+        """Send, or keep until there is room; False if it is kept.
 
         Raises:
             OSError: the other side is gone.
         """
-        self._waiting.append((channel.encode(message), fds, then))
-        if len(self._waiting) == 1:
-            self.flush()
+        data = channel.encode(message)
+        if self._waiting or not channel.send(self._sock, data, fds):
+            self._waiting.append((data, fds, then))
+            return False
+        if then is not None:
+            then()
+        return True
 
     def flush(self) -> None:
         """Send what there is room for.
@@ -94,15 +98,16 @@ class Wire:
         """Send as soon as there is room; ``then`` is called once it was sent."""
         if not self._open:
             return
-        waited = bool(self._outbox)
         try:
-            self._outbox.put(message, fds, then)
+            if self._outbox.put(message, fds, then):
+                return
         except OSError:
             self._end()
             return
-        if len(self._outbox) > _UNSENT_MAX:
+        kept = len(self._outbox)
+        if kept > _UNSENT_MAX:
             self._end()
-        elif self._open and self._outbox and not waited:
+        elif kept == 1:
             self._loop.change(self.sock.fileno(), READ | WRITE)
 
     def drain(self) -> None:

@@ -157,6 +157,13 @@ def test_open_file_is_told_to_send_its_path(tmp_path: Path) -> None:
     assert "path" in caught.value.hint
 
 
+def test_value_that_cannot_be_packed_leaves_nothing_in_the_next_one() -> None:
+    for bad in ("\ud800", ["x" * 100, "\ud800"], 1j):
+        with pytest.raises(NotSerializable):
+            codec.pack_value(bad)
+        assert codec.pack_value("text") == b"\xa4text"
+
+
 def test_value_that_contains_itself_is_too_deep() -> None:
     value: list[Any] = []
     value.append(value)
