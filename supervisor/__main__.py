@@ -9,6 +9,7 @@ its own; the log tells more.
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import logging
 import math
@@ -137,6 +138,8 @@ def _confine() -> str | None:
 
 def _live(driver: Driver) -> int:
     """The loop, to its end. A fault in it ends the process, so that the next one begins with what is on disk."""
+    gc.collect()
+    gc.freeze()  # modules, and the jobs of the journal: collections of garbage need not look through them
     try:
         return driver.run()
     except Exception:  # whatever it was: the next one starts from the journal
