@@ -1,6 +1,6 @@
 """The load of the soak test: threads with clients of their own, each of which does one kind of thing for a while.
 
-Owns what is asked of a supervisor and what must come of it; what that leaves behind is measured elsewhere (soak_watch.py).
+Owns what is asked of a supervisor and what must come of it; what that leaves behind is measured by soak_watch.py.
 """
 
 from __future__ import annotations

@@ -239,4 +239,6 @@ def test_after_a_suspend_delays_are_over_and_nothing_has_timed_out(ground: Groun
         gate.touch()
         assert all(job.wait(60) for job in running)
         assert {job.state for job in running} == {"succeeded"}
-    tiers.report("T7", "suspended for an hour", rounds=ROUNDS, early=0, killed=0, late_s_max=round(ground.late_max_s, 3))
+    tiers.report(
+        "T7", "suspended for an hour", rounds=ROUNDS, early=0, killed=0, late_s_max=round(ground.late_max_s, 3)
+    )

@@ -1,4 +1,4 @@
-"""A supervisor under a load of everything at once, for as long as one likes: nothing of it may grow. T13 of the plan."""
+"""A supervisor under a load of everything at once, for as long as one likes: nothing of it may grow. T13."""
 
 from __future__ import annotations
 
