@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from jobyard import Client, Job, JobyardError, NotAllowed
+from jobyard import Client, Job, NotAllowed
 from live import Yard
 from soak_jobs import BLOB
 
@@ -157,26 +157,28 @@ class Load:
             lines = list(job.logs(follow=True))
             if len(lines) != 51:
                 self.wrong.append(f"job {job.id}: {len(lines)} of 51 lines of output")
-            with contextlib.closing(job.events()) as events:
-                list(events)
+            list(job.events())
             self.jobs += 1
 
     def _look(self, client: Client) -> None:
-        """Lists, searches, figures, old jobs; some are put back, some removed, queues stopped and opened."""
+        """Lists, searches and figures; jobs that are put back, changed and removed; queues that stop and go on."""
         while self._goes_on:
             client.list(limit=20, sort="finished")
             client.list_infos(search="line", limit=5)
             client.stats()
             client.status()
             client.catalog()
-            with contextlib.suppress(JobyardError):  # a filter of ours that finds a job which leaves memory just now
-                for job in client.list(state="failed", sort="oldest", limit=2):
-                    job.why()
-                    job.retry()
-                client.remove(client.list(state="succeeded", sort="oldest", limit=5))
             client.pause("changing")
             client.resume("changing")
-            time.sleep(0.3)
+            own = [client.options(retries=0).submit("jobs:fail"), client.options(delay=30).submit("jobs:add", 1)]
+            own[1].set(delay=0.1, priority="high")
+            for _ in range(2):
+                client.wait(own, 60)
+                own[0].why()
+                own[0].retry()
+            client.wait(own, 60)
+            client.remove(own)
+            self.jobs += len(own)
 
     def _misbehave(self, client: Client) -> None:
         """Connections that say nothing, refused submits, clients that come and go."""

@@ -10,6 +10,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import tiers
@@ -146,13 +147,17 @@ def ground(tmp_path: Path, make_yard: Callable[..., Yard]) -> Ground:
     return Ground(yard, clock)
 
 
+def wait_until_running(jobs: list[Job[Any]]) -> None:
+    wait_for("the jobs to run", lambda: all(job.state == "running" for job in jobs))
+
+
 def delayed_and_limited(ground: Ground, disturb: Disturb) -> None:
     """Delays, retries and time limits over a disturbance: each takes the time that it says, by the monotonic clock."""
     client, gate = ground.client, ground.path()
     long = client.options(timeout=60, soft_timeout=50, stall_timeout=55)
     running = [long.submit("jobs:hold", str(ground.path()), str(gate)) for _ in range(4)]
     waiting = client.options(queue="held", expires="10m").submit("jobs:note", "")
-    wait_for("the jobs to run", lambda: all(job.state == "running" for job in running))
+    wait_until_running(running)
     delayed, tried, limited = ground.path(), ground.path(), ground.path()
     submitted = time.monotonic()
     client.options(delay=0.7).submit("jobs:note", str(delayed))
@@ -230,7 +235,7 @@ def test_after_a_suspend_delays_are_over_and_nothing_has_timed_out(ground: Groun
         path, other = ground.path(), ground.path()
         client.options(delay=HOUR_S / 2).submit("jobs:note", str(path))
         longer = client.options(delay=2 * HOUR_S).submit("jobs:note", str(other))
-        wait_for("the jobs to run", lambda running=running: all(job.state == "running" for job in running))
+        wait_until_running(running)
         before = time.monotonic()
         ground.clock.step(ground.yard, HOUR_S, HOUR_S)
         ground.judge(ground.begun(path)[0], before)
