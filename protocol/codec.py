@@ -58,13 +58,14 @@ def unpack(data: bytes) -> Any:
         ProtocolError: not msgpack, or over the caps on depth, elements or types; ``details["id"]`` is that of the
             message where that could be read.
         TooLarge: longer than a message may be.
+        MemoryError: there is no room for it, which says nothing of the message.
     """
     if len(data) > MESSAGE_BYTES_MAX:
         raise TooLarge(f"a message of {len(data):,} bytes is over the limit of {MESSAGE_BYTES_MAX:,}")
     try:
         value = msgpack.unpackb(data, raw=False, strict_map_key=True, ext_hook=_refuse_ext)
         _check(value)
-    except ProtocolError:
+    except (ProtocolError, MemoryError):
         raise
     except Exception as error:  # msgpack raises eight different classes on bad input
         raise ProtocolError(f"not a valid message: {type(error).__name__}") from None

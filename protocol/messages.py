@@ -433,7 +433,10 @@ def unpack_request(data: bytes) -> tuple[str, Any]:
         ProtocolError: not a request; its ``details["id"]`` is the request id where that could be read.
         VersionMismatch: another version; ``details["id"]`` as above.
     """
-    frame = codec.unpack(data)
+    try:
+        frame = codec.unpack(data)
+    except MemoryError:  # what some client sends is not to end a supervisor
+        raise ProtocolError("there is no memory to read this request") from None
     if not isinstance(frame, dict) or not isinstance(frame.get("id"), str) or len(frame["id"]) > REQUEST_ID_CHARS_MAX:
         raise ProtocolError(f"a request is a map with a text id of at most {REQUEST_ID_CHARS_MAX} characters")
     request_id = frame["id"]

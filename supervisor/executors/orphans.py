@@ -30,6 +30,16 @@ class _Own:
             return False
         return self.started[pid] in (None, start_time(pid))
 
+    def forget_ended(self) -> None:
+        """Only those that are there are kept in mind: helpers come and go for as long as the supervisor runs.
+
+        Raises:
+            OSError: no descriptor is free to look.
+        """
+        if self.started is not None:
+            children = set(children_of(os.getpid()))
+            self.started = {pid: started for pid, started in self.started.items() if pid in children and pid in self}
+
 
 _own = _Own()
 
@@ -44,6 +54,7 @@ def note_own(pid: int) -> None:
     """This child was started here; to be called before the next ``kill_orphans``."""
     if _own.started is not None:
         try:
+            _own.forget_ended()
             _own.started[pid] = start_time(pid)
         except OSError:  # no descriptor is free; nobody else gets this pid before the child is reaped
             _own.started[pid] = None
@@ -59,8 +70,7 @@ def kill_orphans() -> int:
         return 0
     me = os.getpid()
     left = sweep(lambda: children_of(me), _own, lambda: time.sleep(_PAUSE_S), SWEEP_S)
-    children = set(children_of(me))
-    _own.started = {pid: started for pid, started in _own.started.items() if pid in children and pid in _own}
+    _own.forget_ended()
     return len(left)
 
 

@@ -151,8 +151,11 @@ def unpack(payload: memoryview) -> Any:
 
     Raises:
         ValueError: it is none, though its checksum is right: the writer had a fault.
+        MemoryError: there is no room for it, which says nothing of the journal.
     """
     try:
         return msgpack.unpackb(payload, raw=False, strict_map_key=False)
+    except MemoryError:
+        raise
     except Exception as error:  # msgpack raises eight different classes on bad input
         raise ValueError(f"{type(error).__name__}: {error}") from None

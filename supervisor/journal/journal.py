@@ -7,6 +7,8 @@ for it, however slow it is. Everything that the driver reads is one attribute th
 from __future__ import annotations
 
 import errno
+import os
+import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
@@ -265,8 +267,15 @@ class Journal:
         self._queue.put(_Mend(action))
 
     def _run(self) -> None:
-        while self._turn():
-            pass
+        """What this thread cannot deal with, no memory say, ends the process: nothing would be stored any more."""
+        try:
+            while self._turn():
+                pass
+        except BaseException:
+            try:
+                sys.excepthook(*sys.exc_info())
+            finally:
+                os._exit(os.EX_SOFTWARE)
 
     def _turn(self) -> bool:
         """Deal with the next item, together with those that can go into the same group. False after the last one."""

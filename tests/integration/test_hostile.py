@@ -17,7 +17,7 @@ from live import Yard, wait_for
 TIMEOUT_S, GRACE_S = 1.0, 0.3
 FREED_S = GRACE_S + 1.0 + 6.0  # the last for a busy machine
 GROWTH_BYTES = 5 << 20
-ROUNDS = tiers.size(1, 100, 1000)
+ROUNDS = tiers.size(3, 100, 1000)
 CONFIG = """
 [output]
 max_job_bytes = "1MiB"

@@ -50,7 +50,7 @@ def faulty(make_yard: Callable[..., Yard]) -> Yard:
 @pytest.mark.tier("T8")
 @pytest.mark.parametrize("number", [errno.EAGAIN, errno.ENOMEM], ids=["EAGAIN", "ENOMEM"])
 def test_job_is_kept_while_nothing_can_be_forked(faulty: Yard, number: int) -> None:
-    rounds, slowest_s = tiers.size(2, 250, 2500), 0.0
+    rounds, slowest_s = tiers.size(20, 1_000, 10_000), 0.0
     for _ in range(rounds):
         with faulty.logging(REFUSED):
             faulty.path("fault").write_text(str(number))
@@ -66,7 +66,7 @@ def test_job_is_kept_while_nothing_can_be_forked(faulty: Yard, number: int) -> N
 @pytest.mark.tier("T8")
 def test_job_is_kept_while_its_zygote_has_no_descriptor_left(make_yard: Callable[..., Yard]) -> None:
     yard = make_yard("[pools.default]\nspare_children = 0\n")
-    rounds, slowest_s = tiers.size(2, 250, 2500), 0.0
+    rounds, slowest_s = tiers.size(20, 1_000, 10_000), 0.0
     (zygote,) = yard.zygotes()
     allowed = resource.prlimit(zygote, resource.RLIMIT_NOFILE)
     for _ in range(rounds):

@@ -82,8 +82,7 @@ class ZygoteExecutor:
             self._socket_path = os.path.join(origin.runtime_dir, f"z-{self.uuid[:8]}")
         self.up = False
         self.objection: str | None = None
-        self._generation = generation
-        self._salt = salt
+        self._generation, self._salt = generation, salt
         self._loop = Loop()
         self._fd = self._loop.fileno()
         self._deadlines = Deadlines()
@@ -295,6 +294,8 @@ class ZygoteExecutor:
         try:
             heard.check(message)
             self._take(message, fds)
+        except MemoryError:  # no fault of the zygote's, whose jobs go on: the next supervisor is told all of it again
+            raise
         except Exception as error:  # it cannot be what a zygote of ours says, or there is a fault here
             if isinstance(error, OSError) and error.errno in NO_ROOM and self._adoption is not None and not self.up:
                 self.objection = SUPERVISOR_FULL
@@ -432,10 +433,9 @@ class ZygoteExecutor:
     def _time_passed(self, events: int) -> None:
         self._timer.clear()
         for what, number in self._deadlines.due(now()):
-            kid = self._kids.get(number)
             if what == ANSWER:
                 self._overdue(number)
-            elif kid is not None and kid.ear is not None:
+            elif (kid := self._kids.get(number)) is not None and kid.ear is not None:
                 kid.ear.listen()
         self._set_timer()
 

@@ -82,8 +82,13 @@ class Reaper:
         self._by_pid[kid.pid] = kid
         self._known.add(kid.pid)
 
-    def observe(self) -> None:
-        """Handle every child that has ended."""
+    def observe(self, hear: Callable[[], None]) -> None:
+        """Handle every child that has ended.
+
+        Args:
+            hear: takes in what the supervisor has said. A child that is not known to run anything may have been given
+                an attempt just before, also while others were buried here.
+        """
         while True:
             try:
                 found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
@@ -92,6 +97,8 @@ class Reaper:
             if found is None:
                 return
             kid = self._by_pid.get(found.si_pid)
+            if kid is not None and kid.start is None:
+                hear()
             if kid is None:
                 self._other(found.si_pid)
             else:

@@ -214,8 +214,7 @@ class Zygote:
 
     def _children_ended(self, events: int) -> None:
         self._forget_signals()
-        self._link.drain()  # first: a child that has ended may have been bound just before
-        self._reaper.observe()
+        self._reaper.observe(self._link.drain)
 
     def _wait_for_child(self) -> None:
         self._forget_signals()

@@ -13,6 +13,7 @@ from typing import Any
 
 import msgpack
 import pytest
+from jobyard.protocol import codec
 from jobyard.supervisor.core.events import Child, End, Progressed
 from jobyard.supervisor.executors.hearing import Ear
 from jobyard.supervisor.executors.zygote import channel
@@ -118,3 +119,19 @@ def test_a_large_end_is_read_where_no_descriptor_is_free(talk: Talk) -> None:
         for _ in range(2):  # it stays where it is
             talk.ear.end = None
             assert talk.ear.drain() == END
+
+
+def test_end_that_there_was_no_memory_to_read_stays_for_the_next_supervisor(
+    talk: Talk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is not taken for something that the job wrote into its socket, which would be thrown away."""
+
+    def no_memory(*args: object, **options: object) -> None:
+        raise MemoryError
+
+    talk.say(type(GOOD).__name__, *GOOD)
+    with monkeypatch.context() as patch:
+        patch.setattr(codec.msgpack, "unpackb", no_memory)
+        with pytest.raises(MemoryError):
+            talk.ear.drain()
+    assert talk.ear.drain() == END

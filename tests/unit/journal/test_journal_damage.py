@@ -6,6 +6,7 @@ import pytest
 from jobyard.supervisor.core.records import JOURNAL_VERSION
 from jobyard.supervisor.journal import frames
 from jobyard.supervisor.journal.errors import JournalDamaged, JournalTooNew
+from jobyard.supervisor.journal.fsck import check
 from jobyard.supervisor.journal.segment import header
 from journals import (
     HOME,
@@ -19,6 +20,7 @@ from journals import (
     started,
     three_segments,
 )
+from simdisk import SimDisk
 
 WHOLE = {"three": (three_segments(), 27), "compacted": (compacted_journal(), 40)}
 LAST = "0000000003.segment"
@@ -338,3 +340,18 @@ def test_foreign_files_are_left_alone() -> None:
     names = {path.name for path in disk.names}
     assert strangers.keys() <= names
     assert "0000000009.snapshot.tmp" not in names
+
+
+def test_want_of_memory_is_not_taken_for_damage(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever is told of damage repairs, and a repair leaves out what it cannot read."""
+    disk = SimDisk()
+    fill(started(disk), 1, 3)
+
+    def no_memory(*args: object, **options: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(frames.msgpack, "unpackb", no_memory)
+    with pytest.raises(MemoryError):
+        contents(opened(disk))
+    with pytest.raises(MemoryError):
+        check(HOME, disk)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -443,3 +445,29 @@ def test_files_are_readable_by_their_owner_alone(tmp_path: Path) -> None:
     assert (tmp_path / "new").stat().st_mode & 0o777 == 0o700
     for path in (tmp_path / "new").iterdir():
         assert path.stat().st_mode & 0o777 == 0o600, path
+
+
+# In a process of its own: it is to end.
+THREAD_THAT_BREAKS = """
+import sys
+from pathlib import Path
+from jobyard.conf.settings import JournalSettings
+from jobyard.supervisor.journal.journal import Journal
+
+def no_memory(self, batch):
+    raise MemoryError("none left")
+
+recovery = Journal.open(Path(sys.argv[1]), JournalSettings())
+list(recovery.groups())
+journal = recovery.begin()
+Journal._gather = no_memory
+journal.append([b"record"])
+journal.flush()
+"""
+
+
+def test_a_thread_that_breaks_ends_the_process_rather_than_store_nothing_any_more(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", THREAD_THAT_BREAKS, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == os.EX_SOFTWARE
+    assert done.stderr.endswith("MemoryError: none left\n")

@@ -18,7 +18,7 @@ import msgpack
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from jobyard.protocol import codec
+from jobyard.protocol import codec, messages
 from jobyard.protocol.errors import NotSerializable, ProtocolError, TooLarge
 
 ZONES = [None, UTC, timezone(timedelta(hours=-3, minutes=30)), zoneinfo.ZoneInfo("Europe/Berlin")]
@@ -372,3 +372,18 @@ def test_codec_loads_no_module_of_a_value_before_one_is_met() -> None:
     code = "import sys, jobyard.protocol.codec as c; c.unpack_value(c.pack_value([1, (2,)])); "
     code += "sys.exit(bool({'decimal', 'uuid', 'zoneinfo'} & {*sys.modules}))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_want_of_memory_is_not_taken_for_a_bad_message_but_a_request_is_refused_for_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    request = messages.pack_request("1", messages.Ping())
+
+    def no_memory(*args: object, **options: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(codec.msgpack, "unpackb", no_memory)
+    with pytest.raises(MemoryError):
+        codec.unpack(request)
+    with pytest.raises(ProtocolError, match="no memory"):
+        messages.unpack_request(request)

@@ -1,0 +1,18 @@
+"""The supervisor's side of a zygote's channel, where the supervisor is at its end."""
+
+from __future__ import annotations
+
+import pytest
+from jobyard.supervisor.executors.zygote import channel, heard
+from jobyard.supervisor.executors.zygote.executor import ZygoteExecutor
+
+
+def test_zygote_is_not_blamed_for_want_of_memory_in_the_supervisor(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would be killed, with all that runs in it."""
+
+    def no_memory(message: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(heard, "check", no_memory)
+    with pytest.raises(MemoryError):
+        ZygoteExecutor._message(ZygoteExecutor.__new__(ZygoteExecutor), channel.Ready([], ""), [])
