@@ -17,14 +17,12 @@ import uuid
 
 from ...protocol import logfile
 from ...protocol.errors import JobyardError
-from ...protocol.job import Usage
 from ..clock import MONOTONIC, Timer
 from ..core.effects import Order
 from ..core.events import (
     Child,
     ChildExited,
     ChildReady,
-    Exit,
     LogGrown,
     OutputRefused,
     PrepareFailed,
@@ -43,6 +41,7 @@ from .zygote.channel import Gone
 from .zygote.control import STALL, Control, Kid, now
 from .zygote.deadlines import Deadlines
 from .zygote.fence import MARK, fence, identities, kill_marked
+from .zygote.kids import exit_of
 from .zygote.kill import freeze_and_kill, kill_below, signal_group, signal_one, tree
 from .zygote.limits import boot_id
 from .zygote.loop import Loop
@@ -293,8 +292,7 @@ class SpawnExecutor:
             self._forget(spawned)
             self._retired()
             return
-        usage = Usage(gone.cpu_user_s, gone.cpu_system_s, gone.peak_bytes, gone.base_bytes, True)
-        exit = Exit(gone.at, gone.exit_code, gone.signal, gone.killed, usage, gone.survivors, gone.reason)
+        exit = exit_of(gone, void=spawned.kid.start is None)
         end = spawned.ear.drain() if spawned.ear is not None else None
         self._mailbox.put(ChildExited(spawned.child, gone.seq, exit, end))
         if spawned.watched_size is not None:

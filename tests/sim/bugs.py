@@ -30,6 +30,7 @@ SEEDS = {
     "attempts_not_counted": 0,
     "retry_later_counts": 2,
     "cancel_forgotten_on_failure": 5,
+    "void_attempts_count": 20,
     "losses_not_bounded": 44,
     "on_lost_ignored": 6,
     "first_delay_repeats": 1,

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from ....protocol.errors import JobyardError, ProtocolError
-from ....protocol.job import Usage
 from ...clock import MONOTONIC, Timer
 from ...core.effects import Order
 from ...core.events import (
@@ -41,7 +40,7 @@ from .adoption import Adoption
 from .control import now
 from .deadlines import Deadlines
 from .fence import MARK
-from .kids import Kid
+from .kids import Kid, exit_of
 from .loop import Loop
 from .page import Page, Slot
 from .process import Found, ZygoteProcess
@@ -155,7 +154,7 @@ class ZygoteExecutor:
 
     def go(self, child: Child, order: Order) -> None:
         kid = self._kids.get(child.kid)
-        if kid is None or kid.bound or kid.exited:
+        if kid is None or kid.bound or kid.exited or self._gone:
             return
         kid.bound = True
         if order.timeout_s is not None:
@@ -276,6 +275,7 @@ class ZygoteExecutor:
     def _send_order(self, kid: Kid, order: Order) -> None:
         if kid.ear is None:
             return
+        kid.begun = True
         if kid.ear.slot.base():  # adopted: it was let go before, and more would lie unread in its socket
             kid.ear.tell_progress()
         else:
@@ -356,7 +356,7 @@ class ZygoteExecutor:
         for (kid, pid, started, slot, job_id, _), fd in zip(listed.kids, fds, strict=True):
             known = started if started == start_below(pid, self.pid) else 0  # only such a process may be killed
             child = Child(self.pool, self.uuid, kid, pid, known)
-            self._kids[kid] = Kid(child, self._ear(child, self._page.slot(slot), fd))
+            self._kids[kid] = Kid(child, self._ear(child, self._page.slot(slot), fd), begun=job_id != 0)
             self._adoption.add(child, bound=job_id != 0)
 
     def _settle(self, adoption: Adoption) -> None:
@@ -416,12 +416,8 @@ class ZygoteExecutor:
             return
         kid.exited = True
         self._deadlines.drop((ANSWER, gone.kid))
-        usage = Usage(gone.cpu_user_s, gone.cpu_system_s, gone.peak_bytes, gone.base_bytes, True)
-        exit = Exit(
-            min(gone.at, time.time()), gone.exit_code, gone.signal, gone.killed, usage, gone.survivors, gone.reason
-        )
         end = kid.ear.drain()  # before the exit is told: word of what happened comes first
-        self._mailbox.put(ChildExited(kid.child, gone.seq, exit, end))
+        self._mailbox.put(ChildExited(kid.child, gone.seq, exit_of(gone, kid.void), end))
         if self._adoption is not None:
             self._settle(self._adoption)
 
@@ -487,7 +483,8 @@ class ZygoteExecutor:
             if end is not None and (fenced or end.kind == "ok"):  # done but not told; a retry awaits the fence
                 kid.exited = True
                 self._mailbox.put(ChildExited(kid.child, 0, Exit(time.time()), end))
-        self._mailbox.put(ZygoteGone(self.pool, self.uuid, fenced, why))
+        void = frozenset(number for number, kid in self._kids.items() if kid.void)
+        self._mailbox.put(ZygoteGone(self.pool, self.uuid, fenced, why, void))
 
     def _fence(self, process: ZygoteProcess) -> tuple[bool, str]:
         """Kill all that is left; also says how the zygote ended."""

@@ -48,6 +48,7 @@ class Reaper:
 
     Args:
         known: pids of children that are not to be swept away.
+        hear: takes in all that the supervisor has sent.
         wait: waits for the end of some child, a few milliseconds at most.
         report: told when nothing is left of a child.
     """
@@ -59,6 +60,7 @@ class Reaper:
         control: Control,
         logs: Logs,
         known: set[int],
+        hear: Callable[[], None],
         wait: Callable[[], None],
         report: Callable[[Kid, Gone], None],
     ) -> None:
@@ -69,6 +71,7 @@ class Reaper:
         self._control = control
         self._logs = logs
         self._known = known
+        self._hear = hear
         self._wait = wait
         self._report = report
         self._children = OwnChildren()
@@ -95,6 +98,8 @@ class Reaper:
             if kid is None:
                 self._other(found.si_pid)
             else:
+                if kid.start is None:  # it may have been given an attempt; if so, that was sent before its end
+                    self._hear()
                 self._bury(kid)
 
     def stuck(self, kid: Kid) -> None:

@@ -87,21 +87,21 @@ class Wire:
         self._on_message = on_message
         self._on_end = on_end
         self._outbox = Outbox(sock)
-        self._open = True
+        self._open = self._sending = True
         loop.watch(sock.fileno(), self._ready)
 
     def put(self, message: Message, fds: tuple[int, ...] = (), then: Callable[[], None] | None = None) -> None:
         """Send as soon as there is room; ``then`` is called once it was sent."""
-        if not self._open:
+        if not self._open or not self._sending:
             return
         waited = bool(self._outbox)
         try:
             self._outbox.put(message, fds, then)
         except OSError:
-            self._end()
+            self._hang_up()
             return
         if len(self._outbox) > _UNSENT_MAX:
-            self._end()
+            self._hang_up()
         elif self._open and self._outbox and not waited:
             self._loop.change(self.sock.fileno(), READ | WRITE)
 
@@ -131,7 +131,7 @@ class Wire:
         try:
             self._outbox.flush()
         except OSError:
-            self._end()
+            self._hang_up()
             return
         if not self._outbox:
             self._loop.change(self.sock.fileno(), READ)
@@ -155,6 +155,13 @@ class Wire:
             return False
         self._on_message(message, fds)
         return True
+
+    def _hang_up(self) -> None:
+        """Nothing can be sent any more. What the other side has sent before it went is read first, then this ends."""
+        self._sending = False
+        self._outbox.clear()
+        self._loop.change(self.sock.fileno(), READ)
+        self.sock.shutdown(socket.SHUT_RDWR)
 
     def _end(self) -> None:
         if self._open:

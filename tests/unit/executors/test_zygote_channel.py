@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jobyard.protocol.errors import JobyardError, ProtocolError, TooLarge
 from jobyard.supervisor.executors.zygote import channel
-from jobyard.supervisor.executors.zygote.wire import Outbox
+from jobyard.supervisor.executors.zygote.loop import Loop
+from jobyard.supervisor.executors.zygote.wire import Outbox, Wire
 
 Pair = tuple[socket.socket, socket.socket]
 
@@ -111,3 +112,17 @@ def test_outbox_reports_that_the_other_side_is_gone(pair: Pair) -> None:
         outbox.put(channel.Retire())
     outbox.clear()
     assert not outbox
+
+
+def test_what_was_sent_before_the_other_side_went_is_read_also_if_it_is_noticed_by_sending() -> None:
+    loop, heard, ended = Loop(), [], []
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    wire = Wire(loop, ours, channel.TO_ZYGOTE, lambda message, fds: heard.append(message), lambda: ended.append(True))
+    channel.send(theirs, channel.encode(channel.Prepare(1)))
+    channel.send(theirs, channel.encode(channel.Prepare(2)))
+    theirs.close()
+    wire.put(channel.Ready([], ""))
+    assert not ended
+    loop.run_once(0)
+    assert heard == [channel.Prepare(1), channel.Prepare(2)] and ended == [True]
+    loop.close()
