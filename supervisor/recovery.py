@@ -7,6 +7,7 @@ stops the start, because to end its jobs is for people to decide.
 
 from __future__ import annotations
 
+import errno
 import logging
 import select
 import socket
@@ -27,13 +28,15 @@ from .core.state import State
 from .core.transitions import IllegalRecord
 from .executors.base import PoolSpec
 from .executors.launch import digest
-from .executors.zygote.executor import ZygoteExecutor
+from .executors.zygote.executor import SUPERVISOR_FULL, ZygoteExecutor
 from .executors.zygote.process import Found
+from .gate import RAISE_DESCRIPTORS
 from .journal.journal import Journal
 from .journal.replay import replay
 from .unfenced import fence_zygote
 
 log = logging.getLogger("jobyard")
+_FULL = (errno.EMFILE, errno.ENFILE)
 ADOPT_S = 5.0  # a zygote answers in milliseconds; one that has not by then hangs
 
 
@@ -141,7 +144,10 @@ def take_over(
 def _ask(
     state: State, zygote: r.ZygoteStarted, specs: Mapping[str, PoolSpec], make: Callable[[Found], ZygoteExecutor]
 ) -> ZygoteExecutor | None:
-    """Begin to adopt a zygote; None if it has ended or cannot be reached."""
+    """Begin to adopt a zygote; None if it has ended or cannot be reached.
+
+    Without a descriptor to reach it by, the executor has an objection from the beginning.
+    """
     spec = specs.get(zygote.pool)
     executor = make(
         Found(
@@ -159,6 +165,9 @@ def _ask(
     try:
         executor.start()
     except OSError as error:
+        if error.errno in _FULL:
+            executor.objection = SUPERVISOR_FULL
+            return executor
         if not isinstance(error, ProcessLookupError):
             log.error("zygote %d of pool %s cannot be reached: %s", zygote.pid, zygote.pool, error.strerror or error)
         executor.leave()
@@ -169,7 +178,7 @@ def _ask(
 def _await(executors: list[ZygoteExecutor]) -> None:
     """Until each has told everything, or that it cannot be adopted, at most ``ADOPT_S`` seconds."""
     until = time.monotonic() + ADOPT_S
-    waiting = {executor.fileno(): executor for executor in executors}
+    waiting = {executor.fileno(): executor for executor in executors if executor.objection is None}
     poll = select.poll()
     for fd in waiting:
         poll.register(fd, select.POLLIN)
@@ -183,11 +192,14 @@ def _await(executors: list[ZygoteExecutor]) -> None:
 
 def _refusal(state: State, refusing: list[ZygoteExecutor]) -> AdoptionRefused:
     first = refusing[0]
+    pids = [state.zygotes[executor.uuid].pid for executor in refusing]
     running = sum(len(state.running_in(executor.uuid)) for executor in refusing)
     return AdoptionRefused(
-        f"{running} running jobs cannot be taken over: zygote {first.pid} of pool {first.pool}: {first.objection}",
-        hint="jobctl up --fence ends them; queued jobs stay",
-        details={"pids": [executor.pid for executor in refusing], "running": running},
+        f"{running} running jobs cannot be taken over: zygote {pids[0]} of pool {first.pool}: {first.objection}",
+        hint=RAISE_DESCRIPTORS
+        if first.objection == SUPERVISOR_FULL
+        else "jobctl up --fence ends them; queued jobs stay",
+        details={"pids": pids, "running": running},
     )
 
 

@@ -52,7 +52,7 @@ MODULE = "jobyard.supervisor.executors.zygote.zygote"
 OUTSTANDING_MAX = 64  # children asked for and not yet made; more could fill the queues of both sides
 ANSWER = "answer"  # key of the deadline at which a zygote should have done what it was asked, by child; 0 is the next
 ANSWER_S, ANSWER_AGAIN_S = 10.0, 2.0
-_SUPERVISOR_FULL = "the supervisor is at its limit of open files"
+SUPERVISOR_FULL = "the supervisor is at its limit of open files"
 
 
 class ZygoteExecutor:
@@ -351,7 +351,7 @@ class ZygoteExecutor:
         """Children of a zygote that is being adopted."""
         if len(fds) != len(listed.kids) or self._page is None or self._adoption is None:
             channel.close_all(fds)
-            self.objection = _SUPERVISOR_FULL
+            self.objection = SUPERVISOR_FULL
             return
         for (kid, pid, started, slot, job_id, _), fd in zip(listed.kids, fds, strict=True):
             known = started if started == start_below(pid, self.pid) else 0  # only such a process may be killed
@@ -367,7 +367,7 @@ class ZygoteExecutor:
         if adoption.strangers - exited:
             return
         welcome = self._welcome
-        self.objection = _SUPERVISOR_FULL if welcome is None else adoption.objection(welcome)
+        self.objection = SUPERVISOR_FULL if welcome is None else adoption.objection(welcome)
         if welcome is not None and self.objection is None:
             self.up = True
             for event in adoption.events(welcome, exited):
@@ -395,7 +395,7 @@ class ZygoteExecutor:
         if fd is None or self._page is None:
             self._kids[kid] = Kid(child, None)
             self._put(channel.Discard(kid))
-            self._mailbox.put(PrepareFailed(self.pool, self.uuid, 1, _SUPERVISOR_FULL))
+            self._mailbox.put(PrepareFailed(self.pool, self.uuid, 1, SUPERVISOR_FULL))
         else:
             self._kids[kid] = Kid(child, self._ear(child, self._page.slot(slot), fd))
             self._mailbox.put(ChildReady(child))
