@@ -93,6 +93,11 @@ class TakenOver:
     executors: list[ZygoteExecutor] = field(default_factory=list)
     gone: list[e.ZygoteGone] = field(default_factory=list)
 
+    @property
+    def uuids(self) -> set[str]:
+        """Of those that are adopted, or of which something is left that cannot be killed."""
+        return {one.uuid for one in self.executors} | {one.uuid for one in self.gone if not one.fenced}
+
 
 def make_durable(journal: Journal, records: list[r.Record]) -> None:
     """Have these records on disk before anything else is done.

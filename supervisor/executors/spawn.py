@@ -7,9 +7,9 @@ environment; otherwise its children behave as those of a zygote do.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
-import shutil
 import signal
 import socket
 import time
@@ -29,10 +29,11 @@ from ..core.events import (
     ZygoteGone,
     ZygoteUp,
 )
+from . import scratch_removal
 from .base import Caps, ExecutorEvent, PoolSpec
 from .growth import Growth
 from .hearing import HEAR, Ear
-from .launch import Launched, boot_message, cannot_start, last_errors, launch, scratch_root
+from .launch import Launched, boot_message, cannot_start, last_errors, launch
 from .mailbox import Mailbox
 from .orders import send_go, start_message
 from .orphans import kill_orphans, no_orphan_left
@@ -105,6 +106,7 @@ class SpawnExecutor:
     def start(self) -> None:
         if os.access(self._spec.python, os.X_OK):
             pid = os.getpid()
+            scratch_removal.note(self._spec.runtime_dir, self.uuid, self._boot.scratch_root)
             self._mailbox.post(ZygoteUp(self.pool, self.uuid, pid, start_time(pid), boot_id()))
         else:
             self._gone = True
@@ -199,7 +201,7 @@ class SpawnExecutor:
                 os.waitpid(spawned.kid.pid, os.WNOHANG)
             self._forget(spawned)
         no_orphan_left()
-        shutil.rmtree(scratch_root(self._spec, self.uuid), ignore_errors=True)
+        scratch_removal.remove(self._spec.runtime_dir, self.uuid)
         self._page.close()
         self._growth.close()
         self._timer.close()
@@ -306,8 +308,9 @@ class SpawnExecutor:
         os.close(spawned.launched.pidfd)
         os.close(spawned.launched.errors)
         if kid.start is not None and kid.slot.has_scratch():
-            root = self._boot.scratch_root
-            shutil.rmtree(scratch.path(root, kid.start.job_id, kid.start.attempt), ignore_errors=True)
+            path = scratch.path(self._boot.scratch_root, kid.start.job_id, kid.start.attempt)
+            with contextlib.suppress(OSError):  # no room for another process: it goes with the others
+                scratch_removal.remove_tree(path)
 
     def _forget(self, spawned: _Spawned) -> None:
         del self._kids[spawned.kid.id]

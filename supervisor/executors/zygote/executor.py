@@ -28,7 +28,7 @@ from ...core.events import (
     ZygoteGone,
     ZygoteUp,
 )
-from .. import run_as
+from .. import run_as, scratch_removal
 from ..base import Caps, ExecutorEvent, PoolSpec
 from ..hearing import Ear
 from ..launch import boot_message, cannot_start, digest, launch
@@ -205,8 +205,9 @@ class ZygoteExecutor:
             return
         if self._process is not None and not self._gone:
             self._fence(self._process)
-        if self._welcome is not None and self._process is not None:
-            self._process.remove_scratch(self._welcome.scratch_root, self.uuid)
+        if self._process is not None:
+            owner = os.geteuid() if self._owner is None else self._owner[0]
+            scratch_removal.remove(os.path.dirname(self._socket_path), self.uuid, owner)
         Path(self._socket_path).unlink(missing_ok=True)
         self._let_go()
 
@@ -307,6 +308,7 @@ class ZygoteExecutor:
                 return
             case channel.Welcome() if fds and self._page is None:
                 self._welcome, self._page = message, Page(fds.pop())
+                scratch_removal.note(os.path.dirname(self._socket_path), self.uuid, message.scratch_root)
             case channel.Kids():
                 self._listed(message, fds)
                 return
