@@ -31,6 +31,7 @@ from ..core.events import (
 )
 from . import scratch_removal
 from .base import Caps, ExecutorEvent, PoolSpec
+from .disposal import dispose
 from .growth import Growth
 from .hearing import HEAR, Ear
 from .launch import Launched, boot_message, cannot_start, last_errors, launch
@@ -79,6 +80,7 @@ class SpawnExecutor:
         self.pool = spec.name
         self.uuid = uuid.uuid4().hex
         self._spec = spec
+        self._owner = None if spec.user is None else (spec.user.uid, spec.user.gid)
         self._boot = boot_message(spec, self.uuid)
         self._loop = Loop()
         self._fd = self._loop.fileno()
@@ -247,7 +249,14 @@ class SpawnExecutor:
         child = Child(self.pool, self.uuid, number, kid.pid, start_time(kid.pid))
         spawned = self._kids[number] = _Spawned(child, kid, launched)
         spawned.ear = Ear(
-            self._loop, self._deadlines, child, ours, slot, self._mailbox.put, lambda: self._came_up(spawned)
+            self._loop,
+            self._deadlines,
+            child,
+            ours,
+            slot,
+            self._mailbox.put,
+            lambda: self._came_up(spawned),
+            lambda fds: dispose(self._owner, fds),
         )
         spawned.ear.listen()
         self._loop.watch(launched.pidfd, lambda events: self._ended(spawned))

@@ -84,10 +84,11 @@ def test_whatever_a_zygote_says_the_supervisor_and_other_pools_go_on(tmp_path: P
         yard.close()
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
-def test_zygote_of_another_user_cannot_have_somebody_else_s_process_killed(
-    tmp_path: Path, bystander: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def other_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The lines of a pool that runs as another user."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can become another user")
     found = usable_interpreter()
     if found is None:
         pytest.skip(f"no interpreter that {USER} may run has jobyard")
@@ -95,8 +96,30 @@ def test_zygote_of_another_user_cannot_have_somebody_else_s_process_killed(
     for directory in (tmp_path, *tmp_path.parents[:2]):
         directory.chmod(0o755)
     monkeypatch.setenv("PYTHONPATH", path)
-    pool = f'user = "{USER}"\npython = "{python}"\n'
-    yard = Yard(tmp_path, JOBS, config({"claim": {"act": "claim", "pid": bystander.pid}}, pool))
+    return f'user = "{USER}"\npython = "{python}"\n'
+
+
+def test_descriptors_of_another_user_that_take_long_to_close_hold_up_nobody(tmp_path: Path, other_user: str) -> None:
+    shared = tmp_path / "shared"
+    shared.mkdir(mode=0o777)
+    shared.chmod(0o777)
+    acts = {"linger": {"act": "linger", "sent": str(shared / "sent")}}
+    yard = Yard(tmp_path, JOBS, config(acts, other_user))
+    bring(tmp_path)
+    try:
+        assert "pid" in yard.start()
+        wait_for("the descriptors to be sent", (shared / "sent").exists)
+        wait_for("its pool to be given up", lambda: "what it cannot mean" in yard.log)
+        assert yard.client().submit("jobs:ok").result(timeout=20) == 1
+        yard.kill()
+    finally:
+        yard.close()
+
+
+def test_zygote_of_another_user_cannot_have_somebody_else_s_process_killed(
+    tmp_path: Path, bystander: subprocess.Popen[bytes], other_user: str
+) -> None:
+    yard = Yard(tmp_path, JOBS, config({"claim": {"act": "claim", "pid": bystander.pid}}, other_user))
     bring(tmp_path)
     try:
         assert "pid" in yard.start()

@@ -8,6 +8,7 @@ travels as an anonymous file.
 from __future__ import annotations
 
 import _socket
+import fcntl
 import os
 from array import array
 from collections.abc import Sequence
@@ -448,6 +449,7 @@ def content(data: bytes, fds: list[int]) -> bytes:
         return data
     size = decode_foreign(data, _LARGE).size
     try:
+        fcntl.fcntl(fds[0], fcntl.F_GET_SEALS)  # fails for what is no memory, before a strange file system is asked
         if not isinstance(size, int) or not 0 < size <= codec.MESSAGE_BYTES_MAX or os.fstat(fds[0]).st_size != size:
             raise ProtocolError("a large message of another size than announced")
         found = os.pread(fds[0], size, 0)

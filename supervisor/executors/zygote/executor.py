@@ -30,6 +30,7 @@ from ...core.events import (
 )
 from .. import run_as, scratch_removal
 from ..base import Caps, ExecutorEvent, PoolSpec
+from ..disposal import dispose, require_room
 from ..hearing import Ear
 from ..launch import boot_message, cannot_start, digest, launch
 from ..mailbox import Mailbox
@@ -128,13 +129,14 @@ class ZygoteExecutor:
             raise
         assert self._process is not None
         self._loop.watch(self._process.pidfd, self._died)
-        self._wire = Wire(self._loop, sock, channel.TO_SUPERVISOR, self._message, self._cut_off)
+        self._wire = Wire(self._loop, sock, channel.TO_SUPERVISOR, self._message, self._cut_off, self._dispose)
         self._wire.put(channel.Hello(channel.ADOPTION_VERSION, self._generation, self._salt))
 
     def _launch(self, spec: PoolSpec, sock: socket.socket) -> bool:
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         try:
             with listener:
+                require_room(None if spec.user is None else (spec.user.uid, spec.user.gid))
                 listener.bind(self._socket_path)
                 listener.listen(8)
                 sock.connect(self._socket_path)
@@ -206,8 +208,7 @@ class ZygoteExecutor:
         if self._process is not None and not self._gone:
             self._fence(self._process)
         if self._process is not None:
-            owner = os.geteuid() if self._owner is None else self._owner[0]
-            scratch_removal.remove(os.path.dirname(self._socket_path), self.uuid, owner)
+            scratch_removal.remove(os.path.dirname(self._socket_path), self.uuid, (self._owner or (os.geteuid(),))[0])
         Path(self._socket_path).unlink(missing_ok=True)
         self._let_go()
 
@@ -259,6 +260,9 @@ class ZygoteExecutor:
         """The user and group that it runs as; None if they are this process's own."""
         return None if self._process is None else self._process.owner
 
+    def _dispose(self, fds: list[int]) -> None:
+        dispose(self._owner, fds)
+
     # -- to the zygote -------------------------------------------------------------------------------------------------
 
     def _put(self, message: channel.Message, then: Any = None) -> None:
@@ -293,6 +297,7 @@ class ZygoteExecutor:
     def _message(self, message: Any, fds: list[int]) -> None:
         """Whatever it says: it runs a pool's modules, perhaps as another user, and is not to end the supervisor."""
         try:
+            require_room(self._owner)
             heard.check(message)
             self._take(message, fds)
         except Exception:  # it cannot be what a zygote of ours says, or there is a fault here
@@ -300,18 +305,20 @@ class ZygoteExecutor:
             log.exception("pool %s: %s", self.pool, self._why)
             if self._process is not None and not self._gone:
                 self._process.kill()
+        finally:
+            self._dispose(fds)
 
     def _take(self, message: Any, fds: list[int]) -> None:
+        """Descriptors that it keeps are taken out of ``fds``."""
         match message:
             case channel.Made():
                 self._made(message, fds)
-                return
             case channel.Welcome() if fds and self._page is None:
-                self._welcome, self._page = message, Page(fds.pop())
+                self._page = Page(fds[0])
+                self._welcome, _ = message, fds.pop(0)
                 scratch_removal.note(os.path.dirname(self._socket_path), self.uuid, message.scratch_root)
             case channel.Kids():
                 self._listed(message, fds)
-                return
             case channel.Ready() if isinstance(self._origin, PoolSpec):
                 self._came_up(self._origin, message)
             case channel.Ready() if self._adoption is not None:
@@ -329,16 +336,13 @@ class ZygoteExecutor:
                     self._exited(channel.Gone(*exit))
             case channel.Grown() if (kid := self._kids.get(message.kid)) is not None:
                 self._mailbox.put(LogGrown(kid.child, message.done))
-            case channel.Unwritten() if self._is_own(message.name):
+            case channel.Unwritten() if self._owner is None or message.name in {
+                kid.output_name for kid in self._kids.values()
+            }:
                 base = os.path.join(self._output_dir, message.name)
                 self._mailbox.put(OutputRefused(base, message.size, message.errno))
             case channel.Refused():
                 self._why = self.objection = message.why
-        channel.close_all(fds)
-
-    def _is_own(self, name: str) -> bool:
-        """Whether this output is one of its own jobs'; a zygote of this user is believed."""
-        return self._owner is None or any(kid.output_name == name for kid in self._kids.values())
 
     def _came_up(self, spec: PoolSpec, ready: channel.Ready) -> None:
         process = self._process
@@ -352,13 +356,12 @@ class ZygoteExecutor:
     def _listed(self, listed: channel.Kids, fds: list[int]) -> None:
         """Children of a zygote that is being adopted."""
         if len(fds) != len(listed.kids) or self._page is None or self._adoption is None:
-            channel.close_all(fds)
             self.objection = SUPERVISOR_FULL
             return
-        for (kid, pid, started, slot, job_id, _), fd in zip(listed.kids, fds, strict=True):
+        for kid, pid, started, slot, job_id, _ in listed.kids:
             known = started if started == start_below(pid, self.pid) else 0  # only such a process may be killed
             child = Child(self.pool, self.uuid, kid, pid, known)
-            self._kids[kid] = Kid(child, self._ear(child, self._page.slot(slot), fd), begun=job_id != 0)
+            self._kids[kid] = Kid(child, self._ear(child, self._page.slot(slot), fds), begun=job_id != 0)
             self._adoption.add(child, bound=job_id != 0)
 
     def _settle(self, adoption: Adoption) -> None:
@@ -380,33 +383,32 @@ class ZygoteExecutor:
         if not self._kids.keys().isdisjoint(kid for kid, _, _ in made.kids):
             raise ProtocolError("children that were made before")
         self._answered(len(made.kids))
-        sockets: list[int | None] = [*fds] if len(fds) == len(made.kids) else [None] * len(made.kids)
-        for (kid, pid, slot), fd in zip(made.kids, sockets, strict=True):
-            self._add(kid, pid, slot, fd)
+        sockets = fds if len(fds) == len(made.kids) else []
+        for kid, pid, slot in made.kids:
+            self._add(kid, pid, slot, sockets)
         self._ask()
 
-    def _add(self, kid: int, pid: int, slot: int, fd: int | None) -> None:
-        """A child was made; ``fd`` is its socket, which could not be received if it is None."""
+    def _add(self, kid: int, pid: int, slot: int, fds: list[int]) -> None:
+        """A child was made; its socket is the first of ``fds``, which are none if they could not be received."""
         try:
-            started = start_below(pid, self.pid)
+            started, lost = start_below(pid, self.pid), not fds
         except OSError:  # no descriptor is free
-            if fd is not None:
-                os.close(fd)
-            fd, started = None, 0
+            started, lost = 0, True
+            self._dispose([fds.pop(0)] if fds else [])
         child = Child(self.pool, self.uuid, kid, pid, started)
-        if fd is None or self._page is None:
+        if lost or self._page is None:
             self._kids[kid] = Kid(child, None)
             self._put(channel.Discard(kid))
             self._mailbox.put(PrepareFailed(self.pool, self.uuid, 1, SUPERVISOR_FULL))
         else:
-            self._kids[kid] = Kid(child, self._ear(child, self._page.slot(slot), fd))
+            self._kids[kid] = Kid(child, self._ear(child, self._page.slot(slot), fds))
             self._mailbox.put(ChildReady(child))
 
-    def _ear(self, child: Child, slot: Slot, fd: int) -> Ear:
-        sock = channel.Socket(*channel.SOCKET, 0, fd)
+    def _ear(self, child: Child, slot: Slot, fds: list[int]) -> Ear:
         if self._owner is not None:
-            heard.check_socket(sock)
-        return Ear(self._loop, self._deadlines, child, sock, slot, self._mailbox.put, up=lambda: None)
+            heard.check_socket(fds[0])
+        sock = channel.Socket(*channel.SOCKET, 0, fds.pop(0))
+        return Ear(self._loop, self._deadlines, child, sock, slot, self._mailbox.put, lambda: None, self._dispose)
 
     def _exited(self, gone: channel.Gone) -> None:
         kid = self._kids.get(gone.kid)

@@ -70,6 +70,7 @@ class Wire:
     Args:
         known: the messages that may arrive.
         on_message: called with a message and the descriptors beside it, which it owns.
+        dispose: closes descriptors, and empties the list.
         on_end: called once if the other side goes or does not follow the protocol; not after ``close``.
     """
 
@@ -80,12 +81,14 @@ class Wire:
         known: Kinds,
         on_message: Callable[[Any, list[int]], None],
         on_end: Callable[[], None],
+        dispose: Callable[[list[int]], None] = channel.close_all,
     ) -> None:
         self.sock = sock
         self._loop = loop
         self._known = known
         self._on_message = on_message
         self._on_end = on_end
+        self._dispose = dispose
         self._outbox = Outbox(sock)
         self._open = self._sending = True
         loop.watch(sock.fileno(), self._ready)
@@ -117,7 +120,7 @@ class Wire:
             self._open = False
             self._loop.forget(self.sock.fileno())
             self._outbox.clear()
-            self.sock.close()
+            self._dispose([self.sock.detach()])  # with what lies unread in it
 
     def _ready(self, events: int) -> None:
         if events & WRITE:
@@ -150,7 +153,7 @@ class Wire:
         try:
             message = channel.decode(data, self._known)
         except ProtocolError:
-            channel.close_all(fds)
+            self._dispose(fds)
             self._end()
             return False
         self._on_message(message, fds)

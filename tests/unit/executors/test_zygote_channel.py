@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -112,6 +113,18 @@ def test_outbox_reports_that_the_other_side_is_gone(pair: Pair) -> None:
         outbox.put(channel.Retire())
     outbox.clear()
     assert not outbox
+
+
+def test_large_message_in_anything_but_memory_is_refused_before_it_is_looked_at(tmp_path: Path) -> None:
+    """A file may be one of a file system that answers when it likes."""
+    path = tmp_path / "file"
+    path.write_bytes(b"x" * 100)
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        with pytest.raises(ProtocolError, match="cannot be read"):
+            channel.content(channel.encode(channel.Large(100)), [fd])
+    finally:
+        os.close(fd)
 
 
 def test_what_was_sent_before_the_other_side_went_is_read_also_if_it_is_noticed_by_sending() -> None:

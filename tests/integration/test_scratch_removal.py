@@ -4,23 +4,15 @@ from __future__ import annotations
 
 import os
 import signal
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from jobyard.supervisor.executors import scratch_removal
 from jobyard.supervisor.executors.launch import scratch_name
 from jobyard.supervisor.executors.zygote.procs import children_of
+from live import wait_for
 
 UUID = "0123456789abcdef0123456789abcdef"
-
-
-def wait_for(look: Callable[[], object]) -> None:
-    until = time.monotonic() + 20
-    while not look():
-        assert time.monotonic() < until
-        time.sleep(0.01)
 
 
 @pytest.fixture
@@ -46,9 +38,9 @@ def remove(run: Path, owner: int | None = None) -> None:
 @pytest.mark.parametrize("owner", [None, os.geteuid()])
 def test_all_of_it_goes_and_so_does_the_link(run: Path, root: Path, owner: int | None) -> None:
     remove(run, owner)
-    wait_for(lambda: not list(run.iterdir()))
+    wait_for("it to be done", lambda: not list(run.iterdir()))
     assert not root.exists()
-    wait_for(lambda: not children_of(os.getpid()))
+    wait_for("it to be done", lambda: not children_of(os.getpid()))
 
 
 def test_nobody_waits_for_it_and_what_was_killed_in_the_middle_is_done_by_the_next_supervisor(
@@ -59,12 +51,12 @@ def test_nobody_waits_for_it_and_what_was_killed_in_the_middle_is_done_by_the_ne
         remove(run)
     (helper,) = children_of(os.getpid())
     os.kill(helper, signal.SIGKILL)
-    wait_for(lambda: not children_of(os.getpid()))
+    wait_for("it to be done", lambda: not children_of(os.getpid()))
     assert (root / "7.1" / "file").exists()
     scratch_removal.remove_left(run, {UUID})
     assert not children_of(os.getpid()), "its zygote lives"
     scratch_removal.remove_left(run, set())
-    wait_for(lambda: not list(run.iterdir()))
+    wait_for("it to be done", lambda: not list(run.iterdir()))
     assert not root.exists()
 
 
@@ -95,5 +87,5 @@ def test_link_in_place_of_the_directory_is_not_followed(run: Path, tmp_path: Pat
     root.symlink_to(precious)
     scratch_removal.note(str(run), UUID, str(root))
     remove(run)
-    wait_for(lambda: not list(run.iterdir()))
+    wait_for("it to be done", lambda: not list(run.iterdir()))
     assert (precious / "file").exists()
