@@ -43,7 +43,8 @@ lint: types
 types: $(STAMP)
 	@work=$$(mktemp -d) && trap 'rm -rf "$$work" "$(CHECKOUT)/build"' EXIT && rm -rf build && \
 	$(PIP) install --no-deps --target "$$work/site" . >.venv/build.log 2>&1 || { $(call complain,.venv/build.log); } && \
-	export MYPYPATH="$$work/site" && cd "$$work" && $(MYPY) -p jobyard && cd "$(CHECKOUT)/examples/orders" && $(MYPY) .
+	export MYPYPATH="$$work/site" && cd "$$work" && $(MYPY) -p jobyard && cd "$(CHECKOUT)/examples/orders" && $(MYPY) . && \
+	cd "$(CHECKOUT)/benchmarks" && MYPYPATH="$$MYPYPATH:$(CHECKOUT)/tests/integration" $(MYPY) .
 
 clean:
 	rm -rf .venv build dist .tox .mypy_cache .pytest_cache .ruff_cache .hypothesis demo-output site *.egg-info

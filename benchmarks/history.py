@@ -16,6 +16,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from jobyard.protocol import codec, schema
 from jobyard.protocol.history import Stats
 from jobyard.protocol.job import AttemptInfo, ErrorInfo, Policy, Usage
 from jobyard.protocol.messages import Filter, List
-from jobyard.supervisor.core.records import Cancelled, NewJob, Pruned, Submitted, to_wire
+from jobyard.supervisor.core.records import Cancelled, NewJob, Pruned, Record, Submitted, to_wire
 from jobyard.supervisor.core.state import Job
 from jobyard.supervisor.history.server import Server
 from jobyard.supervisor.history.store import Store
@@ -81,7 +82,7 @@ def forget(directory: Path, count: int) -> None:
     assert not list(recovery.groups())
     journal = recovery.begin()
     new = NewJob(count, f"{count:032x}", "jobs:add", "jobs:add", b"", "default", 0, Policy(), 0.0, 0.0)
-    records = [Submitted([new]), Cancelled([count], 0.0, "benchmark"), Pruned([count])]
+    records: list[Record] = [Submitted([new]), Cancelled([count], 0.0, "benchmark"), Pruned([count])]
     journal.append([msgpack.packb(to_wire(record)) for record in records])
     journal.close()
 
@@ -165,8 +166,8 @@ def measure(one: Yard, path: Path, count: int, rounds: int) -> None:
         body = {"request": schema.to_wire(request), "highest": count, "count": PAGE + 1}
         report(
             f"history_{name}",
-            alone_ms=timed_ms(lambda body=body: server.answer("page", body, WITHIN_S), rounds),
-            client_ms=timed_ms(lambda request=request: client.request(request, WITHIN_S), rounds),
+            alone_ms=timed_ms(partial(server.answer, "page", body, WITHIN_S), rounds),
+            client_ms=timed_ms(partial(client.request, request, WITHIN_S), rounds),
             target_ms=TARGET_MS,
         )
     report(

@@ -35,7 +35,7 @@ def main() -> None:
     report("idle", seconds=options.seconds, processes=len(pids), wakeups=sum(woken.values()), target="wakeups == 0")
     for pid, count in woken.items():
         if count:
-            report("idle process", pid=pid, name=names[pid], wakeups=count)
+            report("idle process", pid=pid, command=names[pid], wakeups=count)
 
 
 if __name__ == "__main__":

@@ -45,6 +45,7 @@ class Follower:
         self.behind = True
         self.ended = False
         self.wanted = wanted
+        self._wants_all = topics.is_exact(wanted)  # of what is published under its topic
         self._oldest = since == "oldest"
         self._epoch, self._seq = _position(since)
         self._finished = False
@@ -76,14 +77,16 @@ class Follower:
         if self._seq is None or message.epoch != self._epoch or message.before > self._seq:
             self.behind = True
             return []
-        new = []
-        for notice in message.notices():
-            fresh = notice.seq >= self._seq if notice.kind == n.PROGRESS else notice.seq > self._seq
-            if fresh:
+        new = message.notices()
+        if new and new[0].seq <= self._seq:  # an answer has overtaken some of them, of which the first is the oldest
+            new = [one for one in new if one.seq > self._seq or (one.kind == n.PROGRESS and one.seq == self._seq)]
+        if new:
+            self._seq = max(self._seq, new[-1].seq)
+        if self.wanted.job_id is not None:
+            for notice in new:
                 self._note(notice)
-                self._seq = notice.seq
-                if topics.matches(self.wanted, notice.kind, notice.job_id, notice.queue):
-                    new.append(notice)
+        if not self._wants_all:
+            new = [one for one in new if topics.matches(self.wanted, one.kind, one.job_id, one.queue)]
         self.behind = self._unasked >= self._window
         self.ended = self._finished
         return new

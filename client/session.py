@@ -23,23 +23,8 @@ from typing import Any, NamedTuple
 from ..protocol import messages
 from ..protocol.errors import JobyardError, OutcomeUnknown, SupervisorUnavailable, WaitTimeout
 from ..protocol.messages import Request
-from ..protocol.notices import Events
 from ..protocol.plain import dataclass
 
-# Requests that change nothing: without an answer, nothing is left in doubt.
-_READS = (
-    messages.Ping,
-    messages.Get,
-    messages.List,
-    messages.Wait,
-    messages.Status,
-    messages.Catalog,
-    messages.Logs,
-    Events,
-    messages.Counters,
-    messages.Why,
-    messages.Stats,
-)
 _NOT_TWICE = (messages.RetryJob, messages.Stop, messages.Remove)
 RECONNECT_FIRST_S = 0.01  # before the second attempt to connect; doubled with each
 RECONNECT_MAX_S = 0.5
@@ -181,7 +166,7 @@ class Session:
         return [
             Completion(
                 request_id,
-                _unknown(entry.request) if entry.sent and not isinstance(entry.request, _READS) else error(),
+                _unknown(entry.request) if entry.sent and not isinstance(entry.request, messages.READS) else error(),
             )
             for request_id, entry in pending.items()
         ]
@@ -217,7 +202,7 @@ class Session:
         return found
 
     def _overdue(self, entry: _Pending) -> JobyardError:
-        if entry.sent and not isinstance(entry.request, _READS):
+        if entry.sent and not isinstance(entry.request, messages.READS):
             return _unknown(entry.request)
         if not self._online:
             return self._unreachable()

@@ -52,12 +52,14 @@ class _Listener:
         self._poller.register(self._subscription.monitor, zmq.POLLIN)
 
     def _receive(self, until: float) -> list[bytes] | None:
-        assert self._subscription is not None
+        subscription = self._subscription
+        assert subscription is not None
         lost = False
-        while (frames := self._subscription.take()) is None and not lost:
-            if not self._poller.poll(milliseconds(until)):
+        while (frames := subscription.take()) is None and not lost:
+            ready = self._poller.poll(milliseconds(until))
+            if not ready:
                 return None
-            lost = self._subscription.is_lost()
+            lost = any(socket is subscription.monitor for socket, _ in ready)
         return frames
 
 

@@ -18,6 +18,8 @@ from .connection import LOST, use_key
 from .events import Subscribe
 
 UNREAD_MAX = 1_000  # messages that wait for this process; those after them wait for it at the supervisor
+# Numbers are faster here than members of an enumeration.
+_DONTWAIT, _EVENTS, _POLLIN = int(zmq.DONTWAIT), int(zmq.EVENTS), int(zmq.POLLIN)
 
 
 class Subscription:
@@ -52,7 +54,7 @@ class Subscription:
 
     def take(self) -> list[bytes] | None:
         """The next message that is here, if any; also what came before the connection was lost."""
-        return self.sub.recv_multipart(zmq.DONTWAIT) if int(self.sub.get(zmq.EVENTS)) & zmq.POLLIN else None
+        return self.sub.recv_multipart(_DONTWAIT) if int(self.sub.get(_EVENTS)) & _POLLIN else None
 
     def is_lost(self) -> bool:
         """Whether the connection is gone."""

@@ -9,6 +9,7 @@ Three kinds of files, all JSON, all readable by their owner alone, which is look
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -131,6 +132,7 @@ def revoke(directory: Path, name: str) -> int:
             continue
         if one is not None and one.name == name:
             path.unlink(missing_ok=True)
+            _sync(directory)
             count += 1
     if unread is not None and not count:
         raise unread
@@ -213,26 +215,33 @@ def write(path: Path, content: Any, *, replace: bool = True) -> None:
     try:
         fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         try:
-            os.write(fd, data)
-            os.fsync(fd)
+            with os.fdopen(fd, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(fd)
+            _put_in_place(new, path, replace)
         finally:
-            os.close(fd)
-        _put_in_place(new, path, replace)
+            new.unlink(missing_ok=True)
+        _sync(path.parent)
     except OSError as error:
         raise unusable(path, error) from None
 
 
 def _put_in_place(new: Path, path: Path, replace: bool) -> None:
-    try:
-        if replace:
-            os.replace(new, path)
-            return
-        try:
+    if replace:
+        os.replace(new, path)
+    else:
+        with contextlib.suppress(FileExistsError):  # somebody was faster, and theirs is as good
             os.link(new, path)
-        except FileExistsError:
-            pass  # somebody was faster, and theirs is as good
+
+
+def _sync(directory: Path) -> None:
+    """Have the names in it on disk: a key that was revoked must not come back after a power failure."""
+    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
     finally:
-        new.unlink(missing_ok=True)
+        os.close(fd)
 
 
 def _check_owner(path: Path, found: os.stat_result) -> None:

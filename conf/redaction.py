@@ -5,8 +5,7 @@ Owns what a pattern matches. What stands in the place of a hidden value is ``pro
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import lru_cache
 
@@ -16,7 +15,7 @@ from ..protocol.plain import dataclass
 from .allow import alias_refs
 from .settings import Settings
 
-_NAMES_KEPT = 4096
+_NAMES_KEPT, _NAME_CHARS_KEPT = 4096, 100  # of names that were looked at: clients choose them, at any length
 _HARMLESS_DEFAULTS = (None, "None", "True", "False", "''", "b''")
 _SEPARATORS = "_-. "
 _SEPARATOR_BYTES = _SEPARATORS.encode()
@@ -32,14 +31,17 @@ class Patterns:
     """Names, each exactly or with ``*`` for anything."""
 
     def __init__(self, patterns: Iterable[str]) -> None:
-        parts = [folded(pattern).split("*") for pattern in dict.fromkeys(patterns)]
-        regex = "|".join(".*".join(map(re.escape, pieces)) for pieces in parts)
-        self._fullmatch = re.compile(regex, re.DOTALL).fullmatch
-        self._needles = [max(pieces, key=len).encode() for pieces in parts]
-        self.match: Callable[[str], bool] = lru_cache(_NAMES_KEPT)(self._match)
+        self._parts = [folded(pattern).split("*") for pattern in dict.fromkeys(patterns)]
+        self._needles = [max(pieces, key=len).encode() for pieces in self._parts]
+        self._known = lru_cache(_NAMES_KEPT)(self._match)
+
+    def match(self, name: str) -> bool:
+        """Whether values of this name are hidden."""
+        return self._known(name) if len(name) <= _NAME_CHARS_KEPT else self._match(name)
 
     def _match(self, name: str) -> bool:
-        return bool(self._needles) and self._fullmatch(folded(name)) is not None
+        name = folded(name)
+        return any(_fits(name, pieces) for pieces in self._parts)
 
     def may_be_in(self, payload: bytes) -> bool:
         """False only if no name in it matches; so much cheaper than to look at each that all but a few are spared."""
@@ -48,6 +50,22 @@ class Patterns:
             if needle in data:
                 return True
         return False
+
+
+def _fits(name: str, pieces: Sequence[str]) -> bool:
+    """Whether these pieces are in the name, with anything in between; in one pass, however odd the name is."""
+    first, last = pieces[0], pieces[-1]
+    if len(pieces) == 1:
+        return name == first
+    at, end = len(first), len(name) - len(last)
+    if at > end or not name.startswith(first) or not name.endswith(last):
+        return False
+    for piece in pieces[1:-1]:
+        at = name.find(piece, at, end)
+        if at < 0:
+            return False
+        at += len(piece)
+    return True
 
 
 @dataclass(frozen=True, slots=True)

@@ -226,6 +226,8 @@ Request = (
     | Stats
 )
 REQUESTS: dict[str, type[Any]] = {cls.VERB: cls for cls in typing.get_args(Request)}
+# Those that change nothing: without an answer, nothing is left in doubt.
+READS = (Ping, Get, List, Wait, Status, Catalog, Logs, Events, Counters, Why, Stats)
 
 # -- replies -----------------------------------------------------------------------------------------------------------
 

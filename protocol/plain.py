@@ -10,10 +10,12 @@ nothing at all; with them its instances, of which the supervisor holds many, tak
 from __future__ import annotations
 
 import dataclasses
+from _thread import RLock  # threading takes its time to import
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 T = TypeVar("T")
+_LOCK = RLock()
 
 if TYPE_CHECKING:
     from dataclasses import dataclass
@@ -46,8 +48,12 @@ class _Fields:
         self._owner = owner
 
     def __get__(self, one: object, cls: type[Any]) -> dict[str, dataclasses.Field[Any]]:
-        fields: dict[str, dataclasses.Field[Any]] = _processed(self._owner, slots=False).__dataclass_fields__
-        return fields
+        with _LOCK:  # done twice at a time, the second would find defaults gone that the first has taken out
+            fields: Any = vars(self._owner)["__dataclass_fields__"]
+            if fields is self:
+                fields = _processed(self._owner, slots=False).__dataclass_fields__
+        found: dict[str, dataclasses.Field[Any]] = fields
+        return found
 
 
 def _first_init(cls: type[Any]) -> Callable[..., None]:

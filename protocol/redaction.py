@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from itertools import zip_longest
+from itertools import islice, zip_longest
 from typing import Any
 
 import msgpack
@@ -118,20 +118,25 @@ def scrub(error: ErrorInfo, payload: bytes, shown: bytes) -> ErrorInfo:
         texts = hidden_texts(payload, shown)
     except ProtocolError:  # which the child was told as well
         texts = None
-    if texts is None or len(texts) > TEXTS_MAX:
+    if texts is None:
         return replace(error, message=HIDDEN, traceback=HIDDEN)
     return replace(error, message=_without(error.message, texts), traceback=_without(error.traceback, texts))
 
 
-def hidden_texts(payload: bytes, shown: bytes) -> list[str]:
-    """The texts by which the values that ``shown`` hides of ``payload`` are known, the longest first.
+def hidden_texts(payload: bytes, shown: bytes) -> list[str] | None:
+    """The texts by which the values that ``shown`` hides of ``payload`` are known, the longest first; None if there are
+    more of either than ``TEXTS_MAX``.
 
     Raises:
         ProtocolError: one of them is not a payload of arguments.
     """
     whole, seen = codec.unpack_arguments(payload), codec.unpack_arguments(shown)
-    found = {text for value in _hidden(list(whole), list(seen)) for leaf in _leaves(value) for text in _texts(leaf)}
-    return sorted(found, key=len, reverse=True)
+    leaves = (leaf for value in _hidden(list(whole), list(seen)) for leaf in _leaves(value))
+    few = list(islice(leaves, TEXTS_MAX + 1))
+    if len(few) > TEXTS_MAX:
+        return None
+    found = {text for leaf in few for text in _texts(leaf)}
+    return sorted(found, key=len, reverse=True) if len(found) <= TEXTS_MAX else None
 
 
 def _without(text: str, texts: list[str]) -> str:

@@ -17,12 +17,23 @@ from .errors import ProtocolError
 T = TypeVar("T")
 Pack = Callable[[Any], Any]
 Check = Callable[[Any], Any]
+SHAPES_MAX = 64  # of one dataclass that are remembered: senders use few, whatever they might send
 _AS_IS = (str, int, float, bool, bytes, type(None))
 
 
 def to_wire(message: Any) -> dict[str, Any]:
     """The fields of a dataclass as a dict of plain values; lists and dicts of plain values are not copied."""
     wire: dict[str, Any] = _pack_for(typing.cast(Hashable, type(message)))(message)
+    return wire
+
+
+def to_brief_wire(message: Any) -> dict[str, Any]:
+    """As ``to_wire``, without the fields that have their default: the reader puts those in again."""
+    wire: dict[str, Any] = {}
+    for name, default, needs_packing in _brief_fields(typing.cast(Hashable, type(message))):
+        value = getattr(message, name)
+        if value != default:
+            wire[name] = _plain(value) if needs_packing else value
     return wire
 
 
@@ -76,6 +87,17 @@ def _plain(value: Any) -> Any:
 @cache
 def _names(cls: Any) -> tuple[str, ...]:
     return tuple(field.name for field in dataclasses.fields(cls))
+
+
+@cache
+def _brief_fields(cls: Any) -> list[tuple[str, Any, bool]]:
+    """Name, default, and whether a value needs packing. A default that is not there equals no value."""
+    hints = typing.get_type_hints(cls)
+    found = []
+    for one in dataclasses.fields(cls):
+        default = one.default if one.default_factory is dataclasses.MISSING else one.default_factory()
+        found.append((one.name, default, _needs_packing(hints[one.name])))
+    return found
 
 
 # -- from the wire -----------------------------------------------------------------------------------------------------
@@ -182,19 +204,30 @@ def _dataclass_check(cls: type) -> Check:
         if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
     }
 
+    shapes: dict[tuple[Any, ...], list[str]] = {}  # names and types that are known to fit, but for these fields
+
     def check(value: Any) -> Any:
         if not isinstance(value, dict):
             raise _Misfit(f"is {type(value).__name__}, not a map")
-        if value.keys() != checks.keys():
-            _compare(value.keys(), needed, checks.keys())
+        shape = (*value, *map(type, value.values()))
+        doubtful = shapes.get(shape)
+        if doubtful is None:
+            if value.keys() != checks.keys():
+                _compare(value.keys(), needed, checks.keys())
+            doubtful = [name for name, item in value.items() if type(item) not in plain[name]]
+            if len(shapes) < SHAPES_MAX:
+                shapes[shape] = doubtful
+        return cls(**{**value, **checked(value, doubtful)} if doubtful else value)
+
+    def checked(value: dict[str, Any], names: list[str]) -> dict[str, Any]:
         fields: dict[str, Any] = {}
         name = ""
         try:
-            for name, item in value.items():
-                fields[name] = item if type(item) in plain[name] else checks[name](item)
+            for name in names:
+                fields[name] = checks[name](value[name])
         except _Misfit as misfit:
             raise misfit.inside(f".{name}") from None
-        return cls(**fields)
+        return fields
 
     return check
 

@@ -83,6 +83,12 @@ def for_filter(wanted: EventFilter) -> bytes:
     return b"kind/%b/" % wanted.kinds[0].encode() if len(wanted.kinds) == 1 else ALL
 
 
+def is_exact(wanted: EventFilter) -> bool:
+    """Whether a filter lets all through that is published under its topic."""
+    given = (wanted.job_id is not None) + (wanted.queue is not None) + len(wanted.kinds)
+    return given <= 1
+
+
 def matches(wanted: EventFilter, kind: str, job_id: int | None, queue: str | None) -> bool:
     """Whether a filter lets such a notice through: all that it gives must hold."""
     return (
@@ -93,7 +99,7 @@ def matches(wanted: EventFilter, kind: str, job_id: int | None, queue: str | Non
 
 
 def pack(epoch: int, before: int, last: int, notices: Sequence[dict[str, Any]]) -> list[bytes]:
-    """The frames after the topic; ``notices`` as ``schema.to_wire`` makes them."""
+    """The frames after the topic; ``notices`` as ``schema.to_brief_wire`` makes them."""
     return [_HEADER.pack(epoch, before, last), codec.pack({"v": PROTOCOL_VERSION, "notices": notices})]
 
 

@@ -133,7 +133,7 @@ def _confine() -> str | None:
     """
     become_reaper()
     make_unreadable()
-    return settle(Kernel(), {os.getpid(), os.getppid()})
+    return settle(Kernel(), {os.getpid(), os.getppid()}, os.environ)
 
 
 def _live(driver: Driver) -> int:
@@ -182,28 +182,15 @@ def _compose(
     front = Front(requests, [requests.gate, stream.gate], addresses, requests_max)
     sites = Sites(make)
 
-    def retention() -> float:
-        seconds = office.settings.history.retention
-        return math.inf if seconds is None else seconds
-
-    def output_dir() -> str:
-        return str(office.paths.output_dir)
-
-    def remove_within() -> float:
-        return office.settings.history.remove_within
-
-    def hidden_within() -> float:
-        return office.settings.journal.hidden_within
-
     compaction = Compaction(
         recovered.journal,
         machine,
         paths.journal_dir,
         paths.history,
-        retention,
-        output_dir,
-        remove_within,
-        hidden_within,
+        retention=lambda: math.inf if (kept_s := office.settings.history.retention) is None else kept_s,
+        output_dir=lambda: str(office.paths.output_dir),
+        remove_within=lambda: office.settings.history.remove_within,
+        hidden_within=lambda: office.settings.journal.hidden_within,
     )
     history = HistoryLink(paths.history, lambda: office.settings.history.answer_within, settings.limits.parked_requests)
     driver = Driver(machine, recovered.journal, front, sites, office, compaction, history, stream)

@@ -11,28 +11,11 @@ from collections.abc import Callable
 
 from ..protocol import messages as m
 from ..protocol.errors import InvalidConfig, RateLimited, Unauthorised
-from ..protocol.history import Stats
-from ..protocol.notices import Events
 from .entrance import Keyring
 from .sockets import Peer
 from .token import UNREAD, Token
 
-READ_VERBS = frozenset(
-    one.VERB
-    for one in (
-        m.Ping,
-        m.Get,
-        m.List,
-        m.Wait,
-        m.Status,
-        m.Catalog,
-        m.Logs,
-        Events,
-        m.Counters,
-        m.Why,
-        Stats,
-    )
-)
+READ_VERBS = frozenset(one.VERB for one in m.READS)
 CLIENT_VERBS = READ_VERBS | {m.Submit.VERB}  # what others than the owner may ask
 # By these somebody sees what is wrong and stops it, so there is always room for some more of them.
 ADMIN_VERBS = frozenset(one.VERB for one in (m.Ping, m.Status, m.Cancel, m.SetQueue, m.Stop, m.Reload, m.Counters))

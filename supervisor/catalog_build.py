@@ -21,7 +21,7 @@ from ..protocol.messages import CatalogEntry, CatalogProblem
 from . import clock
 from .executors import run_as
 from .executors.base import PoolSpec
-from .executors.orphans import kill_orphans, note_own
+from .executors.orphans import no_orphan_left, note_own
 
 T = TypeVar("T")
 
@@ -224,7 +224,7 @@ class _Run:
         """Kill the process group, then reap: until then no other group has its number. Then kill what has left it."""
         self._kill()
         self._process.wait()
-        kill_orphans()
+        no_orphan_left()
         for pipe in self._pipes:
             self._close_pipe(pipe)
         self._epoll.unregister(self._pidfd)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import os
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Protocol, assert_never
@@ -84,6 +85,7 @@ class Backstage(archive_desk.Backstage, Protocol):
     def sites(self) -> Sites: ...
 
     admission: Admission
+    refusals: Refusals
     story: Story
 
     def refreshing(self) -> bool: ...
@@ -96,11 +98,7 @@ class Backstage(archive_desk.Backstage, Protocol):
 
 
 class Desk:
-    """One per supervisor.
-
-    Attributes:
-        refused: how many requests were refused since the start.
-    """
+    """One per supervisor."""
 
     def __init__(self, machine: Machine, backstage: Backstage, limits: LimitSettings) -> None:
         self._machine = machine
@@ -108,8 +106,6 @@ class Desk:
         self.parked = Parked(limits.parked_requests, limits.connection_waits)
         self._archive = ArchiveDesk(machine, backstage, backstage.history, backstage.compaction, self._refuse)
         self._upkeep = UpkeepDesk(machine, backstage, self._archive, backstage.compaction, self._refuse)
-        self.refused = 0
-        self._refusals = Refusals()
         self._early: list[tuple[Token, m.Submit | m.Catalog]] = []  # requests that wait for the catalogue
         self._early_bytes = 0
 
@@ -121,8 +117,7 @@ class Desk:
         try:
             request_id, request = m.unpack_request(data)
         except JobyardError as error:
-            self.refused += 1
-            self._refusals.malformed(peer, error)
+            self._back.refusals.malformed(peer, error)
             request_id = error.details.pop("id", "")
             if 0 < len(request_id) <= m.REQUEST_ID_CHARS_MAX:
                 self._back.answer_at_once(Token(peer, request_id, UNREAD), error)
@@ -173,8 +168,7 @@ class Desk:
         self.parked.grown(job_id, partial(self._again, self._logs))
 
     def _refuse(self, token: Token, error: JobyardError, request: m.Request | None = None) -> None:
-        self.refused += 1
-        self._refusals.refused(token, error)
+        self._back.refusals.refused(token, error)
         answer = error if request is None else doubt.told(request, error, self._machine.state)
         self._back.answer_at_once(token, answer)
 
@@ -370,8 +364,7 @@ class Desk:
         match request:
             case m.Ping():
                 ready = self._back.catalog is not None
-                status = self._back.status()
-                self._back.answer(token, m.Pong(status.pid, __version__, ready, status.generation))
+                self._back.answer(token, m.Pong(os.getpid(), __version__, ready, self._machine.state.generation))
             case m.Get():
                 if not self._archive.get(token, request.ids, lambda ids: self._jobs(ids).jobs):
                     self._back.answer(token, self._jobs(request.ids))

@@ -74,7 +74,7 @@ class Driver:
         self.machine = machine
         self.journal = journal
         self.front = front
-        self.admission = front.admission
+        self.admission, self.refusals = front.admission, front.refusals
         self.sites = sites
         self.office = office
         self.compaction = compaction
@@ -142,14 +142,15 @@ class Driver:
     def _wait(self) -> None:
         """Take in what comes next. Answers that waited for the disk alone make no turn due."""
         timeout_s = self._timer.timeout_s()
-        if self.story or self.stream.waiting:
-            timeout_s = LULL_S
+        untold_s = 0.0 if self.story else self.stream.wait_s()
+        if untold_s is not None:
+            timeout_s = max(LULL_S, untold_s if timeout_s is None else min(untold_s, timeout_s))
         if self.front.busy:
             timeout_s = 0.0
         ready = self._poller.poll(None if timeout_s is None else math.ceil(timeout_s * 1000))
         if not ready or len(self.story) >= STORY_LINES_MAX:
             self.story.write()
-        if self.stream.overdue or (self.stream.waiting and not ready):
+        if self.stream.overdue or (untold_s is not None and not ready):
             self.stream.publish()
         self._turn_due = not ready
         if self.front.busy:

@@ -34,6 +34,9 @@ class Front:
     Args:
         gates: all there are, that of the requests included.
         waiting_max: requests of one client before their turn.
+
+    Attributes:
+        refusals: of all requests, also where the desk refuses.
     """
 
     def __init__(
@@ -46,7 +49,7 @@ class Front:
         self._waiting_max = waiting_max
         self._waiting: dict[str, deque[tuple[Peer, bytes]]] = {}  # by client, whose turn is next first
         self._waiting_bytes = 0
-        self._refusals = Refusals()
+        self.refusals = Refusals()
 
     @property
     def busy(self) -> bool:
@@ -94,7 +97,7 @@ class Front:
                 error = OutcomeUnknown(
                     f"{token.verb} is done, and its answer is too long for all that waits to be read"
                 )
-            self._refusals.refused(token, error)
+            self.refusals.refused(token, error)
             self.requests.send(token.peer, m.pack_reply(token.request_id, error))
 
     def _take_in(self, peer: Peer, data: bytes, deal: Deal) -> None:
@@ -121,7 +124,7 @@ class Front:
             f"{count:,} requests of this client wait for their turn already",
             hint="wait for answers before sending more, or raise [limits] connection_requests",
         )
-        self._refusals.refused(Token(peer, request_id, request.VERB), error)
+        self.refusals.refused(Token(peer, request_id, request.VERB), error)
         self.requests.send(peer, m.pack_reply(request_id, doubt.told(request, error)))
 
     # -- the gates -----------------------------------------------------------------------------------------------------

@@ -25,7 +25,6 @@ log = logging.getLogger("jobyard")
 PAUSE_S = 1.0  # without listening; who comes meanwhile waits in the kernel's queue
 DESCRIPTORS_PART = 0.8  # that may be taken before listening ends
 DESCRIPTORS_FREE = 64  # that a start needs for sockets, disk and pools
-RAISE_DESCRIPTORS = "raise the limit: ulimit -n 4096, or LimitNOFILE= in the unit; running jobs go on meanwhile"
 EVENTS_AT_ONCE = 512
 _HEAD = struct.Struct("=Hi")  # number of the event, its value; zmq.utils.monitor would bring in asyncio
 _POLLIN, _DONTWAIT = int(zmq.POLLIN), int(zmq.DONTWAIT)
@@ -50,7 +49,7 @@ def require_descriptors() -> None:
         raise InvalidConfig(
             f"the supervisor may open {most:,} files, which is too few: {used:,} are open already, "
             f"one of them for each running job, and it needs {DESCRIPTORS_FREE} more",
-            hint=RAISE_DESCRIPTORS,
+            hint="raise the limit: ulimit -n 4096, or LimitNOFILE= in the unit; running jobs go on meanwhile",
         )
 
 

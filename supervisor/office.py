@@ -299,7 +299,7 @@ class Office:
             stopping=driver.machine.stopping is not None,
             durable=driver.degraded is None,
             counts=dict(state.counts),
-            refused=driver.desk.refused,
+            refused=driver.refusals.count,
             queues=reads.queues(driver.machine),
             pools=self._pool_status(driver),
             journal_bytes=driver.journal.size,

@@ -7,7 +7,6 @@ stops the start, because to end its jobs is for people to decide.
 
 from __future__ import annotations
 
-import errno
 import logging
 import select
 import socket
@@ -28,16 +27,15 @@ from .core.state import State
 from .core.transitions import IllegalRecord
 from .executors.base import PoolSpec
 from .executors.launch import digest
-from .executors.zygote.executor import SUPERVISOR_FULL, ZygoteExecutor
+from .executors.zygote.executor import NO_ROOM, SUPERVISOR_FULL, ZygoteExecutor
 from .executors.zygote.process import Found
-from .gate import RAISE_DESCRIPTORS
 from .journal.journal import Journal
 from .journal.replay import replay
 from .unfenced import fence_zygote
 
 log = logging.getLogger("jobyard")
-_FULL = (errno.EMFILE, errno.ENFILE)
 ADOPT_S = 5.0  # a zygote answers in milliseconds; one that has not by then hangs
+_HINT_FULL = "raise it, and start again: running jobs go on meanwhile"
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,10 +147,7 @@ def take_over(
 def _ask(
     state: State, zygote: r.ZygoteStarted, specs: Mapping[str, PoolSpec], make: Callable[[Found], ZygoteExecutor]
 ) -> ZygoteExecutor | None:
-    """Begin to adopt a zygote; None if it has ended or cannot be reached.
-
-    Without a descriptor to reach it by, the executor has an objection from the beginning.
-    """
+    """Begin to adopt a zygote, or have an objection to that; None if it has ended or cannot be reached."""
     spec = specs.get(zygote.pool)
     executor = make(
         Found(
@@ -170,7 +165,7 @@ def _ask(
     try:
         executor.start()
     except OSError as error:
-        if error.errno in _FULL:
+        if error.errno in NO_ROOM:  # which says nothing of the zygote
             executor.objection = SUPERVISOR_FULL
             return executor
         if not isinstance(error, ProcessLookupError):
@@ -201,9 +196,7 @@ def _refusal(state: State, refusing: list[ZygoteExecutor]) -> AdoptionRefused:
     running = sum(len(state.running_in(executor.uuid)) for executor in refusing)
     return AdoptionRefused(
         f"{running} running jobs cannot be taken over: zygote {pids[0]} of pool {first.pool}: {first.objection}",
-        hint=RAISE_DESCRIPTORS
-        if first.objection == SUPERVISOR_FULL
-        else "jobctl up --fence ends them; queued jobs stay",
+        hint=_HINT_FULL if first.objection == SUPERVISOR_FULL else "jobctl up --fence ends them; queued jobs stay",
         details={"pids": pids, "running": running},
     )
 

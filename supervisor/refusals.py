@@ -1,4 +1,5 @@
-"""What the log says of refused requests: each that matters, and of those that cost their sender nothing only some.
+"""Refused requests: how many there were, and what the log says of them: of those that cost their sender nothing only
+some.
 
 A peer that sends garbage, or more than it may, could else fill the disk with the log.
 """
@@ -19,19 +20,26 @@ LINES_AT_ONCE = 20  # in each interval
 
 
 class Refusals:
-    """One per supervisor."""
+    """One per supervisor.
+
+    Attributes:
+        count: of all since the start.
+    """
 
     def __init__(self) -> None:
+        self.count = 0
         self._left = LINES_AT_ONCE
         self._since = time.monotonic()
         self._omitted = 0
 
     def malformed(self, peer: Peer, error: JobyardError) -> None:
         """A request could not be read."""
+        self.count += 1
         self._cheap(f"refused a malformed request from {peer.who}: {error.message}")
 
     def refused(self, token: Token, error: JobyardError) -> None:
         """A request is answered with an error."""
+        self.count += 1
         said = f"refused {token.verb} from {token.peer.who}: {error.message} ({error.code})"
         if isinstance(error, RateLimited):
             self._cheap(said)

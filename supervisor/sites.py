@@ -25,7 +25,8 @@ STEADY_S = 10.0  # one that was up for less is started again after a longer paus
 class Site:
     """One pool's present executor, until when it has to come up, and when to start the next one if there is none.
 
-    ``up_since``: of the executor that is up, or was last. ``short``: it is up, and could not make a process when it was last asked to; ``problem`` says why.
+    ``up_since``: of the executor that is up, or was last. ``short``: it is up, and could not make a process when it
+    was last asked to; ``problem`` says why.
     """
 
     spec: PoolSpec
@@ -189,36 +190,42 @@ class Sites:
             elif isinstance(event, e.ZygoteGone):
                 self._gone(executor, event, now)
             elif isinstance(event, e.ChildReady):
-                self._made(self.pools.get(event.child.pool))
+                self._made(event.child)
             elif isinstance(event, e.PrepareFailed):
                 self._not_made(event)
             elif isinstance(event, e.OutputRefused):
                 self.unwritten.note(event, now)
         return [event for event in found if not isinstance(event, e.OutputRefused)]
 
+    def _site(self, pool: str, uuid: str) -> Site | None:
+        """The site whose present executor this is; None for one that only finishes what it has."""
+        site = self.pools.get(pool)
+        return site if site is not None and site.executor is not None and site.executor.uuid == uuid else None
+
     def _up(self, event: e.ZygoteUp, now: float) -> None:
-        site = self.pools.get(event.pool)
-        if site is not None and site.executor is not None and site.executor.uuid == event.uuid:
+        site = self._site(event.pool, event.uuid)
+        if site is not None:
             site.state, site.problem, site.pid = "up", None, event.pid
             site.up_since, site.up_by = now, None
             site.short = False
 
     def _not_made(self, event: e.PrepareFailed) -> None:
         """No process can be made: said once, until one can."""
-        site = self.pools.get(event.pool)
+        site = self._site(event.pool, event.zygote)
         if site is not None and site.state == "up":
             if not site.short:
                 log.warning("pool %s: %s; its jobs wait, and it is tried again", event.pool, event.why)
             site.short, site.problem = True, event.why
 
-    def _made(self, site: Site | None) -> None:
+    def _made(self, child: Child) -> None:
+        site = self._site(child.pool, child.zygote)
         if site is not None and site.short:
             site.short, site.problem = False, None
             log.info("pool %s: processes can be made again", site.spec.name)
 
     def _gone(self, executor: Executor, event: e.ZygoteGone, now: float) -> None:
-        site = self.pools.get(event.pool)
-        if site is not None and site.executor is executor:
+        site = self._site(event.pool, event.uuid)
+        if site is not None:
             self._failed(site, event.why or "its zygote ended", now)
         if event.fenced:
             self.release(executor.uuid)

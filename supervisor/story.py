@@ -143,10 +143,4 @@ def _what_went_wrong(info: AttemptInfo) -> tuple[str, str]:
 def cause(job: Job, notice: Notify) -> str | None:
     """Why the attempt that a notice is about ended so, in one line; None if its outcome says it all."""
     info = next((info for info in job.attempts if info.number == notice.attempt), None)
-    if info is None:
-        return None
-    if info.error is not None:
-        return f"{info.error.type}: {info.error.message.splitlines()[0][:200] if info.error.message else ''}"
-    if info.signal is not None:
-        return info.signal
-    return f"exit code {info.exit_code}" if notice.outcome == "exited" and info.exit_code is not None else None
+    return None if info is None else _what_went_wrong(info)[1] or None

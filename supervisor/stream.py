@@ -1,8 +1,9 @@
 """The status stream: numbers what became durable, keeps the newest of it, and publishes it to whoever listens.
 
 Owns the ring, the topics that have subscribers, and when messages go out: some notices at a time, when the loop has a
-moment, since each message wakes every subscriber. While nobody subscribes a notice costs no more than its place in the
-ring. What a notice is about was decided long before.
+moment, since each message wakes every subscriber; the more there are of a topic, the longer the pause after each of its
+messages. While nobody subscribes a notice costs no more than its place in the ring. What a notice is about was decided
+long before.
 
 How a subscriber learns of what it has lost: the header of each message shows gaps before it. After the last message it
 has the window: whoever loses a message has at least that many still to read, so one who asks ``events`` after so many
@@ -11,8 +12,10 @@ has asked since.
 
 from __future__ import annotations
 
+import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from ..conf.settings import LimitSettings
 from ..protocol import messages as m
@@ -40,7 +43,9 @@ from .story import cause
 from .token import Token
 
 PATIENCE_S = 0.02  # in a loop that never rests, notices wait no longer
-BATCH_MAX = 64  # notices in a message
+BATCH_MAX = 128  # notices in a message
+WOKEN_PER_S = 1_000  # followers of one topic; what follows one of its messages waits that long for the next
+PAUSE_MAX_S = 0.25
 SCAN_MAX = 10_000  # entries looked at for one answer
 TEXT_CHARS_MAX = 500
 
@@ -54,17 +59,40 @@ class Asked:
     ended: bool
 
 
+@dataclass(slots=True)
+class Topic:
+    """One that has subscribers.
+
+    Attributes:
+        last: the number that was last published under it.
+        followers: who said hello; others are not counted.
+        held: what waits for ``due_at`` (monotonic): seq, 0 for progress, and the notice on the wire.
+    """
+
+    last: int
+    followers: int = 0
+    held: list[tuple[int, dict[str, Any]]] = field(default_factory=list)
+    due_at: float = 0.0
+
+    def pause_s(self) -> float:
+        """How long to wait after a message, if that is longer than any notice may wait in a busy loop."""
+        pause_s = min(self.followers / WOKEN_PER_S, PAUSE_MAX_S)
+        return pause_s if pause_s > PATIENCE_S else 0.0
+
+
 class Stream:
-    """One per supervisor; ``waiting`` says that there are notices which ``publish`` would send."""
+    """One per supervisor."""
 
     def __init__(self, machine: Machine, publisher: Publisher, limits: LimitSettings) -> None:
         self._machine = machine
         self._publisher = publisher
         self._ring = Ring(machine.state.generation, limits.kept_notices, limits.kept_notice_bytes)
-        self._topics: dict[bytes, int] = {}  # the last number published under each
+        self._topics: dict[bytes, Topic] = {}
         self._topics_max = limits.notice_topics
-        self._fresh: list[tuple[int, Entry, Progress | None]] = []
+        self._fresh: list[tuple[int, Entry, Progress | None]] = []  # not yet sorted by topics
         self._since = 0.0
+        self._holding: dict[bytes, Topic] = {}  # those that hold something
+        self._due_at = math.inf  # the first of them
 
     @property
     def socket(self) -> object:
@@ -115,24 +143,38 @@ class Stream:
 
     # -- subscribers ---------------------------------------------------------------------------------------------------
 
-    @property
-    def waiting(self) -> bool:
-        return bool(self._fresh)
+    def wait_s(self) -> float | None:
+        """In how long ``publish`` has something to do, if the loop has a moment then; None: nothing waits."""
+        if self._fresh:
+            return 0.0
+        return max(self._due_at - time.monotonic(), 0.0) if self._holding else None
 
     @property
     def overdue(self) -> bool:
-        return bool(self._fresh) and time.monotonic() - self._since >= PATIENCE_S
+        """Whether something has waited too long for the loop to have a moment."""
+        if not self._fresh and not self._holding:
+            return False
+        return time.monotonic() - min(self._since if self._fresh else math.inf, self._due_at) >= PATIENCE_S
 
     def take_subscriptions(self) -> None:
         """Topics that got a subscriber, or lost the last one; a bounded number."""
         for begun, topic in self._publisher.subscriptions():
             full = len(self._topics) >= self._topics_max
-            if not begun:
+            if topic.startswith(topics.HELLO):
+                self._take_follower(topic, begun)
+            elif not begun:
                 self._topics.pop(topic, None)
-            elif topic.startswith(topics.HELLO):
-                self._publisher.send(topic, self._greeting(topic.split(b"/", 2)[-1]))
+                self._holding.pop(topic, None)
             elif topics.is_topic(topic) and not (full and topics.is_one_of_many(topic)):
-                self._topics[topic] = self._ring.head
+                self._topics[topic] = Topic(self._ring.head)
+
+    def _take_follower(self, hello: bytes, begun: bool) -> None:
+        name = hello.split(b"/", 2)[-1]
+        topic = self._topics.get(name)
+        if topic is not None:
+            topic.followers += 1 if begun else -1
+        if begun:
+            self._publisher.send(hello, self._greeting(name))
 
     def _greeting(self, topic: bytes) -> list[bytes]:
         """What one who has just subscribed to the topic is told: that it is in effect, or why there is nothing."""
@@ -146,27 +188,47 @@ class Stream:
         return topics.pack_refusal(self._ring.epoch, error)
 
     def publish(self) -> None:
-        """Send what has come since the last time, in one message for each topic."""
+        """Sort what has come since the last time by topics, and send what is due: one message for each."""
         fresh, self._fresh = self._fresh, []
         if not self._publisher.mind_keys():
+            self._drop_held()
             return  # whoever still may listen asks for what he missed
-        found: dict[bytes, list[n.Notice]] = {}
         for seq, entry, progress in fresh:
-            wanted = [one for one in topics.of(entry.kind, entry.job_id, entry.fact.queue) if one in self._topics]
-            if wanted:
-                notice = self._notice(seq, entry, progress)
-                for topic in wanted:
-                    found.setdefault(topic, []).append(notice)
-        for topic, notices in found.items():
-            before = self._topics[topic]
-            last = max(before, *(notice.seq for notice in notices if notice.kind != n.PROGRESS), 0)
-            self._topics[topic] = last
-            wire = [schema.to_wire(notice) for notice in notices]
-            self._publisher.send(topic, topics.pack(self._ring.epoch, before, last, wire))
+            names = [one for one in topics.of(entry.kind, entry.job_id, entry.fact.queue) if one in self._topics]
+            if names:
+                held = (seq if progress is None else 0, schema.to_brief_wire(self._notice(seq, entry, progress)))
+                for name in names:
+                    topic = self._holding[name] = self._topics[name]
+                    topic.held.append(held)
+                    if len(topic.held) >= BATCH_MAX:
+                        self._send(name, topic)
+        self._send_due(time.monotonic())
+
+    def _send_due(self, now: float) -> None:
+        self._due_at = math.inf
+        for name, topic in list(self._holding.items()):
+            if topic.due_at <= now:
+                self._send(name, topic)
+            else:
+                self._due_at = min(self._due_at, topic.due_at)
+
+    def _send(self, name: bytes, topic: Topic) -> None:
+        held, topic.held = topic.held, []
+        self._holding.pop(name, None)
+        before, topic.last = topic.last, max(topic.last, *(seq for seq, _ in held))
+        self._publisher.send(name, topics.pack(self._ring.epoch, before, topic.last, [wire for _, wire in held]))
+        topic.due_at = time.monotonic() + topic.pause_s()
+
+    def _drop_held(self) -> None:
+        for topic in self._holding.values():
+            topic.held = []
+        self._holding.clear()
+        self._due_at = math.inf
 
     def close(self) -> None:
         """Send what is left."""
         self.publish()
+        self._send_due(math.inf)
         self._publisher.close()
 
     # -- requests ------------------------------------------------------------------------------------------------------

@@ -97,6 +97,7 @@ class UpkeepDesk:
         self._archive.absent(request.ids)  # refuses ids of no job at once
 
         def ask() -> None:
+            self._back.settle()
             try:
                 absent = self._archive.absent(request.ids)
             except JobyardError as error:  # forgotten while this waited
@@ -107,6 +108,7 @@ class UpkeepDesk:
             if not here and not absent:
                 self._take_in(e.RemoveAsked(token, request.ids))
                 return
+            kept = [one for one in request.ids if one in jobs and one not in self._machine.state.finished]
             body = {"wanted": absent, "here": here, "output": self._back.output_dir}
 
             def then(missing: list[int]) -> None:
@@ -114,7 +116,7 @@ class UpkeepDesk:
                 if missing:
                     raise no_such_job(self._machine.state, missing[0])
                 left = [one for one, _ in here if one not in jobs]
-                self._take_in(e.RemoveAsked(token, request.ids, [*absent, *left]))
+                self._take_in(e.RemoveAsked(token, request.ids, [*absent, *left], kept))
 
             self._ask_forgetting(token, "remove", body, then)
 

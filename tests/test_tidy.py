@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -131,6 +132,19 @@ def test_no_unit_test_sleeps(path: Path) -> None:
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("sleep"):
             raise AssertionError(f"{path}:{node.lineno} sleeps")
+
+
+def test_no_two_modules_of_the_tests_have_one_name() -> None:
+    """pytest puts the directories of all tests that were selected on one path."""
+    names = Counter(path.name for path in sources("tests") if path.name != "conftest.py")
+    assert [name for name, count in names.items() if count > 1] == []
+
+
+@pytest.mark.parametrize("path", sources("tests"), ids=str)
+def test_nothing_is_imported_from_a_conftest(path: Path) -> None:
+    """For every directory has its own, and the name means the first of them."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        assert not isinstance(node, ast.ImportFrom) or node.module != "conftest", f"{path}:{node.lineno}"
 
 
 def test_job_modules_do_not_pull_in_zeromq() -> None:

@@ -9,15 +9,16 @@ from __future__ import annotations
 import json
 import os
 import time
-from typing import Any
+from typing import Any, TypeVar
 
+T = TypeVar("T")
 TIER = os.environ.get("JOBYARD_TIER", "P")
 if TIER not in ("P", "N", "R"):
     raise SystemExit(f"JOBYARD_TIER is {TIER!r}; it may be P, N or R")
 
 
-def size(p: int, n: int, r: int) -> int:
-    """The count for this run's tier."""
+def size(p: T, n: T, r: T) -> T:
+    """The count, or the cases, for this run's tier."""
     return {"P": p, "N": n, "R": r}[TIER]
 
 

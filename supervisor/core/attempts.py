@@ -140,7 +140,7 @@ def judge(job: Job, outcome: str, exit: Exit, end: End | None) -> Verdict:
         return Verdict(QUEUED, counted=False, reason="stopped with the supervisor")
     if end is not None and end.kind in ("give_up", "final"):
         return Verdict(FAILED)
-    if end is not None and end.kind == "retry_later" and not end.count:
+    if end is not None and end.kind == "retry_later" and not end.counted:
         return _again(_retry_later_s(job, end, job.spent + 1), counted=False)
     if not retry.may_retry(job.policy, job.spent + 1, outcome, end.error if end else None):
         return Verdict(FAILED)

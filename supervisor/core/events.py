@@ -127,11 +127,13 @@ class SetAsked:
 
 @dataclass(frozen=True, slots=True)
 class RemoveAsked:
-    """``archived``: those of the ids that were in the history alone, which has forgotten them."""
+    """``archived``: those of the ids that were in the history alone, which has forgotten them. ``kept``: those that had
+    not ended when it was asked: it may have what they were before they were put back, so they stay, ended or not."""
 
     token: Any
     ids: list[int]
     archived: list[int] = field(default_factory=list)
+    kept: list[int] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,14 +261,14 @@ class End:
     """What a child said last.
 
     kind: "ok", "error", "give_up", "retry_later", "final" (an error that is never tried again) or "stopped" (it unwound
-    because it was told to stop).
+    because it was told to stop). ``delay_s`` and ``counted`` (it spends one of the attempts) are of "retry_later".
     """
 
     kind: str
     result: bytes | None = None
     error: ErrorInfo | None = None
     delay_s: float | None = None
-    count: bool = False
+    counted: bool = False
     usage: Usage | None = None
 
 

@@ -68,7 +68,9 @@ def decide_remove(turn: Turn, event: RemoveAsked) -> None:
         turn.reply(event.token, no_such_job(turn.state, unknown))
         return
     here = [job_id for job_id in event.ids if job_id in turn.state.jobs]
-    finished, others = _split(turn.state, here, FINISHED)
+    ended, others = _split(turn.state, here, FINISHED)
+    finished = [job_id for job_id in ended if job_id not in event.kept]
+    others += [job_id for job_id in ended if job_id in event.kept]
     gone = [job_id for job_id in dict.fromkeys(event.ids) if job_id not in others]
     if not gone:
         hint = f"jobctl cancel {event.ids[0]}"

@@ -7,6 +7,9 @@ written by a process that runs somebody else's code, and is checked as such.
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
+import os
 from collections.abc import Callable
 
 from ...protocol.errors import JobyardError
@@ -24,6 +27,27 @@ PROGRESS_S = 0.1
 WORDS_AT_ONCE = 64  # that are read before others get their turn
 WORDS_MAX = 10_000  # that the socket of a child which has ended may hold
 END_KINDS = frozenset({"ok", "error", "give_up", "retry_later", "final", "stopped"})
+
+
+class _Spare:
+    """A descriptor that is used for nothing, and let go of where there is no other for an end that has come."""
+
+    def __init__(self) -> None:
+        self._fd = -1
+        self.hold()
+
+    def hold(self) -> None:
+        if self._fd < 0:
+            with contextlib.suppress(OSError):  # another thread has taken it: it is had again later
+                self._fd = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+
+    def release(self) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+
+_spare = _Spare()
 
 
 class Ear:
@@ -98,22 +122,23 @@ class Ear:
             if self.end is not None:
                 break
             try:
-                data, fds = channel.receive(self.sock, channel.PEEK | channel.DONTWAIT)
-            except OSError:
+                data, fds = self._look()
+                if not data:
+                    break
+                message = _understand(data, fds)
+                strange = bool(fds)
+                self._dispose(fds)
+                _spare.hold()
+                if isinstance(message, channel.End):
+                    self.end = _end(message)
+                    if self.end is not None:
+                        break  # it stays where it is
+                if strange:
+                    self._dispose(channel.receive(self.sock, channel.DONTWAIT)[1])
+                else:
+                    self.sock.recv(1, channel.DONTWAIT)
+            except OSError:  # nothing is there, or its zygote, which holds the same socket, was faster
                 break
-            if not data:
-                break
-            message = _understand(data, fds)
-            strange = bool(fds)
-            self._dispose(fds)
-            if isinstance(message, channel.End):
-                self.end = _end(message)
-                if self.end is not None:
-                    break  # it stays where it is
-            if strange:
-                self._dispose(channel.receive(self.sock, channel.DONTWAIT)[1])
-            else:
-                self.sock.recv(1, channel.DONTWAIT)
             if isinstance(message, channel.Up):
                 self._up()
             poked = True
@@ -121,11 +146,25 @@ class Ear:
             self.tell_progress()
         return poked
 
+    def _look(self) -> tuple[bytes, list[int]]:
+        """The next message, which stays where it is.
+
+        Raises:
+            OSError: there is none.
+        """
+        data, fds = channel.receive(self.sock, channel.PEEK | channel.DONTWAIT)
+        if fds or not channel.is_large(data):
+            return data, fds
+        _spare.release()
+        return channel.receive(self.sock, channel.PEEK | channel.DONTWAIT)
+
 
 def _understand(data: bytes, fds: list[int]) -> channel.Message | None:
     try:
+        for fd in fds:
+            fcntl.fcntl(fd, fcntl.F_GET_SEALS)  # refused by all but memory: to read another file may take for ever
         message: channel.Message = channel.decode_foreign(channel.content(data, fds), channel.FROM_CHILD)
-    except JobyardError:  # not ours: the job wrote into its socket
+    except (JobyardError, OSError):  # not ours: the job wrote into its socket
         return None
     return message
 
@@ -133,7 +172,8 @@ def _understand(data: bytes, fds: list[int]) -> channel.Message | None:
 def _end(said: channel.End) -> End | None:
     """The end in a message, if everything in it is of its type."""
     fine = (
-        said.kind in END_KINDS
+        isinstance(said.kind, str)
+        and said.kind in END_KINDS
         and isinstance(said.result, bytes | None)
         and (said.kind != "ok" or said.result is not None)
         and isinstance(said.delay_s, float | int | None)

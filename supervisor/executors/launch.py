@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import signal
 import sys
 from dataclasses import asdict, dataclass
 
@@ -20,6 +21,7 @@ from .base import PoolSpec
 from .orphans import note_own
 from .zygote import channel
 from .zygote.channel import Boot
+from .zygote.procs import start_time
 
 _FIRST_FREE_FD = 10  # above every number that a started process is given
 _ERROR_TAIL_BYTES = 4096
@@ -31,9 +33,11 @@ _OF_ONE_START = frozenset({"_", "OLDPWD", "SHLVL", "INVOCATION_ID", "JOURNAL_STR
 
 @dataclass(frozen=True, slots=True)
 class Launched:
-    """A process that was started, its pidfd, and the anonymous file behind its stderr; the caller closes both."""
+    """A process that was started, when (see ``start_time``), its pidfd, and the anonymous file behind its stderr; the
+    caller closes both."""
 
     pid: int
+    started: int
     pidfd: int
     errors: int
 
@@ -109,13 +113,23 @@ def launch(
         command = run_as.command(spec.user, [spec.python, "-P", "-m", module, *arguments])
         environment = run_as.environment(spec.user, {**spec.env, **mark})
         pid = os.posix_spawn(command[0], command, environment, file_actions=actions, setsid=True)
-        note_own(pid)
-        return Launched(pid, os.pidfd_open(pid), errors)
+        return _held(pid, errors)
     except BaseException:
         os.close(errors)
         raise
     finally:
         channel.close_all(opened)
+
+
+def _held(pid: int, errors: int) -> Launched:
+    """The process that was just started; one that cannot be held on to is ended, since nobody else knows of it."""
+    try:
+        note_own(pid)
+        return Launched(pid, start_time(pid), os.pidfd_open(pid), errors)
+    except OSError:  # no descriptor is free
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        raise
 
 
 def last_errors(errors: int) -> str:

@@ -19,13 +19,16 @@ _PAUSE_S = 0.002
 
 
 class _Own:
-    """Processes that were started here, by pid and start: a pid that was used again is another process."""
+    """Processes that were started here, by pid and start: a pid that was used again is another process. The start is
+    None where it could not be looked up."""
 
     def __init__(self) -> None:
-        self.started: dict[int, int] | None = None  # None: this process is no reaper, its children are not looked at
+        self.started: dict[int, int | None] | None = None  # None: this is no reaper, its children are not looked at
 
     def __contains__(self, pid: object) -> bool:
-        return isinstance(pid, int) and self.started is not None and self.started.get(pid) == start_time(pid)
+        if not isinstance(pid, int) or self.started is None or pid not in self.started:
+            return False
+        return self.started[pid] in (None, start_time(pid))
 
 
 _own = _Own()
@@ -40,7 +43,10 @@ def become_reaper() -> None:
 def note_own(pid: int) -> None:
     """This child was started here; to be called before the next ``kill_orphans``."""
     if _own.started is not None:
-        _own.started[pid] = start_time(pid)
+        try:
+            _own.started[pid] = start_time(pid)
+        except OSError:  # no descriptor is free; nobody else gets this pid before the child is reaped
+            _own.started[pid] = None
 
 
 def kill_orphans(limit_s: float = SWEEP_S) -> int:
@@ -53,7 +59,8 @@ def kill_orphans(limit_s: float = SWEEP_S) -> int:
         return 0
     me = os.getpid()
     left = sweep(lambda: children_of(me), _own, lambda: time.sleep(_PAUSE_S), limit_s)
-    _own.started = {pid: started for pid, started in _own.started.items() if pid in _own}
+    children = set(children_of(me))
+    _own.started = {pid: started for pid, started in _own.started.items() if pid in children and pid in _own}
     return len(left)
 
 

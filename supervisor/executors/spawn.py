@@ -246,7 +246,7 @@ class SpawnExecutor:
         self._last_kid = number
         self._free_slots.pop()
         kid = Kid(number, launched.pid, ours, slot_index, slot)
-        child = Child(self.pool, self.uuid, number, kid.pid, start_time(kid.pid))
+        child = Child(self.pool, self.uuid, number, kid.pid, launched.started)
         spawned = self._kids[number] = _Spawned(child, kid, launched)
         spawned.ear = Ear(
             self._loop,

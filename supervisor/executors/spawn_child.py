@@ -15,7 +15,6 @@ from .zygote import boot, channel, child, joblog, limits, stacks, stdio
 from .zygote.page import Page
 
 PAGE_FD = 5
-LEFT_S = 1.0
 
 
 def main() -> None:

@@ -2,17 +2,16 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from jobyard.supervisor.executors import orphans
 from jobyard.supervisor.executors.zygote.procs import children_of
-from yard import MAKERS, Yard, open_descriptors, spec
+from yard import MAKERS, MakeYard, Yard, open_descriptors, spec
 
 REMOVAL_S = 10.0
-MakeYard = Callable[..., Yard]
 
 
 @pytest.fixture(params=sorted(MAKERS))
@@ -57,3 +56,11 @@ def yard(make_yard: MakeYard) -> Iterator[Yard]:
         yard.acknowledging = True
         gone = yard.retire()
         assert gone.fenced and gone.why == "", gone
+
+
+@pytest.fixture
+def up(make_yard: MakeYard) -> Yard:
+    """One executor whose zygote is up, to whatever end."""
+    yard = make_yard()
+    yard.wait(lambda: yard.up, "the zygote")
+    return yard

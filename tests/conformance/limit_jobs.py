@@ -81,6 +81,11 @@ async def wait_in_tasks() -> None:
     await asyncio.gather(wait_outside())
 
 
+async def wait_without_stderr() -> None:
+    sys.stderr.close()
+    await wait_inside()
+
+
 async def wait_outside() -> None:
     await wait_inside()
 

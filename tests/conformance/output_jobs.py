@@ -58,12 +58,18 @@ def print_and_crash() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def print_when_told(path: str) -> None:
-    print("first")
+def wait_for_file(path: str) -> None:
     while not os.path.exists(path):
         time.sleep(0.01)
+
+
+def print_when_told(go: str, end: str | None = None) -> None:
+    """Prints, prints again when the first file is there, and ends when the second is, if one is named."""
+    print("first")
+    wait_for_file(go)
     print("second")
-    time.sleep(0.3)
+    if end is not None:
+        wait_for_file(end)
 
 
 def print_from_everywhere() -> None:
@@ -83,5 +89,4 @@ def print_from_everywhere() -> None:
 
 def print_c_line_and_wait(path: str) -> None:
     ctypes.CDLL(None).printf(b"from C\n")
-    while not os.path.exists(path):
-        time.sleep(0.01)
+    wait_for_file(path)

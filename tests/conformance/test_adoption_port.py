@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -9,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import MakeYard
 from jobyard.supervisor.core.events import Child, ChildExited, ChildReady, Progressed, ZygoteAdopted, ZygoteGone
 from jobyard.supervisor.executors.base import ExecutorEvent
+from jobyard.supervisor.executors.zygote import executor as zygote_executor
 from jobyard.supervisor.executors.zygote.executor import ZygoteExecutor
 from jobyard.supervisor.executors.zygote.process import Found
-from jobyard.supervisor.executors.zygote.procs import start_time
+from jobyard.supervisor.executors.zygote.procs import is_dead, start_time
 from yard import Attempt, Yard
 
 pytestmark = pytest.mark.parametrize("kind", ["zygote"], indirect=True)
@@ -48,13 +49,6 @@ class Next:
 
 
 @pytest.fixture
-def up(make_yard: MakeYard) -> Yard:
-    yard = make_yard()
-    yard.wait(lambda: yard.up, "the zygote")
-    return yard
-
-
-@pytest.fixture
 def follow(up: Yard) -> Iterator[Callable[..., Next]]:
     """Makes the next one; it is closed before the yard is, whose zygote it has."""
     made: list[Next] = []
@@ -83,6 +77,22 @@ def test_attempt_goes_on_and_a_second_go_runs_nothing_twice(up: Yard, follow: Ca
     assert exited.child.kid == attempt.child.kid and exited.end.kind == "ok"
     later.executor.ack(exited.child, exited.seq)
     assert Path(path).read_text() == "run\n"
+
+
+def test_lack_of_descriptors_in_the_next_supervisor_ends_no_zygote(
+    up: Yard, follow: Callable[..., Next], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attempt = up.begin("append_and_sleep", up.spec.cwd + "/runs", 30)
+
+    def full(pid: int, parent: int) -> int:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(zygote_executor, "start_below", full)
+    later = follow([attempt])
+    later.start()
+    assert later.executor.objection is not None and "ulimit -n" in later.executor.objection
+    later.executor.work()
+    assert not later.of(ZygoteGone) and not is_dead(attempt.child.pid)
 
 
 def test_large_arguments_are_not_sent_again_to_a_child_that_runs(up: Yard, follow: Callable[..., Next]) -> None:

@@ -8,8 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import MakeYard
-from yard import Yard, is_alive
+from yard import MakeYard, Yard, is_alive
 
 
 def test_exit_code_is_told(yard: Yard) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from jobyard.protocol.job import ErrorInfo
-from yard import Yard
+from yard import MakeYard, Yard
 
 
 def error_of(yard: Yard, function: str, *args: object, kind: str = "error", **given: Any) -> ErrorInfo:
@@ -64,12 +64,12 @@ def test_give_up_is_told_as_such(yard: Yard) -> None:
 
 def test_retry_later_carries_delay_and_count(yard: Yard) -> None:
     end = yard.run("fail", "later").end
-    assert end is not None and (end.kind, end.delay_s, end.count) == ("retry_later", 2.5, True)
+    assert end is not None and (end.kind, end.delay_s, end.counted) == ("retry_later", 2.5, True)
 
 
 def test_retry_later_takes_a_duration_as_text(yard: Yard) -> None:
     end = yard.run("fail", "later_text").end
-    assert end is not None and (end.kind, end.delay_s, end.count) == ("retry_later", 900.0, False)
+    assert end is not None and (end.kind, end.delay_s, end.counted) == ("retry_later", 900.0, False)
 
 
 def test_retry_later_with_nonsense_is_an_error_that_says_so(yard: Yard) -> None:
@@ -109,7 +109,7 @@ def test_wrong_arguments_are_a_type_error(yard: Yard) -> None:
     assert error_of(yard, "add", 1).type == "TypeError"
 
 
-def test_traceback_is_cut_to_its_limit(make_yard) -> None:  # type: ignore[no-untyped-def]
+def test_traceback_is_cut_to_its_limit(make_yard: MakeYard) -> None:
     yard = make_yard(traceback_bytes=2000)
     error = error_of(yard, "cause_chain")
     assert len(error.traceback) <= 2100

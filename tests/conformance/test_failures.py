@@ -13,10 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import MakeYard
-from jobyard.supervisor.executors import orphans
+from jobyard.supervisor.executors import launch, orphans
 from jobyard.supervisor.executors.zygote import executor, procs
-from yard import Yard, is_alive
+from yard import MakeYard, Yard, is_alive
 
 JOBS = str(Path(__file__).parent)
 zygote_only = pytest.mark.parametrize("kind", ["zygote"], indirect=True)
@@ -27,20 +26,27 @@ spawn_only = pytest.mark.parametrize("kind", ["spawn"], indirect=True)
 
 NO_FORK = """
 import errno, os
-real = os.fork
+real, forks = os.fork, []
 def fork():
     if os.path.exists({flag!r}):
-        raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+        forks.append(1)
+        if len(forks) > {room}:
+            raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
     return real()
 os.fork = fork
 """
 
 
+def yard_without_room(make_yard: MakeYard, directory: Path, flag: Path, room: int) -> Yard:
+    """One whose zygote can fork ``room`` times, and no more, while ``flag`` is there."""
+    (directory / "no_fork.py").write_text(NO_FORK.format(flag=str(flag), room=room))
+    return make_yard(path=[JOBS, str(directory)], preload=["no_fork", "conformance_jobs"])
+
+
 @zygote_only
 def test_children_that_cannot_be_forked_are_counted_and_nothing_leaks(make_yard: MakeYard, tmp_path: Path) -> None:
     flag = tmp_path / "full"
-    (tmp_path / "no_fork.py").write_text(NO_FORK.format(flag=str(flag)))
-    yard = make_yard(path=[JOBS, str(tmp_path)], preload=["no_fork", "conformance_jobs"])
+    yard = yard_without_room(make_yard, tmp_path, flag, 0)
     yard.run("nothing")
     flag.touch()
     counts = []
@@ -56,24 +62,10 @@ def test_children_that_cannot_be_forked_are_counted_and_nothing_leaks(make_yard:
     assert yard.run("add", 1, 1).value == 2, "it recovers"
 
 
-NO_THIRD_FORK = """
-import errno, os
-real, forks = os.fork, []
-def fork():
-    if os.path.exists({flag!r}):
-        forks.append(1)
-        if len(forks) > 2:
-            raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
-    return real()
-os.fork = fork
-"""
-
-
 @zygote_only
 def test_children_that_were_forked_before_there_was_no_room_can_be_used(make_yard: MakeYard, tmp_path: Path) -> None:
     flag = tmp_path / "nearly-full"
-    (tmp_path / "no_third_fork.py").write_text(NO_THIRD_FORK.format(flag=str(flag)))
-    yard = make_yard(path=[JOBS, str(tmp_path)], preload=["no_third_fork", "conformance_jobs"])
+    yard = yard_without_room(make_yard, tmp_path, flag, 2)
     yard.wait(lambda: yard.up, "the zygote")
     before = descriptors_of_zygote(yard)
     yard.run("nothing")
@@ -119,6 +111,40 @@ def test_supervisor_without_free_descriptors_makes_fewer_children(yard: Yard) ->
     assert 1 <= made < 21
     assert [yard.run("add", number, 1).value for number in range(made)] == [number + 1 for number in range(made)]
     assert yard.unbound_exits == [], "those that could not be received are no concern of anybody"
+
+
+@pytest.mark.parametrize("kind", ["zygote", "spawn"], indirect=True)
+@pytest.mark.parametrize("call", ["pidfd_open", "start_time"])
+def test_process_that_cannot_be_held_on_to_does_not_stay(
+    make_yard: MakeYard, call: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That nothing stays is seen by ``make_yard``."""
+
+    def refuse(pid: int) -> int:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os if call == "pidfd_open" else launch, call, refuse)
+        yard = make_yard()
+        yard.executor.prepare(1)
+        yard.wait(lambda: yard.failed or yard.gone, "the failure")
+    why = yard.gone.why if yard.gone is not None else yard.failed[0].why
+    assert "Too many open files" in why
+
+
+def test_own_process_is_spared_where_its_start_could_not_be_looked_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    orphans.become_reaper()
+
+    def refuse(pid: int) -> int:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    with subprocess.Popen(["sleep", "60"]) as process:
+        with monkeypatch.context() as patch:
+            patch.setattr(orphans, "start_time", refuse)
+            orphans.note_own(process.pid)
+        assert orphans.kill_orphans() == 0 and process.poll() is None
+        assert orphans.kill_orphans() == 0 and process.poll() is None
+        process.kill()
 
 
 # -- no death ----------------------------------------------------------------------------------------------------------

@@ -10,11 +10,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from conftest import MakeYard
 from jobyard.protocol import codec
 from jobyard.supervisor.executors.zygote import channel
 from jobyard.supervisor.executors.zygote.page import Page
-from yard import Yard
+from yard import MakeYard, Yard
 
 pytestmark = pytest.mark.parametrize("kind", ["zygote"], indirect=True)
 
@@ -52,13 +51,6 @@ class Supervisor:
         self.sock.close()
         channel.close_all(self.fds)
         self.fds = []
-
-
-@pytest.fixture
-def up(make_yard: MakeYard) -> Yard:
-    yard = make_yard()
-    yard.wait(lambda: yard.up, "the zygote")
-    return yard
 
 
 @pytest.fixture

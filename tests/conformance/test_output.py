@@ -10,10 +10,9 @@ import stat
 from pathlib import Path
 
 import pytest
-from conftest import MakeYard
 from jobyard.supervisor import output
 from jobyard.supervisor.core.events import OutputRefused
-from yard import Yard
+from yard import MakeYard, Yard
 
 
 def test_output_is_complete_when_the_exit_is_told(yard: Yard) -> None:
@@ -107,7 +106,7 @@ def test_closed_stdout_is_no_error(yard: Yard) -> None:
 
 
 def test_follower_is_told_of_growth_once_and_of_the_end(yard: Yard, tmp_path: Path) -> None:
-    attempt = yard.begin("output_jobs:print_when_told", str(tmp_path / "go"))
+    attempt = yard.begin("output_jobs:print_when_told", str(tmp_path / "go"), str(tmp_path / "end"))
     yard.wait(lambda: b"first\n" in yard.text(attempt), "the first line")
     size = yard.size(attempt)
     yard.executor.follow(attempt.child, size)
@@ -118,6 +117,7 @@ def test_follower_is_told_of_growth_once_and_of_the_end(yard: Yard, tmp_path: Pa
     assert attempt.grown == [False]
     yard.wait(lambda: b"second\n" in yard.text(attempt), "the second line")
     yard.executor.follow(attempt.child, yard.size(attempt))
+    (tmp_path / "end").touch()
     yard.finish(attempt)
     yard.wait(lambda: len(attempt.grown) == 2, "word of the end")
     assert attempt.grown == [False, True]

@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import MakeYard
-from yard import Attempt, Yard
+from yard import Attempt, MakeYard, Yard
 
 ALLOW = ["limit_jobs:*", "conformance_jobs:*"]
 LATE = {"timeout_s": 0.5, "grace_s": 0.3}
@@ -139,6 +138,12 @@ def test_tasks_are_told_with_what_they_wait_for(make: MakeYard) -> None:
     yard = make()
     said = yard.text(yard.run("limit_jobs:wait_in_tasks", options={**LATE, "grace_s": 10.0})).decode()
     assert said.index("in wait_outside") < said.index("in wait_inside")
+
+
+def test_tasks_that_cannot_be_told_are_cancelled_all_the_same(make: MakeYard) -> None:
+    yard = make()
+    attempt = yard.run("limit_jobs:wait_without_stderr", options={"timeout_s": 0.5, "grace_s": 10.0})
+    assert attempt.end is not None and attempt.end.kind == "stopped"
 
 
 def test_stack_of_a_crash_is_told(make: MakeYard) -> None:

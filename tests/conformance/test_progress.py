@@ -6,6 +6,7 @@ import datetime
 import time
 from pathlib import Path
 
+import pytest
 from yard import Yard
 
 
@@ -62,10 +63,10 @@ def test_progress_that_is_no_number_is_refused(yard: Yard) -> None:
     assert end.error.type.endswith("BadArguments") and "'much'" in end.error.message
 
 
-def test_scratch_directory_is_removed_after_the_attempt(yard: Yard) -> None:
-    for leave in (True, False):
-        path = Path(yard.run("scratch", leave).value)
-        yard.wait(lambda path=path: not path.exists(), "the removal of the scratch directory")  # type: ignore[misc]
+@pytest.mark.parametrize("leave", [True, False])
+def test_scratch_directory_is_removed_after_the_attempt(yard: Yard, leave: bool) -> None:
+    path = Path(yard.run("scratch", leave).value)
+    yard.wait(lambda: not path.exists(), "the removal of the scratch directory")
 
 
 def test_scratch_directory_of_a_crashed_job_is_removed(yard: Yard, tmp_path: Path) -> None:

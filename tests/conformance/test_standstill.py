@@ -8,9 +8,8 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import MakeYard
 from jobyard.supervisor.executors.zygote import executor
-from yard import Yard
+from yard import MakeYard, Yard
 
 zygote_only = pytest.mark.parametrize("kind", ["zygote"], indirect=True)
 ANSWER_S, AGAIN_S = 0.4, 0.3

@@ -158,17 +158,22 @@ def test_sigterm_from_outside_lets_the_job_unwind(yard: Yard, tmp_path: Path) ->
     assert "received SIGTERM" in path.read_text()
 
 
+def with_daemons(yard: Yard, path: Path) -> Attempt:
+    """A job that waits; the pids of its daemons are in the file."""
+    attempt = began(yard, path, "daemons", "wait")
+    yard.wait(lambda: path.read_text().count("\n") == 3, "its daemons")
+    return attempt
+
+
 def test_whole_tree_is_killed_and_nobody_else(yard: Yard, tmp_path: Path) -> None:
     others = []
     for number in range(2):
         path = tmp_path / f"other{number}"
-        other = began(yard, path, "daemons", "wait")
-        yard.wait(lambda path=path: path.read_text().count("\n") == 3, "its daemons")  # type: ignore[misc]
+        other = with_daemons(yard, path)
         others.append((other, path))
     for number in range(3):
         path = tmp_path / f"victim{number}"
-        victim = began(yard, path, "daemons", "wait")
-        yard.wait(lambda path=path: path.read_text().count("\n") == 3, "its daemons")  # type: ignore[misc]
+        victim = with_daemons(yard, path)
         yard.kill(victim, grace_s=0.0)
         assert_killed(yard.finish(victim), "cancel")
         assert not [pid for pid in map(int, path.read_text().split()[:2]) if is_alive(pid)]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from conformance_jobs import VALUES
-from yard import Yard
+from yard import MakeYard, Yard
 
 
 def test_result_comes_back(yard: Yard) -> None:
@@ -114,7 +116,7 @@ def test_what_is_not_there_or_not_callable_is_an_error(yard: Yard, ref: str, err
     assert end is not None and end.error is not None and end.error.type.endswith(error)
 
 
-def test_module_that_fails_to_import_is_an_error_of_the_job(make_yard, tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_module_that_fails_to_import_is_an_error_of_the_job(make_yard: MakeYard, tmp_path: Path) -> None:
     (tmp_path / "broken_module.py").write_text("import does_not_exist_anywhere\n")
     (tmp_path / "bad_syntax.py").write_text("def x(:\n")
     yard = make_yard(path=[str(tmp_path)], allow=["broken_module:*", "bad_syntax:*", "absent:*"], preload=[])

@@ -213,6 +213,9 @@ class Yard:
         return [pid for pid in Search(f"{MARK}={self.executor.uuid}").find() if is_alive(pid)]
 
 
+MakeYard = Callable[..., Yard]
+
+
 def is_alive(pid: int) -> bool:
     """Whether there is such a process that is not a zombie."""
     try:

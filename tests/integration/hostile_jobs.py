@@ -14,6 +14,8 @@ import threading
 import time
 from pathlib import Path
 
+import msgpack
+
 
 def add(a, b):
     return a + b
@@ -192,10 +194,12 @@ def linger():
 
 def delete_own_output(directory):
     print("first", flush=True)
-    time.sleep(0.2)
-    for path in Path(directory).rglob("*"):
-        if path.is_file():
-            path.unlink()
+    files = [path for path in Path(directory).rglob("*") if path.is_file()]
+    while not any(b"first" in path.read_bytes() for path in files):
+        time.sleep(0.01)
+        files = [path for path in Path(directory).rglob("*") if path.is_file()]
+    for path in files:
+        path.unlink()
     print("second", flush=True)
 
 
@@ -210,3 +214,5 @@ def reopen_descriptors():
 def write_into_its_socket():
     for _ in range(200):
         os.write(3, os.urandom(100))
+    for kind in ([], {}, None, 1):
+        os.write(3, msgpack.packb(["End", kind, b"", None, None, True, None]))

@@ -41,46 +41,52 @@ def heard(wire: Wire, name: str) -> Any:
             return message
 
 
+def asked_for_a_child(wire: Wire, page: int) -> tuple[Wire, Wire]:
+    """The two ends of a child's socket, once the supervisor wants a child: the supervisor's and the child's."""
+    greet(wire, page)
+    heard(wire, "Prepare")
+    return socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+
+
+def sleeper() -> int:
+    """A process that does nothing."""
+    pid = os.fork()
+    if pid == 0:
+        time.sleep(600)
+        os._exit(0)
+    return pid
+
+
+def child_at_work(wire: Wire) -> Wire:
+    """One child that was given its attempt: its end of its socket."""
+    ours, theirs = asked_for_a_child(wire, Page.create().fd)
+    say(wire, channel.Made([[1, sleeper(), 0]]), ours.fileno())
+    heard(wire, "Start")
+    theirs.recv(100_000)
+    return theirs
+
+
 def claim(wire: Wire, act: dict[str, Any]) -> None:
     """One child, whose process is somebody else's."""
-    greet(wire, Page.create().fd)
-    heard(wire, "Prepare")
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    ours, theirs = asked_for_a_child(wire, Page.create().fd)
     say(wire, channel.Made([[1, act["pid"], 0]]), ours.fileno())
-    time.sleep(0.3)
+    time.sleep(0.3)  # the child is known when its socket ends
     theirs.close()
 
 
 def exit_so(wire: Wire, act: dict[str, Any]) -> None:
     """One child that runs its attempt, and the word of its exit with odd fields."""
-    greet(wire, Page.create().fd)
-    heard(wire, "Prepare")
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    pid = os.fork()
-    if pid == 0:
-        time.sleep(600)
-    say(wire, channel.Made([[1, pid, 0]]), ours.fileno())
-    heard(wire, "Start")
-    theirs.recv(100_000)
+    child_at_work(wire)
     for at, value in act["fields"].items():
-        GOOD_EXIT[int(at)] = float(value[1:]) if isinstance(value, str) and value[:1] == "=" else value
+        GOOD_EXIT[int(at)] = value
     say(wire, channel.Exits([GOOD_EXIT]))
     time.sleep(600)
 
 
 def end_so(wire: Wire, act: dict[str, Any]) -> None:
     """As ``exit_so``, with an odd end told by the child."""
-    greet(wire, Page.create().fd)
-    heard(wire, "Prepare")
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    pid = os.fork()
-    if pid == 0:
-        time.sleep(600)
-    say(wire, channel.Made([[1, pid, 0]]), ours.fileno())
-    heard(wire, "Start")
-    theirs.recv(100_000)
-    usage = [float(one[1:]) if isinstance(one, str) and one[:1] == "=" else one for one in act["usage"]]
-    channel.send(theirs, channel.encode(channel.End("ok", b"\xc0", None, None, True, usage)))
+    theirs = child_at_work(wire)
+    channel.send(theirs, channel.encode(channel.End("ok", b"\xc0", None, None, True, act["usage"])))
     say(wire, channel.Exits([GOOD_EXIT]))
     time.sleep(600)
 
@@ -89,12 +95,8 @@ def shrink(wire: Wire, act: dict[str, Any]) -> None:
     """The shared page is cut off once it was given."""
     fd = os.memfd_create("page")
     os.ftruncate(fd, SLOTS * 512)
-    greet(wire, fd)
-    heard(wire, "Prepare")
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    pid = os.fork()
-    if pid == 0:
-        time.sleep(600)
+    ours, theirs = asked_for_a_child(wire, fd)
+    pid = sleeper()
     os.ftruncate(fd, 0)
     say(wire, channel.Made([[1, pid, 0]]), ours.fileno())
     theirs.recv(100_000)
@@ -113,15 +115,7 @@ def odd_message(wire: Wire, act: dict[str, Any]) -> None:
 
 def chatter(wire: Wire, act: dict[str, Any]) -> None:
     """A child that never stops talking."""
-    greet(wire, Page.create().fd)
-    heard(wire, "Prepare")
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    pid = os.fork()
-    if pid == 0:
-        time.sleep(600)
-    say(wire, channel.Made([[1, pid, 0]]), ours.fileno())
-    heard(wire, "Start")
-    theirs.recv(100_000)
+    theirs = child_at_work(wire)
     for _ in range(2):
         if os.fork() == 0:
             break

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -30,6 +30,11 @@ def wait_for(what: str, look: Callable[[], T], seconds: float = 20.0) -> T:
         if time.monotonic() > deadline:
             raise AssertionError(f"{what}: not within {seconds:g} s; last seen: {found!r}")
         time.sleep(0.01)
+
+
+def without_pytest(environ: Mapping[str, str]) -> dict[str, str]:
+    """Its own variable changes during a test, and a zygote with another environment is retired."""
+    return {name: value for name, value in environ.items() if name != "PYTEST_CURRENT_TEST"}
 
 
 class Yard:
@@ -70,8 +75,7 @@ class Yard:
                 stdout=log,
                 stderr=log,
                 cwd=self.directory,
-                # pytest's own variable changes during a test, and a zygote with another environment is retired
-                env={name: value for name, value in environment.items() if name != "PYTEST_CURRENT_TEST"},
+                env=without_pytest(environment),
                 **popen,
             )
         os.close(write)
@@ -90,6 +94,13 @@ class Yard:
     @property
     def log(self) -> str:
         return (self.directory / "supervisor.out").read_text(errors="replace")
+
+    @contextlib.contextmanager
+    def logging(self, text: str) -> Iterator[None]:
+        """What is done in here makes the supervisor log this once more, which is waited for at the end."""
+        before = self.log.count(text)
+        yield
+        wait_for(f"{text!r} in the log", lambda: self.log.count(text) > before)
 
     def kill(self) -> None:
         """kill -9."""
@@ -116,6 +127,18 @@ class Yard:
         assert self.process is not None
         self.process.send_signal(signal.SIGUSR1)
         return self.process.wait(30)
+
+    def jobctl(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """Run it with the yard's config, to its end."""
+        return subprocess.run(
+            [sys.executable, "-P", "-m", "jobyard", "--config", str(self.config), *words],
+            cwd=self.directory,
+            env=without_pytest(os.environ),
+            capture_output=True,
+            text=True,
+            timeout=90,
+            check=False,
+        )
 
     def client(self, **options: Any) -> Client:
         client = Client(config=str(self.config), **{"timeout": 20.0, **options})
@@ -166,6 +189,9 @@ class Yard:
         return self.directory / name
 
 
+MakeYard = Callable[..., Yard]  # the fixture ``make_yard``
+
+
 def read_ledger(path: Path) -> list[tuple[str, str, int]]:
     """Lines of ``ident what nanoseconds`` that jobs appended."""
     if not path.exists():
@@ -187,6 +213,14 @@ def overlaps(ledger: list[tuple[str, str, int]], killed_at: list[int]) -> list[s
         elif open_since.pop(ident, None) is None:  # an end too many: the attempt before went on beside the new one
             found.append(ident)
     return found
+
+
+def lives(pid: int) -> bool:
+    """Whether there is such a process that is not a zombie."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 def stop_process(pid: int) -> None:

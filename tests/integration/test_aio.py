@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -215,9 +213,7 @@ def test_job_finds_its_supervisor_and_is_the_parent_of_what_it_submits(yard: Yar
     child_id, result = job.result(timeout=30)
     assert result in (3, 5)
     assert client.info(child_id).parent == job.id
-    command = [sys.executable, "-m", "jobyard", "show", str(child_id), "--config", str(yard.config)]
-    shown = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stdout
-    assert f"  parent     {job.id}\n" in shown
+    assert f"  parent     {job.id}\n" in yard.jobctl("show", str(child_id)).stdout
 
 
 def test_async_job_is_the_parent_of_what_it_submits(yard: Yard) -> None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,22 +19,14 @@ from jobyard import Job, SupervisorUnavailable
 from jobyard.conf.settings import JournalSettings
 from jobyard.supervisor.core import records as r
 from jobyard.supervisor.recovery import make_durable, recover
-from live import Yard, wait_for
+from live import MakeYard, Yard, lives, wait_for
 from small_disk import failing_calls, needs_strace
 from supervisors import Impostor
 
-Make = Callable[..., Yard]
 CONFIG = "[defaults]\ngrace = 1\nretry = { max_attempts = 2, delay = 0 }\n[pools.default]\nconcurrency = 1\n"
 HANGING_SYNC = "fdatasync:delay_enter=30000000"  # until the end of the context
 HELD = CONFIG + "[queues.held]\npaused = true\n"
 whatever_dies = pytest.mark.parametrize("dies", [("zygote",), ("supervisor",), ("supervisor", "zygote")], ids="+".join)
-
-
-def alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
 
 
 def stopped(pid: int) -> bool:
@@ -53,7 +44,7 @@ def release(pid: int) -> None:
 
 def kill(pid: int) -> None:
     os.kill(pid, signal.SIGKILL)
-    wait_for("its end", lambda: not alive(pid))
+    wait_for("its end", lambda: not lives(pid))
 
 
 def children(pid: int) -> list[int]:
@@ -107,7 +98,7 @@ def begin(yard: Yard, how: str = "return") -> tuple[Job[Any], int, int]:
 # -- prepared, start not on disk ---------------------------------------------------------------------------------------
 
 
-def test_prepared_child_that_is_killed_is_replaced_and_no_attempt_is_spent(make_yard: Make) -> None:
+def test_prepared_child_that_is_killed_is_replaced_and_no_attempt_is_spent(make_yard: MakeYard) -> None:
     yard = make_yard(CONFIG)
     (zygote,) = yard.zygotes()
     for pid in wait_for("a spare child", lambda: children(zygote)):
@@ -117,7 +108,7 @@ def test_prepared_child_that_is_killed_is_replaced_and_no_attempt_is_spent(make_
 
 @whatever_dies
 def test_job_that_was_not_given_to_a_prepared_child_stays_queued_and_spends_nothing(
-    make_yard: Make, dies: tuple[str, ...]
+    make_yard: MakeYard, dies: tuple[str, ...]
 ) -> None:
     yard = make_yard(HELD)
     job = yard.client().options(queue="held").submit("jobs:add", 1, 2)
@@ -137,7 +128,7 @@ def test_job_that_was_not_given_to_a_prepared_child_stays_queued_and_spends_noth
 # -- start synced, go not sent -----------------------------------------------------------------------------------------
 
 
-def start_on_disk(make_yard: Make) -> tuple[Yard, Job[Any], int, int]:
+def start_on_disk(make_yard: MakeYard) -> tuple[Yard, Job[Any], int, int]:
     """A killed supervisor whose journal says that a job was started in a spare child, which knows nothing of it."""
     yard = make_yard(HELD)
     job = yard.client().options(queue="held").submit("jobs:begin_and_sleep", str(yard.path("begun")), 0.2)
@@ -157,22 +148,16 @@ def runs(yard: Yard) -> int:
     return len(yard.path("begun").read_text().splitlines())
 
 
-def test_start_without_its_go_is_given_it_by_the_next_supervisor(make_yard: Make) -> None:
+@pytest.mark.parametrize("added", ["", "nice = 1\n"], ids=["zygote kept", "zygote retired"])
+def test_start_without_its_go_is_given_it_by_the_next_supervisor(make_yard: MakeYard, added: str) -> None:
     yard, job, _, _ = start_on_disk(make_yard)
+    yard.config.write_text(yard.config.read_text().replace("[pools.default]\n", "[pools.default]\n" + added))
     assert "pid" in yard.start()
     ends_as(yard, job, "succeeded", "ok")
     assert runs(yard) == 1
 
 
-def test_start_without_its_go_is_given_it_also_by_one_that_retires_its_zygote(make_yard: Make) -> None:
-    yard, job, _, _ = start_on_disk(make_yard)
-    yard.config.write_text(yard.config.read_text().replace("concurrency = 1", "concurrency = 1\nnice = 1"))
-    assert "pid" in yard.start()
-    ends_as(yard, job, "succeeded", "ok")
-    assert runs(yard) == 1
-
-
-def test_start_without_its_go_whose_child_has_died_meanwhile_spends_no_attempt(make_yard: Make) -> None:
+def test_start_without_its_go_whose_child_has_died_meanwhile_spends_no_attempt(make_yard: MakeYard) -> None:
     yard, job, pid, _ = start_on_disk(make_yard)
     kill(pid)
     yard.config.write_text(yard.config.read_text().replace("paused = true", "paused = false"))
@@ -184,7 +169,7 @@ def test_start_without_its_go_whose_child_has_died_meanwhile_spends_no_attempt(m
 @needs_strace
 @pytest.mark.parametrize("dies", ["child", "zygote"])
 def test_start_whose_child_or_zygote_dies_before_the_go_spends_neither_an_attempt_nor_a_loss(
-    make_yard: Make, dies: str
+    make_yard: MakeYard, dies: str
 ) -> None:
     """A sync that hangs holds the supervisor at this point."""
     yard = make_yard(CONFIG)
@@ -203,12 +188,12 @@ def test_start_whose_child_or_zygote_dies_before_the_go_spends_neither_an_attemp
     assert runs(yard) == 1
 
 
-def test_start_without_its_go_whose_zygote_has_died_too_runs_again(make_yard: Make) -> None:
+def test_start_without_its_go_whose_zygote_has_died_too_runs_again(make_yard: MakeYard) -> None:
     yard, job, pid, zygote = start_on_disk(make_yard)
     kill(zygote)
     yard.config.write_text(yard.config.read_text().replace("paused = true", "paused = false"))
     assert "pid" in yard.start()
-    assert not alive(pid)
+    assert not lives(pid)
     ends_as(yard, job, "succeeded", "lost", "ok")
     assert runs(yard) == 1
 
@@ -216,7 +201,7 @@ def test_start_without_its_go_whose_zygote_has_died_too_runs_again(make_yard: Ma
 # -- running -----------------------------------------------------------------------------------------------------------
 
 
-def test_running_child_that_is_killed_is_tried_again(make_yard: Make) -> None:
+def test_running_child_that_is_killed_is_tried_again(make_yard: MakeYard) -> None:
     yard = make_yard(CONFIG)
     job, pid, _ = begin(yard)
     os.kill(pid, signal.SIGKILL)
@@ -225,7 +210,9 @@ def test_running_child_that_is_killed_is_tried_again(make_yard: Make) -> None:
 
 
 @whatever_dies
-def test_tree_of_a_running_job_goes_on_or_is_gone_before_it_runs_again(make_yard: Make, dies: tuple[str, ...]) -> None:
+def test_tree_of_a_running_job_goes_on_or_is_gone_before_it_runs_again(
+    make_yard: MakeYard, dies: tuple[str, ...]
+) -> None:
     yard = make_yard(CONFIG)
     job = yard.client().submit("jobs:stubborn", str(yard.path("pids")))
     tree = wait_for("a job with grandchildren", lambda: pids_in(yard, 2))
@@ -237,14 +224,14 @@ def test_tree_of_a_running_job_goes_on_or_is_gone_before_it_runs_again(make_yard
     if "supervisor" in dies:
         assert "pid" in yard.start()
     if dies == ("supervisor",):
-        assert all(map(alive, tree)) and outcomes(yard, job) == [None]
+        assert all(map(lives, tree)) and outcomes(yard, job) == [None]
     else:
         wait_for("it to run again", lambda: len(pids_in(yard, 4)) == 4)
-        assert not any(map(alive, tree)), "nothing of the first attempt is left"
+        assert not any(map(lives, tree)), "nothing of the first attempt is left"
         assert outcomes(yard, job) == ["lost", None]
     yard.client().get(job.id).cancel(grace=0)
     assert yard.client().get(job.id).wait(timeout=20)
-    assert not any(map(alive, pids_in(yard, 2)))
+    assert not any(map(lives, pids_in(yard, 2)))
 
 
 def pids_in(yard: Yard, count: int) -> list[int]:
@@ -267,7 +254,7 @@ def pids_in(yard: Yard, count: int) -> list[int]:
     ids="+".join,
 )
 def test_result_that_was_not_sent_is_lost_unless_the_supervisor_alone_dies(
-    make_yard: Make, dies: tuple[str, ...], expected: list[str]
+    make_yard: MakeYard, dies: tuple[str, ...], expected: list[str]
 ) -> None:
     yard = make_yard(CONFIG)
     returned = yard.path("returned")
@@ -290,13 +277,13 @@ def test_result_that_was_not_sent_is_lost_unless_the_supervisor_alone_dies(
 # -- result waiting ----------------------------------------------------------------------------------------------------
 
 
-def result_waits(make_yard: Make) -> tuple[Yard, Job[Any], int]:
+def result_waits(make_yard: MakeYard) -> tuple[Yard, Job[Any], int]:
     """The job has returned, and its supervisor, which stands, has not read it."""
     yard = make_yard(CONFIG)
     job, pid, zygote = begin(yard)
     hold(yard.pid)
     yard.path("go").touch()
-    wait_for("the job's end", lambda: not alive(pid))
+    wait_for("the job's end", lambda: not lives(pid))
     return yard, job, zygote
 
 
@@ -305,7 +292,9 @@ def result_waits(make_yard: Make) -> tuple[Yard, Job[Any], int]:
     [(("zygote",), ["ok"]), (("supervisor",), ["ok"]), (("supervisor", "zygote"), ["lost", "ok"])],
     ids=["zygote", "supervisor", "supervisor+zygote"],
 )
-def test_result_that_waits_stands_unless_both_die(make_yard: Make, dies: tuple[str, ...], expected: list[str]) -> None:
+def test_result_that_waits_stands_unless_both_die(
+    make_yard: MakeYard, dies: tuple[str, ...], expected: list[str]
+) -> None:
     yard, job, zygote = result_waits(make_yard)
     if "zygote" in dies:
         os.kill(zygote, signal.SIGKILL)
@@ -321,7 +310,7 @@ def test_result_that_waits_stands_unless_both_die(make_yard: Make, dies: tuple[s
 
 
 @needs_strace
-def test_end_that_is_being_synced_while_the_zygote_dies_stands_and_is_recorded_once(make_yard: Make) -> None:
+def test_end_that_is_being_synced_while_the_zygote_dies_stands_and_is_recorded_once(make_yard: MakeYard) -> None:
     yard = make_yard(CONFIG)
     job, _, zygote = begin(yard)
     with failing_calls(yard.pid, HANGING_SYNC):
@@ -338,7 +327,7 @@ def test_end_that_is_being_synced_while_the_zygote_dies_stands_and_is_recorded_o
 
 @pytest.mark.parametrize("dies", [("supervisor",), ("supervisor", "zygote")], ids="+".join)
 def test_end_that_is_on_disk_and_was_not_acknowledged_stands_and_is_recorded_once(
-    make_yard: Make, dies: tuple[str, ...]
+    make_yard: MakeYard, dies: tuple[str, ...]
 ) -> None:
     yard, job, zygote = result_waits(make_yard)
     yard.kill()
@@ -362,7 +351,7 @@ def test_end_that_is_on_disk_and_was_not_acknowledged_stands_and_is_recorded_onc
 
 
 @whatever_dies
-def test_cancel_that_did_not_reach_the_process_is_done(make_yard: Make, dies: tuple[str, ...]) -> None:
+def test_cancel_that_did_not_reach_the_process_is_done(make_yard: MakeYard, dies: tuple[str, ...]) -> None:
     yard = make_yard(CONFIG)
     job, pid, zygote = begin(yard)
     if "supervisor" in dies:
@@ -377,17 +366,17 @@ def test_cancel_that_did_not_reach_the_process_is_done(make_yard: Make, dies: tu
     if "supervisor" in dies:
         assert "pid" in yard.start()
     ends_as(yard, job, "cancelled", "cancelled" if dies == ("supervisor",) else "lost")
-    assert not alive(pid)
+    assert not lives(pid)
     assert yard.client().get(job.id).info().reason == "enough"
 
 
-def test_cancelled_job_that_ended_by_itself_before_the_kill_has_its_actual_end(make_yard: Make) -> None:
+def test_cancelled_job_that_ended_by_itself_before_the_kill_has_its_actual_end(make_yard: MakeYard) -> None:
     yard = make_yard(CONFIG)
     job, pid, zygote = begin(yard)
     hold(zygote)
     job.cancel(grace=5)
     yard.path("go").touch()
-    wait_for("its end", lambda: not alive(pid))
+    wait_for("its end", lambda: not lives(pid))
     release(zygote)
     ends_as(yard, job, "succeeded", "ok")
 
@@ -400,7 +389,9 @@ def test_cancelled_job_that_ended_by_itself_before_the_kill_has_its_actual_end(m
     [(("supervisor",), ["timeout"]), (("supervisor", "zygote"), ["lost"])],
     ids=["supervisor", "supervisor+zygote"],
 )
-def test_deadline_that_comes_while_nobody_is_there(make_yard: Make, dies: tuple[str, ...], expected: list[str]) -> None:
+def test_deadline_that_comes_while_nobody_is_there(
+    make_yard: MakeYard, dies: tuple[str, ...], expected: list[str]
+) -> None:
     yard = make_yard(CONFIG)
     client = yard.client().options(timeout=1.5, grace=0, retries=0)
     job = client.submit("jobs:begin_and_sleep", str(yard.path("begun")), 600)
@@ -410,7 +401,7 @@ def test_deadline_that_comes_while_nobody_is_there(make_yard: Make, dies: tuple[
     yard.kill()
     if "zygote" in dies:
         kill(zygote)
-    wait_for("the child's end", lambda: not alive(pid))
+    wait_for("the child's end", lambda: not lives(pid))
     assert "pid" in yard.start()
     wait_for("its end to be recorded", lambda: outcomes(yard, job)[0])
     assert outcomes(yard, job)[:1] == expected

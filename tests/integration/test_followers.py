@@ -205,17 +205,23 @@ def test_a_hundred_followers_get_everything_while_one_of_them_is_stopped_and_the
             assert numbers == [(1, seq) for seq in range(first, last[1] + 1)]
 
 
+def miss_some(yard: Yard, followers: Followers) -> tuple[int, int]:
+    """Have more happen than is kept for followers that are stopped meanwhile: the last of it, as ``head``."""
+    subscribed(yard, followers)
+    os.kill(followers.process.pid, signal.SIGSTOP)
+    for _ in range(3):
+        hold(yard, 3000)
+    last = head(yard)
+    os.kill(followers.process.pid, signal.SIGCONT)
+    return last
+
+
 def test_stopped_follower_is_told_what_it_has_lost_though_nothing_happens_any_more(
     make_yard: Callable[..., Yard], start: Callable[..., Followers]
 ) -> None:
     yard = make_yard("[limits]\nunsent_notices = 16\n" + HELD)
     stopped = start(yard)
-    subscribed(yard, stopped)
-    os.kill(stopped.process.pid, signal.SIGSTOP)
-    for _ in range(3):
-        hold(yard, 3000)
-    last = head(yard)
-    os.kill(stopped.process.pid, signal.SIGCONT)
+    last = miss_some(yard, stopped)
     wait_for("the stopped one to have all", lambda: stopped.numbers()[-1:] == [last], 30)
     numbers = stopped.numbers()
     assert numbers == [(1, seq) for seq in range(numbers[0][1], last[1] + 1)]
@@ -228,12 +234,7 @@ def test_stopped_follower_is_told_where_its_gap_is_if_it_is_no_longer_kept(
 ) -> None:
     yard = make_yard("[limits]\nunsent_notices = 16\nkept_notices = 100\n" + HELD)
     stopped = start(yard)
-    subscribed(yard, stopped)
-    os.kill(stopped.process.pid, signal.SIGSTOP)
-    for _ in range(3):
-        hold(yard, 3000)
-    epoch, last = head(yard)
-    os.kill(stopped.process.pid, signal.SIGCONT)
+    epoch, last = miss_some(yard, stopped)
     wait_for("the stopped one to be at the end", lambda: stopped.numbers()[-1:] == [(epoch, last)], 30)
     seen = stopped.seen()
     assert [kind for kind, *_ in seen].count("events_truncated") >= 1

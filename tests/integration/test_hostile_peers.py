@@ -231,6 +231,7 @@ def test_one_who_sends_without_end_is_told_to_wait_and_others_have_their_turn(ma
             codes[code] = codes.get(code, 0) + 1
     assert codes.keys() == {"ok", "rate_limited"}
     assert yard.client().status().counts.get("queued", 0) == codes["ok"], "what was refused was not stored"
+    assert yard.client().status().refused == codes["rate_limited"]
     assert yard.log.count("(rate_limited)") <= 100, "a flood does not fill the log"
 
 

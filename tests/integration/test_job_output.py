@@ -25,10 +25,6 @@ def jobctl(yard: Yard, *words: str) -> list[str]:
     return [sys.executable, "-m", "jobyard", *words, "--config", str(yard.config)]
 
 
-def ran(yard: Yard, *words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(jobctl(yard, *words), capture_output=True, text=True, timeout=60, check=False)
-
-
 def of_attempt(text: str, attempt: int) -> list[str]:
     """What follows the number of the attempt in each line that was ended."""
     lines = [line.split() for line in text.splitlines(keepends=True) if line.endswith("\n")]
@@ -51,7 +47,7 @@ def test_follower_sees_each_line_of_each_attempt_once_across_kills_of_supervisor
     count = job.result(timeout=20)
     assert follower.wait(20) == 0, yard.path("said").read_text()
     for attempt in (1, 2, 3):
-        stored = ran(yard, "logs", str(job.id), "--attempt", str(attempt)).stdout
+        stored = yard.jobctl("logs", str(job.id), "--attempt", str(attempt)).stdout
         numbers = of_attempt(stored, attempt)
         assert of_attempt(shown.read_text(), attempt) == numbers
         whole = [str(number) for number in range(len(numbers))]
@@ -103,7 +99,7 @@ def test_long_output_is_read_from_its_files_and_its_tail_from_their_end(
     monkeypatch.setattr(client, "request", request)
     assert [line.text for line in client.logs(job.id)] == [str(number) for number in range(200_000)]
     assert sum(len(chunk.data) for chunk in sent) <= LOG_BYTES_MAX
-    assert ran(yard, "logs", str(job.id), "--tail", "3").stdout == "199997\n199998\n199999\n"
+    assert yard.jobctl("logs", str(job.id), "--tail", "3").stdout == "199997\n199998\n199999\n"
 
 
 def prune(directory: Path, running: Callable[[], list[str]], settings: OutputSettings) -> None:
@@ -156,9 +152,9 @@ def test_pruner_without_an_answer_removes_nothing(tmp_path: Path) -> None:
 def test_output_that_is_not_there_is_told_beside_it(yard: Yard) -> None:
     job = yard.client().submit("jobs:add", 1, 2)
     assert job.result(20) == 3
-    told = ran(yard, "logs", str(job.id))
+    told = yard.jobctl("logs", str(job.id))
     nothing = f"job {job.id}, attempt 1: it printed nothing, or that was removed by [output] keep_count or total\n"
     assert (told.returncode, told.stdout, told.stderr) == (0, "", nothing)
-    told = ran(yard, "--set", "output.keep=0.001", "logs", str(job.id))
+    told = yard.jobctl("--set", "output.keep=0.001", "logs", str(job.id))
     assert (told.returncode, told.stdout) == (0, "")
     assert "was removed: it ended over 0.001 s ago ([output] keep)" in told.stderr

@@ -142,8 +142,7 @@ def test_soft_timeout_lets_the_job_end_by_itself(yard: Yard) -> None:
 def test_cancel_of_a_running_job_runs_its_finally(yard: Yard) -> None:
     path = yard.path("finally")
     job = yard.client().submit("jobs:clean_up", str(path))
-    wait_for("the job runs", lambda: job.state == "running")
-    time.sleep(0.3)  # into its try block: a cancel before it is no test of finally
+    wait_for("it to be in its try block", lambda: list(job.logs()))
     job.cancel(reason="enough")
     with pytest.raises(jobyard.JobCancelled):
         job.result(timeout=20)

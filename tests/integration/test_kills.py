@@ -20,6 +20,7 @@ JOBS_PER_KILL = 60  # that run; most of the time is to go by with kills, not wit
 BATCH = 100  # of those that are only kept
 KILLS = tiers.size(25, 500, 5000)
 KEPT_MAX = tiers.size(20_000, 100_000, 400_000)
+PATIENCE_S = 600  # on a busy machine a supervisor may be killed many times before it answers
 
 
 class Load:
@@ -35,9 +36,9 @@ class Load:
         self._stop = threading.Event()
         self._rng = random.Random(int(os.environ.get("JOBYARD_SEED", "1")))
         self._path = str(yard.path("ledger"))
-        clients = [yard.client(timeout=60) for _ in range(CLIENTS)]
+        clients = [yard.client(timeout=PATIENCE_S) for _ in range(CLIENTS)]
         self._threads = [threading.Thread(target=self._submit, args=one) for one in enumerate(clients)]
-        self._threads.append(threading.Thread(target=self._keep, args=(yard.client(timeout=60),)))
+        self._threads.append(threading.Thread(target=self._keep, args=(yard.client(timeout=PATIENCE_S),)))
         for thread in self._threads:
             thread.start()
 
@@ -95,8 +96,11 @@ def test_kills_at_random_moments_lose_nothing_and_run_nothing_twice(make_yard: C
         counts = client.status().counts
         return counts["queued"] + counts["running"] - load.kept
 
+    def wait_for_the_next(left: int) -> None:
+        wait_for("the next job to be done", lambda: unfinished() < left, 60)
+
     while left := unfinished():
-        wait_for("the next job to be done", lambda before=left: unfinished() < before, 60)  # type: ignore[misc]
+        wait_for_the_next(left)
     ledger = read_ledger(yard.path("ledger"))
     begun = Counter(name for name, what, _ in ledger if what == "begin")
     ended = Counter(name for name, what, _ in ledger if what == "end")

@@ -2,38 +2,31 @@
 
 from __future__ import annotations
 
-import importlib.util
+import fcntl
 import json
 import os
 import pwd
-import shutil
 import subprocess
-import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import jobyard
 import pytest
 import tiers
 from live import Yard, wait_for
+from nobodys_pool import USER
+from others import open_directory
 
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
-USER = "nobody"
 REFUSAL = "cannot make a child: Resource temporarily unavailable"
 RECOVERED_S = 5.0 + 3.0  # the second is for a busy machine
-CONFIG = f"""
+CONFIG = """
 [output]
 max_job_bytes = "1MiB"
 [pools.default]
-user = "{USER}"
-python = "{{python}}"
 concurrency = 2
 nproc = 64
-[pools.default.env]
-TMPDIR = "/tmp"
+env.TMPDIR = "/tmp"
 """
 JOBS = '''
 import ctypes, os, signal, subprocess, time
@@ -92,47 +85,22 @@ def kill_zygote():
 '''
 
 
-def usable_interpreter() -> tuple[str, str] | None:
-    """An interpreter that the user may run, and the PYTHONPATH with which it finds jobyard and what that needs."""
-    homes = [importlib.util.find_spec(name).submodule_search_locations[0] for name in ("jobyard", "msgpack")]  # type: ignore[union-attr,index]
-    path = ":".join(str(Path(home).parent) for home in homes)
-    name = "python{}.{}".format(*sys.version_info)
-    for python in (sys.executable, *(f"{place}/{name}" for place in ("/usr/local/bin", "/usr/bin"))):
-        command = [python, "-c", "import jobyard.supervisor, msgpack"]
-        try:
-            done = subprocess.run(command, env={"PYTHONPATH": path}, cwd="/", user=USER, extra_groups=[], check=False)
-        except OSError:
-            continue
-        if done.returncode == 0:
-            return python, path
-    return None
-
-
 @pytest.fixture(scope="module")
-def yard() -> Iterator[Yard]:
-    """One for all tests: each leaves it as it was."""
-    found = usable_interpreter()
-    if found is None:
-        pytest.skip(f"no interpreter that {USER} may run has jobyard")
-    python, path = found
-    directory = Path(tempfile.mkdtemp(dir="/tmp"))
-    directory.chmod(0o755)
-    yard = Yard(directory, JOBS, CONFIG.format(python=python))
-    (directory / "jobs.py").chmod(0o644)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", path)
+def yard(as_nobody: str) -> Iterator[Yard]:
+    """One for all tests: each leaves it as it was.
+
+    The limit counts all processes of the user, so tests that run beside these wait for the lock.
+    """
+    with open_directory() as directory, open(__file__) as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yard = Yard(directory, JOBS, CONFIG + as_nobody)
+        (directory / "jobs.py").chmod(0o644)
         try:
             said = yard.start()
             assert "pid" in said, said
             yield yard
         finally:
             yard.close()
-            shutil.rmtree(directory)
-
-
-def jobctl(yard: Yard, *arguments: str) -> Any:
-    command = [sys.executable, "-m", "jobyard", *arguments, "--json", "--config", str(yard.config)]
-    return json.loads(subprocess.run(command, capture_output=True, check=True, timeout=60).stdout)
 
 
 def limit_processes(pid: int, limit: str) -> None:
@@ -160,7 +128,7 @@ def test_job_cannot_touch_the_supervisor_or_its_files(yard: Yard) -> None:
 def test_output_is_written_by_the_user_and_read_by_the_supervisor(yard: Yard) -> None:
     job = yard.client().submit("jobs:talk", 3)
     job.wait(20)
-    (attempt,) = jobctl(yard, "logs", str(job.id))["outputs"]
+    (attempt,) = json.loads(yard.jobctl("logs", str(job.id), "--json").stdout)["outputs"]
     assert [line["text"] for line in attempt["lines"]] == ["line 0", "line 1", "line 2"]
     files = {path.name: path.stat() for path in yard.path(".jobyard/output/0").glob(f"{job.id}.*")}
     assert set(files) == {f"{job.id}.1.log", f"{job.id}.1.idx"}, "what was not needed is gone"
@@ -171,7 +139,7 @@ def test_output_is_written_by_the_user_and_read_by_the_supervisor(yard: Yard) ->
 def test_long_output_keeps_its_end_and_a_silent_job_leaves_nothing(yard: Yard) -> None:
     job = yard.client().submit("jobs:talk", 400_000)
     assert job.wait(60)
-    (attempt,) = jobctl(yard, "logs", str(job.id))["outputs"]
+    (attempt,) = json.loads(yard.jobctl("logs", str(job.id), "--json").stdout)["outputs"]
     assert attempt["dropped_bytes"] > 0 and attempt["unwritten_bytes"] == 0
     assert attempt["lines"][-1]["text"] == "line 399999"
     silent = yard.client().submit("jobs:who")
@@ -216,10 +184,9 @@ def test_zygote_that_may_not_fork_keeps_its_jobs_and_goes_on_when_it_may(yard: Y
     rounds = tiers.size(2, 100, 1000)
     for _ in range(rounds):
         (zygote,) = yard.zygotes()
-        refusals = yard.log.count(REFUSAL)
-        limit_processes(zygote, "1:")
-        jobs = client.submit_many("jobs:who", [()] * 5)
-        wait_for("a refusal", lambda refusals=refusals: yard.log.count(REFUSAL) > refusals)  # type: ignore[misc]
+        with yard.logging(REFUSAL):
+            limit_processes(zygote, "1:")
+            jobs = client.submit_many("jobs:who", [()] * 5)
         limit_processes(zygote, "10000:")
         freed_at = time.monotonic()
         assert all(job.wait(20) and job.state == "succeeded" and job.info().attempt == 1 for job in jobs)

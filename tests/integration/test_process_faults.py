@@ -10,10 +10,12 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import msgpack
 import pytest
 import tiers
+from jobyard import Job
 from jobyard.conf.settings import JournalSettings
 from jobyard.supervisor.core import records as r
 from jobyard.supervisor.executors.zygote.limits import boot_id
@@ -50,10 +52,9 @@ def faulty(make_yard: Callable[..., Yard]) -> Yard:
 def test_job_is_kept_while_nothing_can_be_forked(faulty: Yard, number: int) -> None:
     rounds, slowest_s = tiers.size(2, 250, 2500), 0.0
     for _ in range(rounds):
-        refusals = faulty.log.count(REFUSED)
-        faulty.path("fault").write_text(str(number))
-        jobs = faulty.client().submit_many("jobs:add", [(1, 1)] * 5)
-        wait_for("a refusal", lambda refusals=refusals: faulty.log.count(REFUSED) > refusals)  # type: ignore[misc]
+        with faulty.logging(REFUSED):
+            faulty.path("fault").write_text(str(number))
+            jobs = faulty.client().submit_many("jobs:add", [(1, 1)] * 5)
         assert {job.state for job in jobs} == {"queued"}
         assert os.strerror(number) in str(faulty.client().status().pools[0].problem)
         faulty.path("fault").unlink()
@@ -69,20 +70,19 @@ def test_job_is_kept_while_its_zygote_has_no_descriptor_left(make_yard: Callable
     (zygote,) = yard.zygotes()
     allowed = resource.prlimit(zygote, resource.RLIMIT_NOFILE)
     for _ in range(rounds):
-        refusals = yard.log.count(REFUSED)
-        resource.prlimit(zygote, resource.RLIMIT_NOFILE, (8, allowed[1]))
-        jobs = yard.client().submit_many("jobs:add", [(1, 1)] * 5)
-        wait_for("a refusal", lambda refusals=refusals: yard.log.count(REFUSED) > refusals)  # type: ignore[misc]
+        with yard.logging(REFUSED):
+            resource.prlimit(zygote, resource.RLIMIT_NOFILE, (8, allowed[1]))
+            jobs = yard.client().submit_many("jobs:add", [(1, 1)] * 5)
         resource.prlimit(zygote, resource.RLIMIT_NOFILE, allowed)
         slowest_s = max(slowest_s, _time_until_done(jobs))
     assert slowest_s < RECOVERED_S
     tiers.report("T8", "EMFILE in the zygote", rounds=rounds, attempts_lost=0, recovered_after_s=round(slowest_s, 3))
 
 
-def _time_until_done(jobs: list[object]) -> float:
+def _time_until_done(jobs: list[Job[Any]]) -> float:
     began_at = time.monotonic()
     for job in jobs:
-        assert job.result(timeout=20) == 2 and job.info().attempt == 1  # type: ignore[attr-defined]
+        assert job.result(timeout=20) == 2 and job.info().attempt == 1
     return time.monotonic() - began_at
 
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import random
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -74,11 +72,6 @@ def fill_by_submits(client: Client) -> list[int]:
             acked.append(client.options(delay=3600, queue="full").submit("jobs:add", WORD).id)
         except REFUSALS:
             return acked
-
-
-def jobctl(yard: Yard, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "jobyard", *arguments, "--config", str(yard.config)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
 
 
 # -- a full disk -------------------------------------------------------------------------------------------------------
@@ -202,9 +195,9 @@ def test_read_only_disk_is_named_at_the_start_and_its_journal_can_be_looked_at(
     said = yard.start()
     assert yard.process is not None and yard.process.wait(10) == 5
     assert "Read-only file system" in said["error"]["message"] and str(disk.path) in said["error"]["message"]
-    assert (jobctl(yard, "journal", "check").returncode, jobctl(yard, "journal", "dump").returncode) == (0, 0)
+    assert (yard.jobctl("journal", "check").returncode, yard.jobctl("journal", "dump").returncode) == (0, 0)
     for verb in ("repair", "compact"):
-        refused = jobctl(yard, "journal", verb)
+        refused = yard.jobctl("journal", verb)
         assert (refused.returncode, refused.stdout) == (3, ""), verb
         assert refused.stderr.startswith("error: ") and "Read-only file system" in refused.stderr
     disk.read_only(False)
@@ -292,7 +285,7 @@ def test_compact_while_jobs_are_submitted_and_run_loses_none(make_yard: Callable
         told = []
         for count in (20, 40, 60):
             wait_for("jobs", lambda count=count: len(acked) > count)
-            done = jobctl(yard, "journal", "compact", "--json")
+            done = yard.jobctl("journal", "compact", "--json")
             assert done.returncode == 0, done.stderr
             told.append(json.loads(done.stdout))
     finally:
@@ -312,12 +305,12 @@ def test_compact_without_a_supervisor_does_the_same_and_only_for_one_at_a_time(m
     jobs = [client.submit("jobs:add", number) for number in range(30)]
     assert [job.result(timeout=20) for job in jobs] == list(range(30))
     yard.stop()
-    done = jobctl(yard, "journal", "compact")
+    done = yard.jobctl("journal", "compact")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("compacted: ") and "30 jobs went into the history" in done.stdout
-    assert jobctl(yard, "journal", "check").stdout == "ok: a snapshot, 1 segment, 0 records\n"
+    assert yard.jobctl("journal", "check").stdout == "ok: a snapshot, 1 segment, 0 records\n"
     with DirectoryLock(yard.path(".jobyard")):
-        busy = jobctl(yard, "journal", "compact")
+        busy = yard.jobctl("journal", "compact")
     assert (busy.returncode, busy.stdout) == (3, "")
     assert f"in use by process {os.getpid()}" in busy.stderr
     yard.start()
@@ -333,12 +326,12 @@ def test_compact_of_a_damaged_or_absent_journal_says_so(make_yard: Callable[...,
     content = bytearray(segment.read_bytes())
     content[len(content) // 3] ^= 1
     segment.write_bytes(content)
-    damaged = jobctl(yard, "journal", "compact")
+    damaged = yard.jobctl("journal", "compact")
     assert (damaged.returncode, damaged.stdout) == (2, "")
     assert "the journal is damaged" in damaged.stderr and "jobctl journal repair" in damaged.stderr
     assert segment.read_bytes() == content
     for file in segment.parent.iterdir():
         file.unlink()
-    absent = jobctl(yard, "journal", "compact")
+    absent = yard.jobctl("journal", "compact")
     assert (absent.returncode, absent.stdout) == (3, "")
     assert absent.stderr == f"error: there is no journal in {segment.parent}\n"

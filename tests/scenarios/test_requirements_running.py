@@ -4,19 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 
 import pytest
 from document_jobs import ExampleJob
 from jobyard import Retry, queue_background_job, run_background_job
-from live import Yard, wait_for
+from live import wait_for
 from shops import Shop
-
-
-def jobctl(yard: Yard, *words: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-P", "-m", "jobyard", *words]
-    return subprocess.run(command, cwd=yard.directory, capture_output=True, text=True, timeout=60)
 
 
 def test_caller_goes_on_while_its_job_runs_in_another_process(make_shop: Shop) -> None:
@@ -106,9 +99,9 @@ def test_error_of_an_attempt_is_kept_with_all_that_is_known(make_shop: Shop) -> 
 def test_command_takes_class_method_named_parameters_priority_and_delay(make_shop: Shop) -> None:
     yard = make_shop()
     words = ["jobs.SendWelcomeEmail", "handle", "user_id=123", "--priority=high", "--delay=600"]
-    done = jobctl(yard, "submit", *words)
+    done = yard.jobctl("submit", *words)
     assert (done.returncode, done.stdout, done.stderr) == (0, "1\n", "")
     info = yard.client().get(1).info()
     assert (info.state, info.priority, info.kwargs) == ("scheduled", 10, {"user_id": 123})
-    now = jobctl(yard, "run", "jobs.SendWelcomeEmail", "handle", "user_id=123", "--json")
+    now = yard.jobctl("run", "jobs.SendWelcomeEmail", "handle", "user_id=123", "--json")
     assert json.loads(now.stdout)["jobs"][0]["result"] == 123

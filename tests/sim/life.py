@@ -61,6 +61,8 @@ SPECS = {pool: PoolSpec(pool, "python", "/", [], {}, [], "/", "/") for pool in S
 REF = "app:work"
 ENTRIES = {pool: [CatalogEntry(REF, pool, [])] for pool in SPECS}
 BUILD_S = 60.0
+WOKEN_PER_S = 20  # few follow a topic here, and still there is a pause after each message
+LATE_S = 1e-6  # sums of times are not exact: when it is looked at then, it is due
 TIRED_CHANCE = 0.1  # that a request takes so long that the others have to wait for another turn
 
 
@@ -128,6 +130,7 @@ class Life:
         self.began_at = world.clock.t
         self.readable: dict[Any, Callable[[], bool]] = {}
         self.still_until = 0.0
+        self._looks_at = 0.0  # for what the stream holds
         self.publisher: SimPublisher | None = None
         self._mortal: list[Any] = []  # what dies with it
         self._scheduled = True  # until it begins
@@ -235,11 +238,15 @@ class Life:
         """Something may be ready: let the loop come to it in a moment."""
         if self._scheduled or self.dead:
             return
-        driver = self.driver
-        if driver._poller.ready() or driver.stream.waiting or driver.front.busy:
+        driver, scheduler = self.driver, self.world.scheduler
+        with current(self):
+            untold_s = driver.stream.wait_s()
+        if driver._poller.ready() or untold_s == 0 or driver.front.busy:
             self._scheduled = True
-            scheduler = self.world.scheduler
             scheduler.at(max(self.still_until, scheduler.clock.t + scheduler.delay(0.0001)), self._pass)
+        elif untold_s is not None and self._looks_at <= scheduler.clock.t:
+            self._looks_at = scheduler.clock.t + untold_s + LATE_S
+            scheduler.at(self._looks_at, self.look)
 
     def _pass(self) -> None:
         """What ``Driver.run`` does again and again."""
@@ -356,6 +363,7 @@ def simulated() -> Iterator[None]:
         mock.patch.object(admission, "os", SimpleNamespace(geteuid=lambda: UID)),
         mock.patch.object(front, "time", SimpleNamespace(monotonic=_tiring)),
         mock.patch.object(stream, "time", sim_time),
+        mock.patch.object(stream, "WOKEN_PER_S", WOKEN_PER_S),
         mock.patch.object(compaction, "SLACK_JOBS", 3),
         mock.patch.object(
             unfenced, "fence_zygote", lambda state, zygote, *_: _lives[-1].world.procs.fence(zygote.uuid)

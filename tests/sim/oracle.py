@@ -59,6 +59,7 @@ class Oracle:
         self.removable: set[int] = set()
         self.prunes = 0
         self.attempts: dict[tuple[str, int], Attempt] = {}
+        self.started: set[tuple[int, int]] = set()  # attempts whose start is durable
         self.made: set[tuple[int, int]] = set()
         self.cancelled_at: dict[int, float] = {}
         self.idle_exits: dict[tuple[str, int], e.Exit] = {}
@@ -83,6 +84,8 @@ class Oracle:
         for _ in range(count):
             record, at = self._pending.popleft()
             self.shadow.apply(record)
+            if isinstance(record, r.Started):
+                self.started.add((record.id, record.attempt))
             self._durable.append((record, at))
 
     def crashed(self, kept: int) -> None:
@@ -167,8 +170,7 @@ class Oracle:
                 raise Violation(f"job {job_id} runs in {child.name}, of which no record tells", job_id)
 
     def check_go(self, child: e.Child, order: Order) -> None:
-        job = self.shadow.jobs.get(order.job_id)
-        if job is None or job.attempt < order.attempt:
+        if (order.job_id, order.attempt) not in self.started:
             raise Violation(f"job {order.job_id} is let go in {child} before its start is durable", order.job_id)
 
     def check_same_order(self, child: SimChild, order: Order) -> None:
@@ -411,7 +413,7 @@ def _after_end(job: Known, how: e.Exit, end: e.End | None) -> tuple[str, bool, f
         return "again", False, 0.0
     if kind in ("give_up", "final"):
         return "failed", True, 0.0
-    if end is not None and kind == "retry_later" and not end.count:
+    if end is not None and kind == "retry_later" and not end.counted:
         return "again", False, _asked_for(job, end, spent)
     given_up = end is not None and end.error is not None and {"app.Oops", "ValueError"} & set(retry.give_up_on)
     if spent >= retry.max_attempts or given_up:

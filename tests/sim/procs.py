@@ -168,7 +168,7 @@ class SimZygote:
             return e.End(rng.choice(["give_up", "final"]), error=oops)
         if chance < 0.88:
             delay_s = rng.choice([None, 0.0, 3.0, 20.0, -1.0, float("nan")])
-            return e.End("retry_later", error=oops, delay_s=delay_s, count=rng.random() < 0.4)
+            return e.End("retry_later", error=oops, delay_s=delay_s, counted=rng.random() < 0.4)
         return None
 
     def _progress(self, child: SimChild) -> None:

@@ -59,9 +59,9 @@ def run(args: argparse.Namespace, context: Context) -> int:
         running = _ask(context, args.mode)
         if running and args.mode == "wait":
             context.out.say(f"waiting for {counted(running, 'running job')}")
-        _await_end(supervisor, deadline)
+        _await_end(supervisor, args.mode, deadline)
         _stop_guard(Path(status.state_dir), args.mode, deadline, None)
-        _await_end(guard, deadline)  # one that has let go of its lock still has a moment to live
+        _await_end(guard, args.mode, deadline)  # one that has let go of its lock still has a moment to live
     return _gone(context, status.pid, running if args.mode == "keep" else 0)
 
 
@@ -87,12 +87,14 @@ def _stop_guard(state_dir: Path, mode: str, deadline: float | None, unavailable:
         return
     with Process(owner.guard) as guard:
         guard.send(_SIGNALS[mode])
-        _await_end(guard, deadline)
+        _await_end(guard, mode, deadline)
 
 
-def _await_end(process: Process, deadline: float | None) -> None:
+def _await_end(process: Process, mode: str, deadline: float | None) -> None:
     if not process.ended(None if deadline is None else max(0.0, deadline - time.monotonic())):
-        raise WaitTimeout("the supervisor is still waiting for running jobs", hint="jobctl down --now")
+        if mode == "wait":
+            raise WaitTimeout("the supervisor is still waiting for running jobs", hint="jobctl down --now")
+        raise WaitTimeout("the supervisor has not ended yet, and goes on stopping", hint="jobctl status")
 
 
 def _gone(context: Context, pid: int | None, kept: int) -> int:

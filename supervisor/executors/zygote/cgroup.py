@@ -3,11 +3,15 @@
 Owns the layout and the files. The delegated group may hold no process itself, so the supervisor moves into ``own``
 below it; the attempts of pools that need a bound have a group each below ``jobs``. Without a delegated group, or with
 anything amiss, there are no groups, and limits hold for each process alone.
+
+So it is under a service manager as well. It puts the next supervisor into the delegated group itself, which the kernel
+refuses while there are groups with limits below: no supervisor could start before the last running job has ended.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from typing import Protocol
 
 ROOT = "/sys/fs/cgroup"
@@ -45,12 +49,14 @@ class Kernel:
         os.rmdir(path)
 
 
-def settle(files: Files, family: set[int], root: str = ROOT) -> str | None:
+def settle(files: Files, family: set[int], environ: Mapping[str, str], root: str = ROOT) -> str | None:
     """Make the layout below the group of this process; gives the directory of the attempts' groups.
 
     None if there is no group that is ours alone: one that holds a process which is not of the ``family`` belongs to
     somebody else as well, and is left as it is.
     """
+    if "NOTIFY_SOCKET" in environ:
+        return None
     try:
         entry = next(line for line in files.read("/proc/self/cgroup").splitlines() if line.startswith("0::/"))
         group = f"{root}/{entry[4:]}".rstrip("/")

@@ -8,7 +8,6 @@ travels as an anonymous file.
 from __future__ import annotations
 
 import _socket
-import fcntl
 import os
 from array import array
 from collections.abc import Sequence
@@ -356,6 +355,9 @@ def decode_foreign(data: bytes, known: Kinds) -> Any:
         raise ProtocolError(f"a {parts[0]} message with {len(parts) - 1} fields") from None
 
 
+_LARGE_HEAD = encode(Large(0))[:-1]
+
+
 # -- packets -----------------------------------------------------------------------------------------------------------
 
 
@@ -439,6 +441,11 @@ def packet(data: bytes) -> tuple[bytes, tuple[int, ...]]:
     return encode(Large(len(data))), (file_of(data, "jobyard-message"),)
 
 
+def is_large(data: bytes) -> bool:
+    """Whether a packet is a ``Large``."""
+    return data.startswith(_LARGE_HEAD)
+
+
 def content(data: bytes, fds: list[int]) -> bytes:
     """The message that a packet of ``packet`` stands for. The descriptors stay the caller's.
 
@@ -449,7 +456,6 @@ def content(data: bytes, fds: list[int]) -> bytes:
         return data
     size = decode_foreign(data, _LARGE).size
     try:
-        fcntl.fcntl(fds[0], fcntl.F_GET_SEALS)  # fails for what is no memory, before a strange file system is asked
         if not isinstance(size, int) or not 0 < size <= codec.MESSAGE_BYTES_MAX or os.fstat(fds[0]).st_size != size:
             raise ProtocolError("a large message of another size than announced")
         found = os.pread(fds[0], size, 0)

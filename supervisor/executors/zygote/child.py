@@ -148,9 +148,11 @@ class Child:
             loop = asyncio.get_running_loop()
 
             def unwind() -> None:
-                if self._boot.stack_dump and self._asked is not None and self._asked.kind in LATE:
-                    stacks.write_tasks(asyncio.all_tasks(), sys.stderr)
-                task.cancel()
+                try:
+                    if self._boot.stack_dump and self._asked is not None and self._asked.kind in LATE:
+                        stacks.write_tasks(asyncio.all_tasks(), sys.stderr)
+                finally:  # the job may have closed stderr
+                    task.cancel()
 
             def cancel() -> None:
                 loop.call_soon_threadsafe(unwind)

@@ -1,16 +1,17 @@
 """The executor port in front of a zygote: the supervisor's side of its channel and of its children's sockets.
 
-Owns one zygote from start, or adoption, to fence. Decides nothing about jobs; keeps no clock of its own but for how
-often a child's progress is read.
+Owns one zygote from start, or adoption, to fence, and how long it may take to answer. Decides nothing about jobs.
 """
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import socket
 import time
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +54,8 @@ MODULE = "jobyard.supervisor.executors.zygote.zygote"
 OUTSTANDING_MAX = 64  # children asked for and not yet made; more could fill the queues of both sides
 ANSWER = "answer"  # key of the deadline at which a zygote should have done what it was asked, by child; 0 is the next
 ANSWER_S, ANSWER_AGAIN_S = 10.0, 2.0
-SUPERVISOR_FULL = "the supervisor is at its limit of open files"
+NO_ROOM = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)  # what an OSError says of this process, and of no other
+SUPERVISOR_FULL = "the supervisor is at its limit of open files (raise it: ulimit -n, or LimitNOFILE= in the unit)"
 
 
 class ZygoteExecutor:
@@ -91,8 +93,7 @@ class ZygoteExecutor:
         assert timer is not None
         self._loop.watch(timer, self._time_passed)
         self._kids: dict[int, Kid] = {}
-        self._wanted = 0
-        self._outstanding = 0
+        self._wanted = self._outstanding = 0
         self._process: ZygoteProcess | None = None
         self._welcome: channel.Welcome | None = None
         self._adoption = Adoption(origin) if isinstance(origin, Found) else None
@@ -100,8 +101,7 @@ class ZygoteExecutor:
         self._page: Page | None = None
         self._why: str | None = None
         self._late: set[int] = set()
-        self._gone = False
-        self._closed = False
+        self._gone = self._closed = False
 
     # -- the port ------------------------------------------------------------------------------------------------------
 
@@ -136,13 +136,11 @@ class ZygoteExecutor:
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         try:
             with listener:
-                require_room(None if spec.user is None else (spec.user.uid, spec.user.gid))
                 listener.bind(self._socket_path)
                 listener.listen(8)
                 sock.connect(self._socket_path)
-                launched = launch(
-                    spec, boot_message(spec, self.uuid), MODULE, [], {MARK: self.uuid}, [listener.fileno()]
-                )
+                boot = boot_message(spec, self.uuid)
+                launched = launch(spec, boot, MODULE, [], {MARK: self.uuid}, [listener.fileno()])
         except (OSError, ValueError, JobyardError) as error:
             self._gone = True
             self._mailbox.post(ZygoteGone(self.pool, self.uuid, True, cannot_start(spec, error)))
@@ -156,17 +154,17 @@ class ZygoteExecutor:
 
     def go(self, child: Child, order: Order) -> None:
         kid = self._kids.get(child.kid)
-        if kid is None or kid.bound or kid.exited or self._gone:
+        if kid is None or (ear := kid.ear) is None or kid.bound or kid.exited or self._gone:
             return
         kid.bound = True
         if order.timeout_s is not None:
             self._expect(child.kid, order.timeout_s + order.grace_s + ANSWER_S)
         # The zygote must know the attempt before the child can end it.
         start = start_message(child.kid, order)
-        if self._owner is not None and self._output_dir:  # else its pool is gone from the config, and they are made
+        if self._owner is not None and self._output_dir:  # none if its pool left the config: then they were made before
             kid.output_name = start.output_name
             run_as.make_output_files(self._owner, self._output_dir, start.output_name)
-        self._put(start, lambda: self._send_order(kid, order))
+        self._put(start, lambda: self._send_order(kid, ear, order))
 
     def discard(self, child: Child) -> None:
         self._put(channel.Discard(child.kid))
@@ -207,8 +205,7 @@ class ZygoteExecutor:
             return
         if self._process is not None and not self._gone:
             self._fence(self._process)
-        if self._process is not None:
-            scratch_removal.remove(os.path.dirname(self._socket_path), self.uuid, (self._owner or (os.geteuid(),))[0])
+        scratch_removal.remove(os.path.dirname(self._socket_path), self.uuid, self._owner and self._owner[0])
         Path(self._socket_path).unlink(missing_ok=True)
         self._let_go()
 
@@ -236,7 +233,8 @@ class ZygoteExecutor:
     @property
     def pid(self) -> int:
         """Of its process; 0 before it has one."""
-        return 0 if self._process is None else self._process.pid
+        known = self._process or self._origin
+        return known.pid if isinstance(known, ZygoteProcess | Found) else 0
 
     @property
     def settled(self) -> bool:
@@ -265,7 +263,7 @@ class ZygoteExecutor:
 
     # -- to the zygote -------------------------------------------------------------------------------------------------
 
-    def _put(self, message: channel.Message, then: Any = None) -> None:
+    def _put(self, message: channel.Message, then: Callable[[], None] | None = None) -> None:
         if self._wire is not None:
             self._wire.put(message, then=then)
 
@@ -277,30 +275,34 @@ class ZygoteExecutor:
             self._put(channel.Prepare(count))
             self._expect(0, ANSWER_S)
 
-    def _send_order(self, kid: Kid, order: Order) -> None:
-        if kid.ear is None:
-            return
+    def _send_order(self, kid: Kid, ear: Ear, order: Order) -> None:
         kid.begun = True
-        if kid.ear.slot.base():  # adopted: it was let go before, and more would lie unread in its socket
-            kid.ear.tell_progress()
+        if ear.slot.base():  # adopted: it was let go before, and more would lie unread in its socket
+            ear.tell_progress()
         else:
             try:
-                send_go(kid.ear.sock, order, None)
+                send_go(ear.sock, order, None)
             except (OSError, JobyardError) as error:
                 self._put(channel.Kill(kid.child.kid, "stop", 0.0, f"its arguments cannot be handed over: {error}"))
                 return
-        kid.ear.listen_later()
+        ear.listen_later()
         self._set_timer()
 
     # -- from the zygote -----------------------------------------------------------------------------------------------
 
     def _message(self, message: Any, fds: list[int]) -> None:
-        """Whatever it says: it runs a pool's modules, perhaps as another user, and is not to end the supervisor."""
+        """Whatever it says: it runs a pool's modules, perhaps as another user, and is not to end the supervisor.
+
+        Descriptors that are made use of leave the list; the others are closed.
+        """
         try:
             require_room(self._owner)
             heard.check(message)
             self._take(message, fds)
-        except Exception:  # it cannot be what a zygote of ours says, or there is a fault here
+        except Exception as error:  # it cannot be what a zygote of ours says, or there is a fault here
+            if isinstance(error, OSError) and error.errno in NO_ROOM and self._adoption is not None and not self.up:
+                self.objection = SUPERVISOR_FULL
+                return
             self._why = self.objection = "its zygote said what it cannot mean, and was killed"
             log.exception("pool %s: %s", self.pool, self._why)
             if self._process is not None and not self._gone:
@@ -309,13 +311,12 @@ class ZygoteExecutor:
             self._dispose(fds)
 
     def _take(self, message: Any, fds: list[int]) -> None:
-        """Descriptors that it keeps are taken out of ``fds``."""
         match message:
             case channel.Made():
                 self._made(message, fds)
             case channel.Welcome() if fds and self._page is None:
-                self._page = Page(fds[0])
-                self._welcome, _ = message, fds.pop(0)
+                self._welcome, self._page = message, Page(fds[0])
+                del fds[0]
                 scratch_removal.note(os.path.dirname(self._socket_path), self.uuid, message.scratch_root)
             case channel.Kids():
                 self._listed(message, fds)
@@ -336,10 +337,10 @@ class ZygoteExecutor:
                     self._exited(channel.Gone(*exit))
             case channel.Grown() if (kid := self._kids.get(message.kid)) is not None:
                 self._mailbox.put(LogGrown(kid.child, message.done))
-            case channel.Unwritten() if self._owner is None or message.name in {
-                kid.output_name for kid in self._kids.values()
+            case channel.Unwritten(name) if self._owner is None or name in {
+                one.output_name for one in self._kids.values()
             }:
-                base = os.path.join(self._output_dir, message.name)
+                base = os.path.join(self._output_dir, name)
                 self._mailbox.put(OutputRefused(base, message.size, message.errno))
             case channel.Refused():
                 self._why = self.objection = message.why
@@ -496,5 +497,4 @@ class ZygoteExecutor:
         if isinstance(self._origin, Found):
             children += self._origin.running
         fenced, how = process.fence(self.uuid, children)
-        fenced = fenced and no_orphan_left()
-        return fenced, how if self._why is None else self._why
+        return fenced and no_orphan_left(), self._why or how

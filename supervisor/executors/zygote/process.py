@@ -60,7 +60,7 @@ class ZygoteProcess:
     @classmethod
     def launched(cls, launched: Launched, user: User | None) -> ZygoteProcess:
         owner = None if user is None else (user.uid, user.gid)
-        return cls(launched.pid, launched.pidfd, start_time(launched.pid), owner, launched.errors)
+        return cls(launched.pid, launched.pidfd, launched.started, owner, launched.errors)
 
     @classmethod
     def find(cls, found: Found) -> ZygoteProcess:
@@ -73,10 +73,13 @@ class ZygoteProcess:
         if found.boot_id != boot_id():
             raise ProcessLookupError
         pidfd = os.pidfd_open(found.pid)
-        if start_time(found.pid) != found.pid_started or is_dead(found.pid):
+        try:
+            if start_time(found.pid) != found.pid_started or is_dead(found.pid):
+                raise ProcessLookupError
+            user = user_of(found.pid)
+        except OSError:
             os.close(pidfd)
-            raise ProcessLookupError
-        user = user_of(found.pid)
+            raise
         return cls(found.pid, pidfd, found.pid_started, None if user[0] == os.geteuid() else user)
 
     def kill(self) -> None:

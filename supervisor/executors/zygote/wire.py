@@ -136,7 +136,7 @@ class Wire:
         except OSError:
             self._hang_up()
             return
-        if not self._outbox:
+        if self._open and not self._outbox:  # what was sent may have been the end of it
             self._loop.change(self.sock.fileno(), READ)
 
     def _take(self) -> bool:

@@ -382,13 +382,13 @@ def test_a_lock_file_that_is_a_link_is_refused(tmp_path: Path) -> None:
 
 def test_a_guard_sleeps_while_its_supervisor_lives(guarding: Guarding) -> None:
     guarding.start("ready close wait exit:0")
-    assert guarding.process is not None
-    status = Path(f"/proc/{guarding.process.pid}/status")
+    assert guarding.process is not None and guarding.process.stdout is not None
+    status, output = Path(f"/proc/{guarding.process.pid}/status"), guarding.process.stdout
 
     def is_quiet() -> bool:
         """Whether it wrote nothing and did not wake up in a fifth of a second."""
         before = _switches(status)
-        assert not select.select([guarding.process.stdout], [], [], 0.2)[0]  # type: ignore[union-attr]
+        assert not select.select([output], [], [], 0.2)[0]
         return _switches(status) == before
 
     guarding.expect("life ")

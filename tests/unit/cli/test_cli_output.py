@@ -159,12 +159,13 @@ def test_after_output_without_a_line_end_a_terminal_gets_one(data: bytes, said: 
         def isatty(self) -> bool:
             return True
 
-    out = Output(Terminal(), io.StringIO())
+    errors = io.StringIO()
+    out = Output(Terminal(), errors)
     printer = follow.Printer(out, apart=True)
     if data:
         printer(chunk(0, data))
     printer.end_line()
-    assert out.stderr.getvalue() == said  # type: ignore[attr-defined]
+    assert errors.getvalue() == said
 
 
 def test_run_as_json_prints_the_job_alone_on_stdout(jobctl: Run, accepting: Any, job: Run, attempt: Run) -> None:

@@ -326,6 +326,8 @@ def test_down_does_not_wait_longer_than_it_is_told(
     ended = jobctl("down", "--timeout", "0.05", "--json")
     assert (ended.code, ended.out) == (124, "")
     assert ended.error["hint"] == "jobctl down --now"
+    ended = jobctl("down", "--now", "--timeout", "0.05", "--json")
+    assert (ended.code, ended.error["hint"]) == (124, "jobctl status"), "it was stopped at once already"
 
 
 def test_down_ends_a_guard_that_is_about_to_start_another_supervisor(

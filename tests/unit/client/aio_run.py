@@ -44,3 +44,11 @@ def parks(supervisor: FakeSupervisor) -> Callable[[Any], Any]:
 async def requests(supervisor: FakeSupervisor, count: int) -> list[Any]:
     """The requests, once there are ``count``; the loop goes on meanwhile."""
     return await asyncio.to_thread(supervisor.wait_for, count)
+
+
+async def wait_under_way(client: AsyncClient, supervisor: FakeSupervisor) -> asyncio.Task[Any]:
+    """A task that waits for the result of job 1, which ``parks`` leaves open."""
+    job = await client.submit("m:f")
+    task = asyncio.create_task(job.result())
+    await requests(supervisor, 2)
+    return task

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import subprocess
-import sys
-import textwrap
 import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
-from aio_run import descriptors, parks, requests, run
+from aio_run import descriptors, parks, requests, run, wait_under_way
 from fake_supervisor import DEADLINE_S, FakeSupervisor, make_info
+from fresh_process import run_python
 from jobyard import AsyncClient
 from jobyard.protocol import messages
 from jobyard.protocol.errors import (
@@ -63,9 +61,7 @@ def test_requests_and_waits_go_on_over_a_restart_of_the_supervisor(supervisor: F
     supervisor.answer = parks(supervisor)
 
     async def use(client: AsyncClient) -> Any:
-        job = await client.submit("m:f")
-        wait = asyncio.create_task(job.result())
-        await requests(supervisor, 2)
+        wait = await wait_under_way(client, supervisor)
         await asyncio.to_thread(supervisor.stop)
         submit = asyncio.create_task(client.submit("m:g"))
         supervisor.infos[1] = make_info(1, result="r")
@@ -80,9 +76,7 @@ def test_supervisor_that_stays_away_ends_the_waits(supervisor: FakeSupervisor) -
     supervisor.answer = parks(supervisor)
 
     async def use(client: AsyncClient) -> None:
-        job = await client.submit("m:f")
-        wait = asyncio.create_task(job.result())
-        await requests(supervisor, 2)
+        wait = await wait_under_way(client, supervisor)
         await asyncio.to_thread(supervisor.stop)
         with pytest.raises(SupervisorUnavailable):
             await wait
@@ -134,9 +128,7 @@ def test_close_lets_tasks_finish_and_a_later_request_connects_anew(supervisor: F
     supervisor.answer = parks(supervisor)
 
     async def use(client: AsyncClient) -> Any:
-        job = await client.submit("m:f")
-        wait = asyncio.create_task(job.result())
-        await requests(supervisor, 2)
+        wait = await wait_under_way(client, supervisor)
         await client.close()
         await client.close()
         assert (await client.submit("m:g")).id == 2
@@ -151,8 +143,7 @@ def test_loop_that_ends_with_waits_under_way_leaves_nothing_behind(supervisor: F
     supervisor.answer = parks(supervisor)
 
     async def use(client: AsyncClient) -> None:
-        wait = asyncio.create_task((await client.submit("m:f")).result())
-        await requests(supervisor, 2)
+        wait = await wait_under_way(client, supervisor)
         assert not wait.done()
 
     run(supervisor, use)
@@ -164,13 +155,6 @@ def test_thousands_of_requests_that_end_in_turn_cost_little_each(supervisor: Fak
         return len(pongs)
 
     assert run(supervisor, use) == 3_000
-
-
-def run_python(code: str, *args: str, warnings: str = "error") -> str:
-    command = [sys.executable, "-W", warnings, "-c", textwrap.dedent(code), *args]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE_S, check=False)
-    assert (done.returncode, done.stderr) == (0, "")
-    return done.stdout
 
 
 def test_client_works_on_both_sides_of_a_fork(supervisor: FakeSupervisor) -> None:

@@ -80,6 +80,11 @@ def test_message_that_an_answer_has_overtaken_in_part_gives_the_rest() -> None:
     assert seqs(follower.published(message(6, notice(7), notice(8), notice(9)))) == [9]
 
 
+def test_notices_that_were_asked_for_before_they_were_published_are_not_given_again() -> None:
+    follower = follower_at(8)
+    assert seqs(follower.published(message(8, notice(7), notice(8), notice(9)))) == [9]
+
+
 def test_one_asks_again_from_where_the_answer_ended_while_there_is_more() -> None:
     follower = Follower((3, 0), ALL)
     follower.answered(reply(2, notice(1), notice(2), more=True))

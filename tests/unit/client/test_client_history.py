@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,20 +9,6 @@ from fake_supervisor import FakeSupervisor, make_info
 from jobyard import Client
 from jobyard.protocol import history, messages
 from jobyard.protocol.errors import BadArguments
-
-
-@pytest.fixture
-def supervisor(tmp_path: Path) -> Iterator[FakeSupervisor]:
-    fake = FakeSupervisor(tmp_path / "socket")
-    fake.start()
-    yield fake
-    fake.stop()
-
-
-@pytest.fixture
-def client(supervisor: FakeSupervisor) -> Iterator[Client]:
-    with Client(socket=supervisor.path) as one:
-        yield one
 
 
 def test_next_page_begins_behind_the_last_job(client: Client, supervisor: FakeSupervisor) -> None:

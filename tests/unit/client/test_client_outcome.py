@@ -92,4 +92,4 @@ def test_job_that_failed_without_an_attempt_says_why(reason: str | None, end: st
 def test_errors_can_be_pickled() -> None:
     error = outcome_error(failed_info(3))
     again = pickle.loads(pickle.dumps(error))
-    assert type(again) is JobFailed and again.to_wire() == error.to_wire()  # type: ignore[union-attr]
+    assert type(again) is JobFailed and error is not None and again.to_wire() == error.to_wire()

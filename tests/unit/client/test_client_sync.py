@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from fake_supervisor import DEADLINE_S, FakeSupervisor, make_info, never
+from fresh_process import run_python
 from jobyard.client.sync import Client
 from jobyard.protocol import messages, options, states
 from jobyard.protocol.codec import unpack_arguments
@@ -213,14 +214,6 @@ def test_connections_are_reused(client: Client, supervisor: FakeSupervisor) -> N
     for _ in range(5):
         client.submit("m:f")
     assert len(set(supervisor.routes)) == 1
-
-
-def run_python(code: str, *args: str, warnings: str = "error") -> str:
-    script = textwrap.dedent(code)
-    command = [sys.executable, "-W", warnings, "-c", script, *args]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE_S, check=False)
-    assert (done.returncode, done.stderr) == (0, "")
-    return done.stdout
 
 
 def test_client_works_on_both_sides_of_a_fork(supervisor: FakeSupervisor) -> None:

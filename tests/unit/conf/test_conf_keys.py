@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from pathlib import Path
 
 import pytest
 from jobyard.conf import keys
-from jobyard.protocol.errors import BadArguments, InvalidConfig
+from jobyard.protocol.errors import BadArguments, InvalidConfig, StorageUnavailable
 
 HEX = "0f" * 32
 OTHER = "f0" * 32
@@ -140,3 +141,22 @@ def test_file_that_others_can_read_does_not_keep_another_key_from_being_revoked(
     assert not (tmp_path / f"{1:064x}").exists() and (tmp_path / f"{2:064x}").exists()
     with pytest.raises(InvalidConfig, match="is open to other users"):
         keys.revoke(tmp_path, "open")
+
+
+def test_a_file_that_the_disk_refuses_leaves_nothing_behind(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(fd: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    with pytest.raises(StorageUnavailable):
+        keys.grant(directory, HEX, "web", "p" * 40, 10)
+    assert list(directory.iterdir()) == []
+
+
+def test_a_grant_and_its_end_are_on_disk_when_they_are_told(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[int] = []
+    monkeypatch.setattr(os, "fsync", lambda fd: synced.append(os.fstat(fd).st_ino))
+    keys.grant(directory, HEX, "web", "p" * 40, 10)
+    assert synced[-1] == directory.stat().st_ino and len(synced) == 2
+    keys.revoke(directory, "web")
+    assert synced[2:] == [directory.stat().st_ino]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fnmatch
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from jobyard.conf.settings import SHIPPED_REDACT, JobSettings, Settings
 from jobyard.protocol.codec import pack_arguments, unpack_arguments
 from jobyard.protocol.messages import CatalogEntry, Parameter
 
+LONG = "x" * 1_000_000
 SHIPPED = Patterns(SHIPPED_REDACT)
 SEND = [Parameter("to", "either", True), Parameter("pin", "either", True), Parameter("codes", "args", False)]
 
@@ -30,6 +33,26 @@ SEND = [Parameter("to", "either", True), Parameter("pin", "either", True), Param
 )  # fmt: skip
 def test_names_of_secrets_are_hidden_as_shipped(name: str) -> None:
     assert SHIPPED.match(name)
+
+
+@given(st.text("ab", max_size=8), st.text("ab*", max_size=5))
+def test_star_stands_for_anything(name: str, pattern: str) -> None:
+    assert Patterns([pattern]).match(name) == fnmatch.fnmatchcase(name, pattern)
+
+
+def test_long_name_that_almost_matches_a_pattern_with_many_stars_is_soon_told() -> None:
+    assert not Patterns(["*a*b*a*b*c"]).match("ab" * 250_000)  # a regular expression would need years
+
+
+def test_long_names_are_looked_at_and_not_kept() -> None:
+    """Clients choose them: four thousand of a megabyte each would be kept for ever."""
+    patterns, name = Patterns(["*token"]), f"{LONG}token"
+    held = sys.getrefcount(name)
+    assert patterns.match(name) and not patterns.match(LONG)
+    assert sys.getrefcount(name) == held
+    kept = "a-token-" * 3 + "token"
+    held = sys.getrefcount(kept)
+    assert patterns.match(kept) and sys.getrefcount(kept) > held
 
 
 @pytest.mark.parametrize(

@@ -122,6 +122,16 @@ class Bench:
             assert job.state == "queued", job.state
             self.ready()
 
+    def run_in_turn(self, count: int) -> list[int]:
+        """Run that many jobs to their end, one after the other; gives their ids."""
+        order = []
+        for _ in range(count):
+            self.ready()
+            (job_id,) = self.running
+            order.append(job_id)
+            self.end(self.state.jobs[job_id])
+        return order
+
     def wait(self, seconds: float) -> None:
         self.t += seconds
         self.step(e.Tick())

@@ -83,13 +83,7 @@ def test_first_children_of_a_zygote_are_asked_for_after_its_identity_is_durable(
 def test_higher_priority_first_then_submission_order() -> None:
     bench = Bench()
     jobs = [bench.submit(priority=priority) for priority in (0, 10, 0, -10, 10)]
-    order = []
-    for _ in jobs:
-        bench.ready()
-        (job_id,) = bench.running
-        order.append(job_id)
-        bench.end(bench.state.jobs[job_id])
-    assert order == [2, 5, 1, 3, 4]
+    assert bench.run_in_turn(len(jobs)) == [2, 5, 1, 3, 4]
 
 
 def test_full_queue_does_not_block_another() -> None:
@@ -227,7 +221,7 @@ def test_retry_later_spends_no_attempt_unless_it_says_so() -> None:
     assert (job.state, job.spent, bench.machine.wake_at()) == ("scheduled", 0, 102.0)
     bench.wait(2.0)
     bench.run(job)
-    bench.end(job, "retry_later", delay_s=0.0, count=True)
+    bench.end(job, "retry_later", delay_s=0.0, counted=True)
     assert (job.state, job.spent) == ("queued", 1)
 
 

@@ -51,7 +51,7 @@ def test_job_that_waits_for_its_next_attempt_stays_with_its_attempts(what: str) 
     bench = Bench()
     waiting = bench.submit()
     bench.run(waiting)
-    bench.end(waiting, "retry_later", delay_s=600.0, count=True)
+    bench.end(waiting, "retry_later", delay_s=600.0, counted=True)
     job = job_after(what, bench.records)
     assert (job.state, job.run_at, job.spent, len(job.attempts)) == ("scheduled", waiting.run_at, 1, 1)
 

@@ -40,13 +40,7 @@ def test_delayed_jobs_that_are_due_together_start_by_priority() -> None:
     high = bench.submit(delay_s=15.0, priority=10)
     normal = bench.submit(priority=0)
     bench.wait(15.0)
-    order = []
-    for _ in range(3):
-        bench.ready()
-        (job_id,) = bench.running
-        order.append(job_id)
-        bench.end(bench.state.jobs[job_id])
-    assert order == [high.id, normal.id, low.id]
+    assert bench.run_in_turn(3) == [high.id, normal.id, low.id]
 
 
 def test_delay_of_an_hour_is_over_after_an_hour() -> None:

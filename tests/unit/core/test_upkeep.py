@@ -19,13 +19,7 @@ def test_priority_of_a_queued_job_decides_from_then_on() -> None:
     jobs = [bench.submit(), bench.submit(priority=5), bench.submit()]
     assert bench.ask(e.SetAsked(None, [3, 2], "me", priority=7)) == Changed([3, 2])
     bench.ask(e.SetAsked(None, [2], "me", priority=-1))
-    order = []
-    for _ in jobs:
-        bench.ready()
-        (job_id,) = bench.running
-        order.append(job_id)
-        bench.end(bench.state.jobs[job_id])
-    assert order == [3, 1, 2]
+    assert bench.run_in_turn(len(jobs)) == [3, 1, 2]
 
 
 def test_job_that_is_moved_to_another_queue_starts_from_there_alone() -> None:
@@ -199,6 +193,17 @@ def test_prune_counts_each_job_once_wherever_it_was() -> None:
     assert list(bench.state.jobs) == [3, 4, 5, 6, 7, 8]
     [notice] = [effect for effect in bench.last.durable if isinstance(effect, f.Notify)]
     assert (notice.kind, notice.ids) == ("pruned", (1, 2, 77))
+
+
+def test_job_that_ended_while_the_history_was_asked_stays_since_the_history_may_have_what_it_was() -> None:
+    bench = Bench()
+    done, ended_since = bench.submit(), bench.submit()
+    for job in (done, ended_since):
+        bench.run(job)
+        bench.end(job)
+    asked = [ended_since.id, done.id]
+    assert bench.ask(e.RemoveAsked(None, asked, kept=[ended_since.id])) == Removed([done.id], [ended_since.id])
+    assert list(bench.state.jobs) == [ended_since.id]
 
 
 def test_removed_jobs_may_be_in_the_history_alone() -> None:

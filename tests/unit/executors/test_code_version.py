@@ -6,6 +6,7 @@ import dataclasses
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from jobyard.supervisor.executors.base import PoolSpec
@@ -42,9 +43,9 @@ def test_name_changes_with_any_file_and_with_nothing_else(root: Path) -> None:
     assert len({first, second, code_version.name(sources)}) == 3
 
 
-def spec(**changes: object) -> PoolSpec:
+def spec(**changes: Any) -> PoolSpec:
     base = PoolSpec("default", "python", "/", [], {"A": "b"}, ["jobs:*"], "/run", "/out")
-    return dataclasses.replace(base, **changes)  # type: ignore[arg-type]
+    return dataclasses.replace(base, **changes)
 
 
 def test_digest_is_the_same_for_equal_descriptions_alone() -> None:

@@ -321,13 +321,15 @@ def test_index_record_that_could_not_be_written_comes_with_the_next(
     ]
 
 
-def test_file_system_without_splice_is_written_to_all_the_same(
-    tmp_path: Path, pipe: Pipe, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def no_splice(monkeypatch: pytest.MonkeyPatch) -> None:
     def invalid(*args: object, **kwargs: object) -> int:
         raise OSError(22, "Invalid argument")
 
     monkeypatch.setattr(os, "splice", invalid)
+
+
+def test_file_system_without_splice_is_written_to_all_the_same(tmp_path: Path, pipe: Pipe, no_splice: None) -> None:
     out = Output(base(tmp_path), 1 << 20)
     take(out, pipe, b"x" * 200_000)
     out.close()
@@ -335,12 +337,8 @@ def test_file_system_without_splice_is_written_to_all_the_same(
 
 
 def test_file_system_without_splice_that_is_full_costs_what_was_read(
-    tmp_path: Path, pipe: Pipe, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, pipe: Pipe, no_splice: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def invalid(*args: object, **kwargs: object) -> int:
-        raise OSError(22, "Invalid argument")
-
-    monkeypatch.setattr(os, "splice", invalid)
     out = Output(base(tmp_path), 1 << 20)
     with monkeypatch.context() as patch:
         patch.setattr(os, "pwrite", full)

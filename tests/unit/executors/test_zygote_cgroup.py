@@ -51,7 +51,7 @@ def paper(
 
 def test_supervisor_moves_aside_and_makes_room_for_its_jobs() -> None:
     files = paper()
-    assert settle(files, {10, 11}) == f"{SERVICE}/jobs"
+    assert settle(files, {10, 11}, {}) == f"{SERVICE}/jobs"
     assert files.directories == [f"{SERVICE}/own", f"{SERVICE}/jobs"]
     assert files.files[f"{SERVICE}/own/cgroup.procs"] == "11", "the last that was moved"
     assert files.files[f"{SERVICE}/cgroup.subtree_control"] == "+memory +pids"
@@ -60,7 +60,7 @@ def test_supervisor_moves_aside_and_makes_room_for_its_jobs() -> None:
 
 def test_next_supervisor_finds_what_the_first_has_made() -> None:
     files = paper("/system.slice/jobyard.service/own", "12\n13\n14\n")
-    assert settle(files, {12}) == f"{SERVICE}/jobs"
+    assert settle(files, {12}, {}) == f"{SERVICE}/jobs"
     assert files.directories == []
 
 
@@ -77,8 +77,15 @@ def test_next_supervisor_finds_what_the_first_has_made() -> None:
 )
 def test_group_that_is_not_ours_is_left_as_it_is(files: Paper) -> None:
     files.refused = {"/sys/fs/cgroup/user.slice/a/own/cgroup.procs": errno.EACCES}
-    assert settle(files, {10, 11}) is None
+    assert settle(files, {10, 11}, {}) is None
     assert not [path for path in files.files if "subtree_control" in path]
+
+
+def test_under_a_service_manager_the_group_stays_one_that_the_next_supervisor_can_be_put_into() -> None:
+    files = paper()
+    before = dict(files.files)
+    assert settle(files, {10, 11}, {"NOTIFY_SOCKET": "/run/user/1000/systemd/notify"}) is None
+    assert (files.files, files.directories) == (before, [])
 
 
 def test_attempt_has_a_group_with_the_limits_of_its_pool() -> None:

@@ -12,8 +12,10 @@ from collections import Counter
 import pytest
 import tiers
 from jobyard.protocol.errors import StorageUnavailable
+from jobyard.supervisor.journal.disk import NewFile
 from jobyard.supervisor.journal.errors import JournalDamaged
 from jobyard.supervisor.journal.reserve import RESERVE_BYTES
+from jobyard.supervisor.journal.writer import Writer
 from journals import SMALL
 from simdisk import PowerLost, SimDisk
 from workload import Workload, contents
@@ -234,13 +236,14 @@ def test_a_rename_that_is_not_synced_is_found(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_a_new_start_that_shows_what_it_has_not_synced_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    def publish_unsynced(self, *rest):  # type: ignore[no-untyped-def]
+    def publish_unsynced(self: NewFile) -> int:
+        assert self._fd is not None
         self._disk.rename(self._temporary, self._path)
         self._disk.sync_directory(self._path.parent)
         fd, self._fd = self._fd, None
         return fd
 
-    monkeypatch.setattr("jobyard.supervisor.journal.disk.NewFile.publish", publish_unsynced)
+    monkeypatch.setattr(NewFile, "publish", publish_unsynced)
     found_by_power_loss()
 
 
@@ -257,11 +260,11 @@ def test_jobs_that_are_pruned_before_the_history_has_them_are_found(monkeypatch:
 
 
 def test_writing_on_after_a_sync_that_failed_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    def sync(self):  # type: ignore[no-untyped-def]
+    def sync(self: Writer) -> None:
         try:
             self._disk.sync(self._tip.fd)
         except OSError:
             self._disk.sync(self._tip.fd)  # it says that all is well
 
-    monkeypatch.setattr("jobyard.supervisor.journal.writer.Writer.sync", sync)
+    monkeypatch.setattr(Writer, "sync", sync)
     found_by_power_loss()

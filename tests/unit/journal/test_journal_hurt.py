@@ -121,7 +121,7 @@ def test_no_flipped_bit_goes_unnoticed() -> None:
     sound, tally = small(), Counter[str]()
     bits = [(name, bit) for name, content in sorted(sound.files.items()) for bit in range(len(content) * 8)]
     assert len(bits) >= 16 * KIB * 8
-    for turn, (name, bit) in enumerate(tiers.size(random.Random(3).sample(bits, 2_500), bits, bits)):  # type: ignore[call-overload]
+    for turn, (name, bit) in enumerate(tiers.size(random.Random(3).sample(bits, 2_500), bits, bits)):
         numbers = judged(sound, {**sound.files, name: flipped(sound.files[name], bit)}, turn, tally)
         assert (numbers is not None) == is_last_group(sound, name, bit // 8), f"{name}, bit {bit}"
     tiers.report("T3", "a flipped bit", flips=tally.total(), divergent=0, **tally)
@@ -133,7 +133,7 @@ def test_no_zeroed_block_goes_unnoticed(size: int) -> None:
     tally, chance = Counter[str](), random.Random(size)
     for sound in (one_segment(), many_segments(), mid_compaction(), small()):
         blocks = [(name, at) for name, content in sorted(sound.files.items()) for at in range(0, len(content), size)]
-        for turn, (name, at) in enumerate(tiers.size(chance.sample(blocks, min(60, len(blocks))), blocks, blocks)):  # type: ignore[call-overload]
+        for turn, (name, at) in enumerate(tiers.size(chance.sample(blocks, min(60, len(blocks))), blocks, blocks)):
             content = sound.files[name]
             end = min(at + size, len(content))
             judged(sound, {**sound.files, name: content[:at] + bytes(end - at) + content[end:]}, turn, tally)

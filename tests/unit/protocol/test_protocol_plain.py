@@ -5,6 +5,9 @@ from __future__ import annotations
 import copy
 import dataclasses
 import pickle
+import sys
+import threading
+from typing import Any
 
 import pytest
 from jobyard.protocol.job import Policy, RetryPolicy, Usage
@@ -62,3 +65,33 @@ def test_fields_are_known_before_there_is_an_instance_and_in_classes_below(slots
     assert Below(1) == Below(1, [], 3) and Below(1).other is not Below(1).other
     with pytest.raises(TypeError, match="one"):
         Above()  # type: ignore[call-arg]
+
+
+def test_threads_that_make_the_first_instances_at_once_all_get_theirs() -> None:
+    interval = sys.getswitchinterval()
+    made: list[Any] = []
+
+    def first(cls: Any, begin: threading.Barrier) -> None:
+        begin.wait()
+        made.append(cls(1))
+
+    sys.setswitchinterval(1e-6)
+    try:
+        for _ in range(30):
+
+            @dataclass(frozen=True)
+            class Fresh:
+                number: int
+                names: list[str] = dataclasses.field(default_factory=list)
+                text: str = ""
+                labels: dict[str, str] = dataclasses.field(default_factory=dict)
+
+            begin = threading.Barrier(8)
+            threads = [threading.Thread(target=first, args=(Fresh, begin)) for _ in range(8)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+    finally:
+        sys.setswitchinterval(interval)
+    assert [(one.number, one.names, one.text, one.labels) for one in made] == [(1, [], "", {})] * 240

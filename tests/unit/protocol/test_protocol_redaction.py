@@ -162,6 +162,12 @@ def test_text_is_dropped_where_more_is_hidden_than_can_be_looked_for() -> None:
     assert (found.message, found.traceback) == ("***", "***")
 
 
+def test_values_that_are_too_many_are_not_looked_at_even_if_no_text_is_hidden_for_them() -> None:
+    """A million numbers would hold up the supervisor's loop for seconds."""
+    assert scrubbed("no", [1] * redaction.TEXTS_MAX).message == "no"
+    assert scrubbed("no", [1] * (redaction.TEXTS_MAX + 1)).message == "***"
+
+
 def test_text_is_dropped_where_the_payload_cannot_be_read() -> None:
     found = redaction.scrub(ErrorInfo("ProtocolError", "no", "there"), b"\xc1", b"\xc1")
     assert (found.message, found.traceback) == ("***", "***")
@@ -173,4 +179,5 @@ def test_arguments_with_more_in_them_than_can_be_looked_at_are_hidden_as_a_whole
     payload = pack_arguments((rows, "visible"), {"other": "hereafter"})
     shown = redaction.hide(payload, nowhere, lambda name: False)
     assert shown is not None
-    assert {"visible", "hereafter", "a value"} <= set(redaction.hidden_texts(payload, shown))
+    found = redaction.scrub(ErrorInfo("ValueError", "hereafter", "a value"), payload, shown)
+    assert (found.message, found.traceback) == ("***", "***")

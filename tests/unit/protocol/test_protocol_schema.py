@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import types
 import typing
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -72,9 +73,15 @@ def test_every_reply_comes_back(request_id: str, answer: tuple[str, Any]) -> Non
     assert (found_id, messages.read_reply(verb, frame)) == (request_id, reply)
 
 
-@given(of(Notice))
-def test_every_notice_comes_back(notice: Notice) -> None:
-    assert schema.from_wire(Notice, codec.unpack(codec.pack(schema.to_wire(notice)))) == notice
+@pytest.mark.parametrize("to_wire", [schema.to_wire, schema.to_brief_wire])
+@given(notice=of(Notice))
+def test_every_notice_comes_back(to_wire: Callable[[Any], dict[str, Any]], notice: Notice) -> None:
+    assert schema.from_wire(Notice, codec.unpack(codec.pack(to_wire(notice)))) == notice
+
+
+def test_brief_message_has_what_is_not_the_default_and_what_has_none() -> None:
+    brief = {"epoch": 0, "seq": 0, "at": 0.0, "kind": "pruned", "text": ""}
+    assert schema.to_brief_wire(Notice(0, 0, 0.0, "pruned", attempt=0, text="", ids=[])) == brief
 
 
 @pytest.mark.parametrize("cls", errors.BY_CODE.values(), ids=lambda cls: cls.__name__)
@@ -167,6 +174,21 @@ def test_fields_with_defaults_may_be_absent() -> None:
     assert schema.from_wire(messages.List, {}) == messages.List()
 
 
+def test_defaults_of_messages_of_the_same_fields_are_not_shared() -> None:
+    for _ in range(2):
+        found = schema.from_wire(messages.Filter, {"states": ["queued"]})
+        assert found.tags == {} and found.states == ["queued"]
+        found.tags["a"] = "b"
+        found.states.append("x")
+
+
+def test_message_like_one_that_was_right_is_looked_into_all_the_same() -> None:
+    for _ in range(2):
+        schema.from_wire(messages.Wait, GOOD)
+        with pytest.raises(ProtocolError, match=r"^Wait\.ids\[1\] is str, not int$"):
+            schema.from_wire(messages.Wait, {**GOOD, "ids": [1, "2"]})
+
+
 def test_union_of_two_types_takes_either_and_refuses_others() -> None:
     @dataclasses.dataclass
     class Either:
@@ -250,9 +272,17 @@ def test_every_verb_has_a_reply() -> None:
 
 
 def test_job_info_decodes_what_the_supervisor_never_opened() -> None:
-    base = {"id": 1, "uid": "u", "ref": "m:f", "name": "f", "state": "succeeded", "queue": "q", "pool": "p"}
+    base: dict[str, Any] = {
+        "id": 1,
+        "uid": "u",
+        "ref": "m:f",
+        "name": "f",
+        "state": "succeeded",
+        "queue": "q",
+        "pool": "p",
+    }
     info = JobInfo(
-        **base,  # type: ignore[arg-type]
+        **base,
         priority=0,
         created_at=0.0,
         run_at=0.0,

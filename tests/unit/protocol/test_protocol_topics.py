@@ -64,3 +64,19 @@ def test_filter_keeps_back_what_does_not_fit(wanted: EventFilter) -> None:
 def test_longest_hello_fits_into_the_socket_s_limit() -> None:
     hello = topics.HELLO + b"0" * 16 + b"/" + topics.of("started", 1, "q" * 64)[-1]
     assert len(hello) + len(b"\x09SUBSCRIBE") <= topics.TOPIC_BYTES_MAX
+
+
+@pytest.mark.parametrize(
+    ("wanted", "exact"),
+    [
+        (EventFilter(), True),
+        (EventFilter(job_id=42), True),
+        (EventFilter(queue="mail"), True),
+        (EventFilter(kinds=["ended"]), True),
+        (EventFilter(kinds=["ended", "failed"]), False),
+        (EventFilter(job_id=42, queue="mail"), False),
+        (EventFilter(queue="mail", kinds=["ended"]), False),
+    ],
+)
+def test_filter_that_is_no_more_than_its_topic_has_nothing_to_keep_back(wanted: EventFilter, exact: bool) -> None:
+    assert topics.is_exact(wanted) is exact

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import os
 import select
@@ -17,6 +18,7 @@ from jobyard.conf.catalog import Built
 from jobyard.protocol.messages import CatalogEntry, Parameter
 from jobyard.supervisor import clock
 from jobyard.supervisor.catalog_build import CatalogBuild
+from jobyard.supervisor.executors import orphans
 from jobyard.supervisor.executors.base import PoolSpec
 
 Build = Callable[..., Built]
@@ -29,6 +31,18 @@ def finish(build: CatalogBuild, limit_s: float = 30.0) -> Built:
         assert time.monotonic() < end, "the build did not end"
         select.select([build.fileno()], [], [], max(0.0, min(build.deadline - clock.now().boot, limit_s)))
     return built
+
+
+@pytest.fixture
+def full(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No descriptor is free for a look at the processes that there are."""
+
+    def refuse(*args: object) -> None:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr(orphans._own, "started", {})
+    for name in ("start_time", "children_of"):
+        monkeypatch.setattr(orphans, name, refuse)
 
 
 @pytest.fixture
@@ -104,6 +118,10 @@ def report(month: str, /, pages: "list[int]", *rest, day: datetime.date = None, 
             module_file=str(tmp_path / "app.py"),
         )
     ]
+
+
+def test_build_ends_where_no_descriptor_is_free_for_a_look_at_what_it_has_left(full: None, build: Build) -> None:
+    assert refs(build({"app": "def report(): ..."}, "app:report")) == ["app:report"]
 
 
 def test_star_means_public_functions_defined_in_the_module(build: Build) -> None:

@@ -148,6 +148,27 @@ def test_pauses_grow_while_an_executor_comes_up_and_dies_again_and_begin_anew_af
     assert pauses == pytest.approx([RESTART_FIRST_S * times for times in (1, 2, 4, 1, 2)])
 
 
+def test_what_a_replaced_executor_cannot_make_is_no_problem_of_the_pool(house: House) -> None:
+    house.sites.configure({"default": spec()}, 0.0)
+    house.up(house.made[0])
+    house.sites.recycle("default", 1.0)
+    house.up(house.made[1], 2.0)
+    old, new = house.made
+    old.waiting.append(e.PrepareFailed("default", old.uuid, 3, "this zygote is retiring"))
+    house.sites.events(old.fileno(), 3.0)
+    site = house.sites.pools["default"]
+    assert (site.short, site.problem) == (False, None)
+    new.waiting.append(e.PrepareFailed("default", new.uuid, 3, "no room"))
+    house.sites.events(new.fileno(), 4.0)
+    assert (site.short, site.problem) == (True, "no room")
+    old.waiting.append(e.ChildReady(Child("default", old.uuid, 1, 1, 1)))
+    house.sites.events(old.fileno(), 5.0)
+    assert site.short, "that another could make one says nothing"
+    new.waiting.append(e.ChildReady(Child("default", new.uuid, 1, 1, 1)))
+    house.sites.events(new.fileno(), 6.0)
+    assert (site.short, site.problem) == (False, None)
+
+
 def test_reload_after_the_end_has_begun_starts_nothing(house: House) -> None:
     house.sites.configure({"default": spec()}, 0.0)
     house.up(house.made[0])

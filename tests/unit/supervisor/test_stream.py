@@ -11,8 +11,9 @@ from jobyard.protocol import messages, topics
 from jobyard.protocol.errors import BadArguments, NotAllowed, OutcomeUnknown, QueueFull, WrongState
 from jobyard.protocol.job import AttemptInfo, ErrorInfo, Progress
 from jobyard.protocol.notices import EventFilter, Events, EventsReply, Notice
+from jobyard.supervisor import stream as stream_module
 from jobyard.supervisor.core.effects import Notify
-from jobyard.supervisor.stream import BATCH_MAX, TEXT_CHARS_MAX, Stream
+from jobyard.supervisor.stream import BATCH_MAX, PATIENCE_S, PAUSE_MAX_S, TEXT_CHARS_MAX, WOKEN_PER_S, Stream
 
 EPOCH = 3
 
@@ -25,13 +26,17 @@ class FakePublisher:
     def __init__(self) -> None:
         self.sent: list[tuple[bytes, list[bytes]]] = []
         self.coming: list[tuple[bool, bytes]] = []
+        self.keys_valid = True
 
     def subscriptions(self) -> list[tuple[bool, bytes]]:
         coming, self.coming = self.coming, []
         return coming
 
     def mind_keys(self) -> bool:
-        return True
+        return self.keys_valid
+
+    def close(self) -> None:
+        pass
 
     def send(self, topic: bytes, frames: list[bytes]) -> None:
         self.sent.append((topic, frames))
@@ -50,6 +55,11 @@ class Bench:
     def unsubscribe(self, topic: bytes) -> None:
         self.publisher.coming.append((False, topic))
         self.stream.take_subscriptions()
+
+    def follow(self, topic: bytes, count: int) -> None:
+        """So many followers of a topic, who have been greeted."""
+        self.subscribe(topic, *(b"hello/%d/" % number + topic for number in range(count)))
+        self.publisher.sent.clear()
 
     def sent(self) -> list[tuple[bytes, tuple[int, int], list[Notice]]]:
         self.stream.publish()
@@ -79,7 +89,7 @@ def kinds(notices: list[Notice]) -> list[tuple[int, str]]:
 def test_nothing_waits_to_be_sent_while_nobody_subscribes_and_all_is_kept(bench: Bench) -> None:
     bench.stream.tell(fact("submitted"))
     bench.stream.tell(fact("started"))
-    assert not bench.stream.waiting
+    assert bench.stream.wait_s() is None
     assert kinds(bench.ask(0).notices) == [(1, "submitted"), (2, "started")]
 
 
@@ -88,7 +98,7 @@ def test_each_topic_gets_its_notices_in_one_message_with_what_was_published_befo
     bench.subscribe(b"all/", b"job/1/", b"kind/ended/")
     bench.stream.tell(fact("started"))
     bench.stream.tell(fact("started", 2))
-    assert bench.stream.waiting
+    assert bench.stream.wait_s() == 0
     assert [(topic, span, kinds(found)) for topic, span, found in bench.sent()] == [
         (b"all/", (1, 3), [(2, "started"), (3, "started")]),
         (b"job/1/", (1, 2), [(2, "started")]),
@@ -248,3 +258,108 @@ def test_refused_submits_and_whatever_is_not_allowed_are_told_and_no_other_error
         "cancel from uid 7 pid 8: not yours (not_allowed)",
     ]
     assert bench.ask(0).notices[0].job_id is None
+
+
+# -- the pause between messages ----------------------------------------------------------------------------------------
+
+MANY = 100
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    """Monotonic time of the stream, which goes on when a test says so."""
+    clock = SimpleNamespace(now=1000.0)
+    monkeypatch.setattr(stream_module.time, "monotonic", lambda: clock.now)
+    return clock
+
+
+def told(bench: Bench, *job_ids: int) -> list[tuple[bytes, tuple[int, int], int]]:
+    """What is sent once these have started: topic, span, how many notices."""
+    for job_id in job_ids:
+        bench.stream.tell(fact(job_id=job_id))
+    return [(topic, span, len(found)) for topic, span, found in bench.sent()]
+
+
+def test_many_followers_are_told_at_once_and_after_that_all_of_a_pause_in_one_message(
+    bench: Bench, clock: SimpleNamespace
+) -> None:
+    bench.follow(b"all/", MANY)
+    assert told(bench, 1) == [(b"all/", (0, 1), 1)]
+    assert bench.stream.wait_s() is None
+    assert told(bench, 2) == told(bench, 3) == []
+    assert bench.stream.wait_s() == pytest.approx(MANY / WOKEN_PER_S)
+    assert not bench.stream.overdue
+    clock.now += MANY / WOKEN_PER_S
+    assert bench.stream.wait_s() == 0
+    assert told(bench) == [(b"all/", (1, 3), 2)]
+    clock.now += MANY / WOKEN_PER_S
+    assert told(bench, 4) == [(b"all/", (3, 4), 1)]
+
+
+def test_few_followers_are_told_at_once_whatever_many_others_follow(bench: Bench, clock: SimpleNamespace) -> None:
+    bench.follow(b"all/", MANY)
+    bench.follow(b"job/1/", int(PATIENCE_S * WOKEN_PER_S))
+    assert told(bench, 1) == [(b"all/", (0, 1), 1), (b"job/1/", (0, 1), 1)]
+    assert told(bench, 1) == [(b"job/1/", (1, 2), 1)]
+
+
+def test_followers_that_have_gone_are_not_waited_for(bench: Bench, clock: SimpleNamespace) -> None:
+    bench.follow(b"all/", MANY)
+    for number in range(MANY - 1):
+        bench.unsubscribe(b"hello/%d/all/" % number)
+    assert told(bench, 1) == [(b"all/", (0, 1), 1)]
+    assert told(bench, 2) == [(b"all/", (1, 2), 1)]
+
+
+def test_pause_is_bounded_however_many_follow_and_so_is_what_is_held_in_it(
+    bench: Bench, clock: SimpleNamespace
+) -> None:
+    bench.follow(b"all/", 10 * int(PAUSE_MAX_S * WOKEN_PER_S))
+    assert len(told(bench, 1)) == 1
+    assert told(bench, *range(2, BATCH_MAX + 3)) == [(b"all/", (1, BATCH_MAX + 1), BATCH_MAX)]
+    assert bench.stream.wait_s() == PAUSE_MAX_S
+
+
+def test_loop_that_never_rests_waits_little_longer_than_the_pause(bench: Bench, clock: SimpleNamespace) -> None:
+    bench.follow(b"all/", MANY)
+    assert len(told(bench, 1)) == 1
+    assert told(bench, 2) == []
+    clock.now += MANY / WOKEN_PER_S
+    assert not bench.stream.overdue
+    clock.now += 2 * PATIENCE_S
+    assert bench.stream.overdue
+    assert len(told(bench)) == 1
+    assert not bench.stream.overdue
+
+
+def test_what_is_held_when_the_last_follower_goes_is_nobody_s(bench: Bench, clock: SimpleNamespace) -> None:
+    bench.follow(b"all/", MANY)
+    assert len(told(bench, 1)) == 1
+    assert told(bench, 2) == []
+    bench.unsubscribe(b"all/")
+    assert bench.stream.wait_s() is None
+    bench.subscribe(b"all/")
+    assert told(bench, 3) == [(b"all/", (2, 3), 1)]
+
+
+def test_what_is_held_goes_out_before_the_end(bench: Bench, clock: SimpleNamespace) -> None:
+    bench.follow(b"all/", MANY)
+    assert len(told(bench, 1)) == 1
+    assert told(bench, 2) == []
+    bench.stream.close()
+    assert len(bench.publisher.sent) == 1
+
+
+def test_what_is_held_is_not_for_those_who_come_again_after_a_key_was_revoked(
+    bench: Bench, clock: SimpleNamespace
+) -> None:
+    bench.follow(b"all/", MANY)
+    assert len(told(bench, 1)) == 1
+    assert told(bench, 2) == []
+    bench.publisher.keys_valid = False
+    assert told(bench, 3) == []
+    assert bench.stream.wait_s() is None
+    bench.publisher.keys_valid = True
+    assert told(bench, 4) == []
+    clock.now += MANY / WOKEN_PER_S
+    assert told(bench) == [(b"all/", (1, 4), 1)], "the gap shows"
