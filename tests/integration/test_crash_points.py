@@ -180,8 +180,12 @@ def test_start_whose_child_or_zygote_dies_before_the_go_spends_neither_an_attemp
     with failing_calls(yard.pid, HANGING_SYNC):
         job = client.submit("jobs:begin_and_sleep", str(yard.path("begun")), 0.2)
         wait_for("its start to be decided", lambda: counts(yard).get("running"))
+        if dies == "child":
+            hold(zygote)  # it tells of all of them at once, so that none is given the job of another
         for pid in children(zygote) if dies == "child" else [zygote]:
-            kill(pid)
+            os.kill(pid, signal.SIGKILL)
+        if dies == "child":
+            release(zygote)
         wait_for("word of that", lambda: counts(yard).get("queued"))
     ends_as(yard, job, "succeeded", "cancelled", "ok")
     assert job.info().attempts[0].reason == "its process ended before it was told to begin"
