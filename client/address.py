@@ -131,7 +131,7 @@ class Target:
         except BlockingIOError:
             pass  # its queue of those who want to connect is full
         except ConnectionRefusedError:
-            return "nobody listens (left behind by a supervisor that was killed)", "jobctl up"
+            return self._left_behind()
         except PermissionError:
             return "this user may not enter", "be the user that runs the supervisor"
         except OSError as error:
@@ -139,6 +139,16 @@ class Target:
         if found.st_uid != os.geteuid():
             return "it does not let this user in", "whoever runs it can name this user in [supervisor] clients"
         return "something listens there, but does not answer", "jobctl status, or a longer Client(timeout=...)"
+
+    def _left_behind(self) -> tuple[str, str]:
+        from .guard_lock import between_lives, has_ended, last_guarded
+
+        state_dir = self.state_dir or Path(self.path).parent.parent
+        owner = last_guarded(state_dir)
+        if owner is None or has_ended(owner.guard):
+            return "nobody listens (left behind by a supervisor that was killed)", "jobctl up"
+        what, hint = between_lives(state_dir, owner.guard)
+        return f"nobody listens; {what}", hint
 
     def _trouble_over_tcp(self) -> tuple[str, str]:
         import socket as sockets

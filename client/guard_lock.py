@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shlex
 from pathlib import Path
 from types import TracebackType
 from typing import ClassVar, Self
@@ -17,6 +18,7 @@ from ..protocol.plain import dataclass
 from .processes import Process
 
 FILE_NAME = "guard.lock"
+OUTPUT_NAME = "supervisor.out"  # beside it: what a guard in the background, and its supervisors, print
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,9 @@ class GuardLock:
 
     def _taken(self) -> AlreadyGuarded:
         owner = _read(self._fd)
+        if owner.supervisor and has_ended(owner.supervisor):
+            what, hint = between_lives(self._path.parent, owner.guard)
+            return AlreadyGuarded(f"{what} for {self._path.parent}", hint=hint, details={"pid": owner.guard})
         pid = owner.supervisor or owner.guard
         message = f"a supervisor already runs for {self._path.parent} (pid {pid})"
         return AlreadyGuarded(message, hint="jobctl status", details={"pid": pid})
@@ -106,6 +111,13 @@ def last_guarded(directory: Path) -> Guarded | None:
     finally:
         os.close(fd)
     return found if found.guard and found.supervisor else None
+
+
+def between_lives(directory: Path, guard: int) -> tuple[str, str]:
+    """What to say while this guard is there and its supervisor is not, and what to do."""
+    output = directory / OUTPUT_NAME
+    hint = f"less {shlex.quote(str(output))}" if output.exists() else "look where jobctl up runs"
+    return f"its jobctl up (pid {guard}) starts another supervisor", hint
 
 
 def is_abandoned(directory: Path) -> bool:

@@ -205,8 +205,9 @@ class Catalog:
         return settled
 
     def check_queue(self, ref: str, queue: str) -> None:
-        """Raises NotAllowed if the pool of that queue does not have this job."""
-        pool, pools = self._settings.queues[queue].pool, self._pools.get(ref, {})
+        """Raises NotAllowed if the pool of that queue does not have this job; UnknownQueue: there is no such queue."""
+        declared = self._policies.queue({"queue": queue}, {}, {})
+        pool, pools = self._settings.queues[declared].pool, self._pools.get(ref, {})
         if pool not in pools:
             other = f", or choose a queue of pool {next(iter(pools))!r}" if pools else ""
             raise NotAllowed(

@@ -52,7 +52,7 @@ class StatsRow:
         hour: when the hour began.
         submitted: jobs submitted in this time.
         states: jobs that ended in this time, by how they ended, and those that have not, by the state that they are in
-            now; those are of the hour of their submit.
+            now; those are of the hour of their submit. A job that was put back counts for its last end alone.
         wait, run: how long the attempts of the ended jobs waited, from being due to starting, and ran.
         cpu_s, peak_rss_bytes: what these attempts used in all, and at most.
     """

@@ -35,6 +35,7 @@ from .core.transitions import IllegalRecord
 from .driver import Driver
 from .executors.base import Executor, PoolSpec
 from .executors.orphans import become_reaper
+from .executors.scratch_removal import remove_left
 from .executors.spawn import SpawnExecutor
 from .executors.zygote.cgroup import Kernel, settle
 from .executors.zygote.executor import ZygoteExecutor
@@ -178,6 +179,7 @@ def _compose(
     taken = take_over(recovered.state, office.specs, adopt, fence=options.fence)
     require_descriptors()
     sweep_sockets(paths.runtime_dir)
+    remove_left(paths.runtime_dir, taken.uuids)
     stream = Stream(machine, Publisher(addresses.events, settings.limits), settings.limits)
     requests = RequestSocket(addresses.requests, settings.limits.connections)
     front = Front(requests, [requests.gate, stream.gate], addresses, requests_max)

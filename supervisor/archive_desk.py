@@ -8,7 +8,7 @@ decision about a job.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -27,10 +27,10 @@ from .core.machine import Machine
 from .core.snapshot import job_from_wire, job_to_wire
 from .core.state import Job
 from .core.turn import no_such_job
-from .counts import counted
+from .counts import counted, uncounted
 from .doubt import doubted
 from .history.link import HistoryLink
-from .history.series import Group, Tally
+from .history.series import Former, Group, Tally
 from .kin import up_to_date
 from .spliced import Packed, Spliced
 from .token import Token
@@ -325,20 +325,23 @@ class ArchiveDesk:
             if at is not None and not abs(at) < FAR_S:
                 raise BadArguments(f"{at!r} is no moment in seconds since the epoch")
 
-        def answer(upto: int, groups: dict[Group, Tally], incomplete: str | None = None) -> None:
-            reply = counted(self._machine.state, request, upto, groups)
+        def answer(
+            upto: int, groups: dict[Group, Tally], formers: Iterable[Former] = (), incomplete: str | None = None
+        ) -> None:
+            reply = counted(self._machine.state, request, upto, groups, formers)
             if unknown is not None and not reply.rows and incomplete is None:
                 raise unknown
             self._back.answer(token, replace(reply, incomplete=incomplete or reply.incomplete))
 
         def then(found: Any) -> None:
-            upto, rows = found
-            answer(upto, {tuple(group): Tally.from_wire(wire) for group, wire in rows})
+            upto, rows, formers = found
+            answer(upto, {tuple(group): Tally.from_wire(wire) for group, wire in rows}, map(Former._make, formers))
 
         def otherwise(error: JobyardError) -> None:
-            answer(self._machine.eviction.upto, {}, error.message)
+            answer(self._machine.eviction.upto, {}, incomplete=error.message)
 
-        self.ask(token, "stats", schema.to_wire(request), then, otherwise)
+        ids = uncounted(self._machine.state, self._machine.eviction.upto)
+        self.ask(token, "stats", {"request": schema.to_wire(request), "ids": ids}, then, otherwise)
 
 
 def _with_archived(want: e.Wanted, ids: dict[str, int], ended: dict[int, str]) -> e.Wanted:

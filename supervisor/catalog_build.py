@@ -26,6 +26,7 @@ from .executors.orphans import no_orphan_left, note_own
 T = TypeVar("T")
 
 IMPORT_TIMEOUT_S = 60.0
+BUILD_TIMEOUT_S = 600.0
 _SKIPPED_MAX = 100  # modules that have ended the process; with one more it is not started again
 _BEGIN_TIMEOUT_S = 60.0  # for the interpreter to start
 _REPORT_BYTES_MAX = 16 << 20
@@ -42,12 +43,15 @@ class CatalogBuild:
 
     Args:
         timeout_s: the longest that the import of one module may take.
+        whole_s: the longest that all of it may take, modules that end the process included.
     """
 
-    def __init__(self, spec: PoolSpec, timeout_s: float = IMPORT_TIMEOUT_S) -> None:
+    def __init__(self, spec: PoolSpec, timeout_s: float = IMPORT_TIMEOUT_S, whole_s: float = BUILD_TIMEOUT_S) -> None:
         self.pool = spec.name
         self._spec = spec
         self._timeout_s = timeout_s
+        self._whole_s = whole_s
+        self._until = clock.now().boot + whole_s
         self._epoll = select.epoll()
         self._skip: dict[str, str] = {}
         self._run: _Run | None = None
@@ -81,7 +85,7 @@ class CatalogBuild:
 
     def _start(self) -> None:
         try:
-            self._run = _Run(self._spec, self._skip, self._timeout_s, self._epoll)
+            self._run = _Run(self._spec, self._skip, self._timeout_s, self._until, self._epoll)
         except OSError as error:
             self._fail(f"{self._spec.python} cannot be started in {self._spec.cwd}: {error.strerror or error}")
 
@@ -89,6 +93,8 @@ class CatalogBuild:
         run.close()
         if run.outcome is not None:
             self._built = self._read(run.outcome)
+        elif clock.now().boot >= self._until:
+            self._fail(f"the catalogue could not be built: its imports took over {self._whole_s:g} s in all{_at(run)}")
         elif run.module is not None and run.module not in self._skip and len(self._skip) < _SKIPPED_MAX:
             self._skip[run.module] = f"{run.module} failed to import: {run.why()}"
             self._start()
@@ -130,6 +136,10 @@ def _name(said: object) -> str | None:
     return said if isinstance(said, str) else None
 
 
+def _at(run: _Run) -> str:
+    return "" if run.module is None else f"; the last one was {run.module:.200}"
+
+
 def _signal_name(number: int) -> str:
     try:
         return signal.Signals(number).name
@@ -140,12 +150,15 @@ def _signal_name(number: int) -> str:
 class _Run:
     """One process. ``module`` and ``setup`` name what it was at when it was last heard of."""
 
-    def __init__(self, spec: PoolSpec, skip: dict[str, str], timeout_s: float, epoll: select.epoll) -> None:
+    def __init__(
+        self, spec: PoolSpec, skip: dict[str, str], timeout_s: float, until: float, epoll: select.epoll
+    ) -> None:
         self.module: str | None = None
         self.setup: str | None = None
         self.outcome: dict[str, Any] | None = None
         self.stderr = b""
-        self.deadline = clock.now().boot + _BEGIN_TIMEOUT_S
+        self.deadline = min(clock.now().boot + _BEGIN_TIMEOUT_S, until)
+        self._until = until
         self._limit_s = _BEGIN_TIMEOUT_S
         self._timeout_s = timeout_s
         self._why: str | None = None
@@ -259,7 +272,7 @@ class _Run:
             elif "module" in said or "setup" in said:
                 self.module, self.setup = _name(said.get("module")), _name(said.get("setup"))
                 self._limit_s = self._timeout_s
-                self.deadline = clock.now().boot + self._limit_s
+                self.deadline = min(clock.now().boot + self._limit_s, self._until)
 
 
 def _request(spec: PoolSpec, skip: dict[str, str]) -> bytes:

@@ -31,6 +31,7 @@ from .lag import behind
 from .pools import pool_spec, rules
 from .room import Room
 from .token import Token
+from .unfenced import TROUBLE
 
 if TYPE_CHECKING:
     from .driver import Driver
@@ -326,7 +327,7 @@ class Office:
     def _status_warnings(self, driver: Driver) -> list[str]:
         warnings = [*self._warnings, *self._around(driver)]
         for pool in driver.unfenced.pools():
-            warnings.append(f"pool {pool}: processes of an ended zygote cannot be killed; its jobs wait for their end")
+            warnings.append(f"pool {pool}: {TROUBLE}")
         if self.catalog is not None:
             warnings += [f"{one.what} is allowed but cannot be used: {_last(one.why)}" for one in self.catalog.problems]
         changed = self._changed()

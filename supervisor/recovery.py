@@ -91,6 +91,11 @@ class TakenOver:
     executors: list[ZygoteExecutor] = field(default_factory=list)
     gone: list[e.ZygoteGone] = field(default_factory=list)
 
+    @property
+    def uuids(self) -> set[str]:
+        """Of those that are adopted, or of which something is left that cannot be killed."""
+        return {one.uuid for one in self.executors} | {one.uuid for one in self.gone if not one.fenced}
+
 
 def make_durable(journal: Journal, records: list[r.Record]) -> None:
     """Have these records on disk before anything else is done.
@@ -187,11 +192,12 @@ def _await(executors: list[ZygoteExecutor]) -> None:
 
 def _refusal(state: State, refusing: list[ZygoteExecutor]) -> AdoptionRefused:
     first = refusing[0]
+    pids = [state.zygotes[executor.uuid].pid for executor in refusing]
     running = sum(len(state.running_in(executor.uuid)) for executor in refusing)
     return AdoptionRefused(
-        f"{running} running jobs cannot be taken over: zygote {first.pid} of pool {first.pool}: {first.objection}",
+        f"{running} running jobs cannot be taken over: zygote {pids[0]} of pool {first.pool}: {first.objection}",
         hint=_HINT_FULL if first.objection == SUPERVISOR_FULL else "jobctl up --fence ends them; queued jobs stay",
-        details={"pids": [executor.pid for executor in refusing], "running": running},
+        details={"pids": pids, "running": running},
     )
 
 

@@ -6,20 +6,24 @@ Owns when to try again. The loop is held for a moment with each try, so they bec
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .core import events as e
 from .core import records as r
 from .core.state import State
+from .executors.orphans import no_orphan_left
 from .executors.zygote.fence import LIMIT_S, fence
+from .executors.zygote.limits import boot_id
 
 log = logging.getLogger("jobyard.pools")
 AGAIN_FIRST_S, AGAIN_MAX_S = 1.0, 60.0
 AGAIN_LIMIT_S = 0.1
+TROUBLE = "processes of an ended zygote cannot be killed; a job that ran there waits for their end"
 
 
 @dataclass(slots=True)
 class _Try:
+    gone: e.ZygoteGone
     at: float
     wait_s: float = AGAIN_FIRST_S
 
@@ -32,8 +36,8 @@ class Unfenced:
         self._tries: dict[str, _Try] = {}
 
     def add(self, gone: e.ZygoteGone, now: float) -> None:
-        log.error("pool %s: processes of an ended zygote cannot be killed; its jobs wait for their end", gone.pool)
-        self._tries[gone.uuid] = _Try(now + AGAIN_FIRST_S)
+        log.error("pool %s: %s", gone.pool, TROUBLE)
+        self._tries[gone.uuid] = _Try(gone, now + AGAIN_FIRST_S)
 
     def wake_at(self) -> float | None:
         return min((one.at for one in self._tries.values()), default=None)
@@ -44,12 +48,10 @@ class Unfenced:
         for uuid, one in list(self._tries.items()):
             if one.at > now:
                 continue
-            zygote = self._state.zygotes.get(uuid)
-            if zygote is None:  # it ended before it was known, so it never had a job
+            if self._is_over(uuid):
                 del self._tries[uuid]
-            elif fence_zygote(self._state, zygote, AGAIN_LIMIT_S):
-                del self._tries[uuid]
-                ended.append(e.ZygoteGone(zygote.pool, uuid, True, "the last of its processes has ended"))
+                ended.append(replace(one.gone, fenced=True, why="the last of its processes has ended"))
+                log.info("pool %s: the last process of an ended zygote has ended", one.gone.pool)
             else:
                 one.wait_s = min(AGAIN_MAX_S, one.wait_s * 2)
                 one.at = now + one.wait_s
@@ -57,7 +59,16 @@ class Unfenced:
 
     def pools(self) -> list[str]:
         """Names of the pools concerned."""
-        return sorted({self._state.zygotes[uuid].pool for uuid in self._tries if uuid in self._state.zygotes})
+        return sorted({one.gone.pool for one in self._tries.values()})
+
+    def _is_over(self, uuid: str) -> bool:
+        """Try once more; whether nothing is left. One that is not in the journal has ended before it had any job."""
+        zygote = self._state.zygotes.get(uuid)
+        if zygote is None:
+            fenced = fence(uuid, 0, 0, boot_id(), (), AGAIN_LIMIT_S)
+        else:
+            fenced = fence_zygote(self._state, zygote, AGAIN_LIMIT_S)
+        return fenced and no_orphan_left(AGAIN_LIMIT_S)
 
 
 def fence_zygote(state: State, zygote: r.ZygoteStarted, limit_s: float = LIMIT_S) -> bool:

@@ -196,8 +196,8 @@ class Guard:
             self._owed, self._passed = self._passed, None  # it may have died of something else, and heard nothing
         if self._stopping and self._owed is None:
             return max(status, exits.OK)  # a signal that it was sent before it could handle it stopped it as well
-        if self._was_ready and status == exits.REFUSED and self._error and self._error.get("code") == _DISK:
-            return None  # it worked before, and will when there is room again
+        if self._was_ready and self._error is not None and self._may_pass(status, self._error):
+            return None
         if self._error is not None or status in _OWN_VERDICTS:
             return status
         self._tries += 1
@@ -206,6 +206,13 @@ class Guard:
         message = f"the supervisor ended {self._tries} times before it was ready; the last one {_how(status)}"
         self._tell({"error": {"code": "supervisor_unavailable", "message": message, "hint": "", "details": {}}})
         return exits.NO_SUPERVISOR
+
+    def _may_pass(self, status: int, error: dict[str, Any]) -> bool:
+        """Whether what kept it from starting may be gone by itself: a config that is being edited, a full disk.
+
+        It has worked before, and what it has left running would have nobody.
+        """
+        return status == exits.USAGE or (status == exits.REFUSED and error.get("code") == _DISK)
 
     def _pause(self, signals: _Signals, status: int) -> None:
         """Wait before the next start; a signal to stop cuts it short."""
@@ -282,7 +289,8 @@ def main() -> int:
 
     def report(said: dict[str, Any]) -> None:
         if not starter and "error" in said:  # nobody waits for it any more, but somebody may look
-            _say(f"the supervisor gave up: {said['error'].get('message')}; try: {said['error'].get('hint')}")
+            hint = said["error"].get("hint")
+            _say(f"the supervisor gave up: {said['error'].get('message')}" + (f"; try: {hint}" if hint else ""))
         while starter:  # only the first line is waited for
             fd = starter.pop()
             try:

@@ -14,7 +14,7 @@ from typing import Any
 
 from ...conf.catalog import Catalog
 from ...protocol import messages as m
-from ...protocol import options, retry, states
+from ...protocol import notices, options, retry, states
 from ...protocol import target as targets
 from ...protocol.codec import pack_value
 from ...protocol.errors import (
@@ -27,7 +27,9 @@ from ...protocol.errors import (
     WrongState,
 )
 from ...protocol.job import AttemptInfo, JobInfo, Parent
+from . import upkeep
 from .attempt import Facts, JobRun, perform
+from .story import Story
 
 
 class Desk:
@@ -43,6 +45,8 @@ class Desk:
         self._allowed = allowed
         self._run_retries = run_retries
         self._jobs: dict[int, JobInfo] = {}
+        self._last_id = 0
+        self._story = Story()
         self._excused: dict[int, set[int]] = {}  # parents that had ended when a job was put back: no obstacle any more
         self._runs: dict[tuple[int, int], JobRun[Any]] = {}
 
@@ -67,6 +71,18 @@ class Desk:
                 return self._retry(request)
             case m.Logs():
                 return self._logs(request)
+            case m.SetJob():
+                return self._set(request)
+            case m.Remove():
+                found, others = upkeep.split(self._all(request.ids), states.FINISHED, "has not ended")
+                return m.Removed(self._forget([info.id for info in found]), others)
+            case m.Prune():
+                gone = upkeep.prunable(self._jobs, request)
+                return m.Pruned(len(gone if request.dry_run else self._forget(gone)))
+            case notices.Events():
+                return self._story.answer(request)
+            case m.Why():
+                return upkeep.explain(self._told(self._find(request.id)))
             case m.Catalog():
                 return m.CatalogReply(self._catalog.entries, self._catalog.problems)
         raise JobyardError(
@@ -77,7 +93,7 @@ class Desk:
         """Run what waits for its time, once each; the ids."""
         waiting = [info.id for info in self._jobs.values() if info.state == states.SCHEDULED]
         for job_id in waiting:
-            self._run(job_id)
+            self._promote(job_id)
         self._let_go()
         return waiting
 
@@ -89,8 +105,10 @@ class Desk:
         for info, on_duplicate in wanted:
             existing = self._by_key(info, on_duplicate)
             if existing is None:
-                info = dataclasses.replace(info, id=len(self._jobs) + 1)
+                self._last_id += 1
+                info = dataclasses.replace(info, id=self._last_id)
                 self._jobs[info.id] = info
+                self._story.tell(notices.SUBMITTED, info)
                 fresh.append(info.id)
             accepted.append(m.Accepted(existing or info.id, info.uid, existing is not None))
         for job_id in fresh:
@@ -149,7 +167,7 @@ class Desk:
             self._change(settled.id, parents=self._parents(settled))
             failed = self._failed_parent(settled)
             if failed is None:
-                self._run(settled.id)
+                self._promote(settled.id)
             else:
                 how = "was cancelled" if failed.state == states.CANCELLED else "failed"
                 self._cancel_one(settled, f"job {failed.id}, for which it waited, {how}")
@@ -168,7 +186,7 @@ class Desk:
         return failed if info.on_parent_failure == "cancel" else None
 
     def _parents(self, info: JobInfo) -> list[Parent]:
-        return [Parent(one.id, self._jobs[one.id].state) for one in info.parents]
+        return [Parent(one.id, self._jobs[one.id].state if one.id in self._jobs else one.state) for one in info.parents]
 
     def _told(self, info: JobInfo) -> JobInfo:
         """A job as it is shown; one that was let go keeps how its parents had ended."""
@@ -177,6 +195,11 @@ class Desk:
         return dataclasses.replace(info, parents=parents, children_count=count)
 
     # -- attempts ------------------------------------------------------------------------------------------------------
+
+    def _promote(self, job_id: int) -> None:
+        self._change(job_id, state=states.QUEUED)
+        self._story.tell(notices.PROMOTED, self._jobs[job_id])
+        self._run(job_id)
 
     def _run(self, job_id: int) -> None:
         """Run attempts of a job until it has ended or waits for its time."""
@@ -192,6 +215,7 @@ class Desk:
                 started_at=info.started_at or began_at,
                 attempts=[*info.attempts, started],
             )
+            self._story.tell(notices.STARTED, self._jobs[job_id])
             run = perform(partial(targets.load, info.ref, self._allowed), info.payload, _facts(info, number))
             again = self._ended(job_id, started, run)
 
@@ -208,12 +232,14 @@ class Desk:
         told["spent"] = info.spent + counted
         if delay_s is not None and not info.cancel_requested:
             self._change(job_id, state=states.SCHEDULED, run_at=time.time() + delay_s, **told)
+            self._story.tell_end(self._jobs[job_id], ended)
             return self._run_retries and not isinstance(run.error, RetryLater)
         is_ok = run.outcome == states.OK
         result = pack_value(run.result) if is_ok else None
         failed = states.CANCELLED if info.cancel_requested else states.FAILED
         state = states.SUCCEEDED if is_ok else failed
         self._change(job_id, state=state, finished_at=time.time(), result_payload=result, **told)
+        self._story.tell_end(self._jobs[job_id], ended)
         return False
 
     # -- the other requests --------------------------------------------------------------------------------------------
@@ -267,6 +293,7 @@ class Desk:
             self._change(info.id, cancel_requested=True, reason=reason)
         else:
             self._change(info.id, state=states.CANCELLED, finished_at=time.time(), reason=reason)
+            self._story.tell(notices.CANCELLED, self._jobs[info.id], text=reason)
 
     def _retry(self, request: m.RetryJob) -> m.Requeued:
         info = self._find(request.id)
@@ -274,11 +301,34 @@ class Desk:
             raise WrongState(f"job {info.id} is {info.state}; only a finished job can be tried again")
         state = states.BLOCKED if info.parents else states.QUEUED
         self._change(info.id, state=state, spent=0, finished_at=None, result_payload=None, reason=None)
+        self._story.tell(notices.REQUEUED, self._jobs[info.id])
         self._excused[info.id] = {one.id for one in self._parents(info) if one.state in states.FINISHED}
         if not info.parents:
             self._run(info.id)
         self._let_go()
         return m.Requeued(info.id)
+
+    def _set(self, request: m.SetJob) -> m.Changed:
+        """What is to run at once does; a time that is still to come is noted."""
+        waiting, others = upkeep.split(self._all(request.ids), states.WAITING, "does not wait")
+        for new in [upkeep.changed(info, request, self._catalog) for info in waiting]:
+            self._jobs[new.id] = new
+            self._story.tell(notices.CHANGED, new)
+            if new.state == states.SCHEDULED and new.run_at <= time.time():
+                self._promote(new.id)
+        self._let_go()
+        return m.Changed([info.id for info in waiting], others)
+
+    def _forget(self, ids: list[int]) -> list[int]:
+        for child in list(self._jobs.values()):
+            if child.state == states.BLOCKED:
+                self._change(child.id, parents=self._parents(child))  # how those have ended is still known
+        for job_id in ids:
+            self._runs = {key: run for key, run in self._runs.items() if key[0] != job_id}
+            del self._jobs[job_id]
+        if ids:
+            self._story.tell(notices.PRUNED, ids=ids)
+        return ids
 
     def _logs(self, request: m.Logs) -> m.LogReply:
         info = self._find(request.id)
@@ -288,9 +338,13 @@ class Desk:
             raise BadArguments(f"job {info.id} has no attempt {number}; it has made {info.attempt}")
         return m.LogReply(number, run.chunks, sum(len(chunk.data) for chunk in run.chunks), ended=True)
 
+    def _all(self, ids: list[int]) -> list[JobInfo]:
+        """Each of them once."""
+        return [self._find(job_id) for job_id in dict.fromkeys(ids)]
+
     def _find(self, job_id: int, what: str = "") -> JobInfo:
         if job_id not in self._jobs:
-            why = f"the last id is {len(self._jobs)}"
+            why = f"the last id is {self._last_id}" if job_id > self._last_id or job_id < 1 else "it was forgotten"
             raise JobNotFound(f"{what}there is no job {job_id}: {why}", details={"id": job_id})
         return self._jobs[job_id]
 

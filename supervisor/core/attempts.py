@@ -102,14 +102,19 @@ def decide_exit(turn: Turn, event: ChildExited) -> None:
     turn.durable(AckExit(event.child, event.seq))
 
 
-def decide_lost(turn: Turn, job: Job) -> None:
-    """What ran the job went down, and all its processes are known to be dead."""
+def decide_lost(turn: Turn, job: Job, void: bool = False) -> None:
+    """What ran the job, or was to (``void``), went down, and all its processes are known to be dead."""
+    if void:
+        _end(turn, job, Exit(at=turn.now.wall, void=True), None)
+        return
     verdict = _after_loss(turn, job)
     _record_end(turn, job, LOST, Exit(at=turn.now.wall), None, verdict)
 
 
 def classify(exit: Exit, end: End | None) -> str:
     """The outcome. What really happened wins: a job that answered before the kill landed did end so."""
+    if exit.void:
+        return CANCELLED_ATTEMPT
     if end is not None and end.kind == "ok":
         return OK
     if end is not None and end.kind != "stopped":
@@ -127,6 +132,8 @@ def judge(job: Job, outcome: str, exit: Exit, end: End | None) -> Verdict:
         return Verdict(SUCCEEDED)
     if job.cancel is not None:
         return Verdict(CANCELLED, reason=job.cancel.reason)
+    if exit.void:
+        return Verdict(QUEUED, counted=False, reason="its process ended before it was told to begin")
     if exit.survivors:
         return Verdict(FAILED, reason=f"{exit.survivors} of its processes could not be killed; it is not tried again")
     if exit.killed == "stop" and outcome == CANCELLED_ATTEMPT:

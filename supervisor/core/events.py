@@ -205,12 +205,16 @@ class ZygoteAdopted:
 
 @dataclass(frozen=True, slots=True)
 class ZygoteGone:
-    """A zygote has ended. ``fenced``: it and all that it ever started are known to be dead. ``why`` is for people."""
+    """A zygote has ended. ``fenced``: it and all that it ever started are known to be dead. ``why`` is for people.
+
+    ``void``: its numbers for children that were certainly never told to begin what they were given, as of ``Exit``.
+    """
 
     pool: str
     uuid: str
     fenced: bool = True
     why: str = ""
+    void: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,6 +243,7 @@ class Exit:
         at: wall-clock time of the end.
         survivors: processes of the attempt that could not be killed.
         reason: the limit that it went over, for people, if that is known.
+        void: it was certainly never told to begin what it was given, so that nothing of it has run.
     """
 
     at: float
@@ -248,6 +253,7 @@ class Exit:
     usage: Usage | None = None
     survivors: int = 0
     reason: str | None = None
+    void: bool = False
 
 
 @dataclass(frozen=True, slots=True)

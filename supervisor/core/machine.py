@@ -213,7 +213,9 @@ class Machine:
         if job_id is None:
             self.pools.decide_idle_exit(turn, event.child)
         else:
-            if event.end is not None:
+            if event.exit.void:
+                self.pools.decide_void_exit(turn, event.child)
+            elif event.end is not None:
                 self.pools.proven(event.child.pool)
             self.progress.pop(job_id, None)
             self._arm(self.state.jobs[job_id], turn.now)

@@ -113,7 +113,7 @@ class Pools:
         self._unproven.discard(event.uuid)
         if event.uuid in turn.state.zygotes:
             for job in turn.state.running_in(event.uuid):
-                attempts.decide_lost(turn, job)
+                attempts.decide_lost(turn, job, void=attempts.child_of(job).kid in event.void)
             turn.record(ZygoteEnded(event.uuid))
 
     def decide_ready(self, turn: Turn, event: ChildReady) -> None:
@@ -142,6 +142,10 @@ class Pools:
         if child in pool.free:
             pool.free.remove(child)
             self._hold(turn, pool)
+
+    def decide_void_exit(self, turn: Turn, child: Child) -> None:
+        """One that had a job is gone before it could begin: likewise."""
+        self._hold(turn, self.get(child.pool))
 
     def _hold(self, turn: Turn, pool: Pool) -> None:
         if not pool.held:

@@ -66,6 +66,7 @@ class Ear:
         slot: Slot,
         progressed: Callable[[Progressed], None],
         up: Callable[[], None],
+        dispose: Callable[[list[int]], None] = channel.close_all,
     ) -> None:
         self.sock = sock
         self.slot = slot
@@ -75,6 +76,7 @@ class Ear:
         self._child = child
         self._progressed = progressed
         self._up = up
+        self._dispose = dispose
         self._watched = False
 
     def listen(self) -> None:
@@ -102,7 +104,7 @@ class Ear:
     def close(self) -> None:
         self._deadlines.drop((HEAR, self._child.kid))
         self._loop.forget(self.sock.fileno())
-        self.sock.close()
+        self._dispose([self.sock.detach()])  # with what lies unread in it
 
     def _readable(self, events: int) -> None:
         poked = self._read(WORDS_AT_ONCE)
@@ -124,13 +126,17 @@ class Ear:
                 if not data:
                     break
                 message = _understand(data, fds)
-                channel.close_all(fds)
+                strange = bool(fds)
+                self._dispose(fds)
                 _spare.hold()
                 if isinstance(message, channel.End):
                     self.end = _end(message)
                     if self.end is not None:
                         break  # it stays where it is
-                self.sock.recv(1, channel.DONTWAIT)
+                if strange:
+                    self._dispose(channel.receive(self.sock, channel.DONTWAIT)[1])
+                else:
+                    self.sock.recv(1, channel.DONTWAIT)
             except OSError:  # nothing is there, or its zygote, which holds the same socket, was faster
                 break
             if isinstance(message, channel.Up):

@@ -60,8 +60,8 @@ def note_own(pid: int) -> None:
             _own.started[pid] = None
 
 
-def kill_orphans() -> int:
-    """Kill and reap all others; gives the number of those that are left after ``SWEEP_S`` seconds.
+def kill_orphans(limit_s: float = SWEEP_S) -> int:
+    """Kill and reap all others; gives the number of those that are left after ``limit_s`` seconds.
 
     Raises:
         OSError: no descriptor is free to look.
@@ -69,14 +69,14 @@ def kill_orphans() -> int:
     if _own.started is None:
         return 0
     me = os.getpid()
-    left = sweep(lambda: children_of(me), _own, lambda: time.sleep(_PAUSE_S), SWEEP_S)
+    left = sweep(lambda: children_of(me), _own, lambda: time.sleep(_PAUSE_S), limit_s)
     _own.forget_ended()
     return len(left)
 
 
-def no_orphan_left() -> bool:
+def no_orphan_left(limit_s: float = SWEEP_S) -> bool:
     """Kill all others; whether that is known to have been done."""
     try:
-        return kill_orphans() == 0
+        return kill_orphans(limit_s) == 0
     except OSError:
         return False

@@ -7,9 +7,9 @@ environment; otherwise its children behave as those of a zygote do.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
-import shutil
 import signal
 import socket
 import time
@@ -17,24 +17,24 @@ import uuid
 
 from ...protocol import logfile
 from ...protocol.errors import JobyardError
-from ...protocol.job import Usage
 from ..clock import MONOTONIC, Timer
 from ..core.effects import Order
 from ..core.events import (
     Child,
     ChildExited,
     ChildReady,
-    Exit,
     LogGrown,
     OutputRefused,
     PrepareFailed,
     ZygoteGone,
     ZygoteUp,
 )
+from . import scratch_removal
 from .base import Caps, ExecutorEvent, PoolSpec
+from .disposal import dispose
 from .growth import Growth
 from .hearing import HEAR, Ear
-from .launch import Launched, boot_message, cannot_start, last_errors, launch, scratch_root
+from .launch import Launched, boot_message, cannot_start, last_errors, launch
 from .mailbox import Mailbox
 from .orders import send_go, start_message
 from .orphans import kill_orphans, no_orphan_left
@@ -43,6 +43,7 @@ from .zygote.channel import Gone
 from .zygote.control import STALL, Control, Kid, now
 from .zygote.deadlines import Deadlines
 from .zygote.fence import MARK, fence, identities, kill_marked
+from .zygote.kids import exit_of
 from .zygote.kill import freeze_and_kill, kill_below, signal_group, signal_one, tree
 from .zygote.limits import boot_id
 from .zygote.loop import Loop
@@ -79,6 +80,7 @@ class SpawnExecutor:
         self.pool = spec.name
         self.uuid = uuid.uuid4().hex
         self._spec = spec
+        self._owner = None if spec.user is None else (spec.user.uid, spec.user.gid)
         self._boot = boot_message(spec, self.uuid)
         self._loop = Loop()
         self._fd = self._loop.fileno()
@@ -106,6 +108,7 @@ class SpawnExecutor:
     def start(self) -> None:
         if os.access(self._spec.python, os.X_OK):
             pid = os.getpid()
+            scratch_removal.note(self._spec.runtime_dir, self.uuid, self._boot.scratch_root)
             self._mailbox.post(ZygoteUp(self.pool, self.uuid, pid, start_time(pid), boot_id()))
         else:
             self._gone = True
@@ -200,7 +203,7 @@ class SpawnExecutor:
                 os.waitpid(spawned.kid.pid, os.WNOHANG)
             self._forget(spawned)
         no_orphan_left()
-        shutil.rmtree(scratch_root(self._spec, self.uuid), ignore_errors=True)
+        scratch_removal.remove(self._spec.runtime_dir, self.uuid)
         self._page.close()
         self._growth.close()
         self._timer.close()
@@ -246,7 +249,14 @@ class SpawnExecutor:
         child = Child(self.pool, self.uuid, number, kid.pid, launched.started)
         spawned = self._kids[number] = _Spawned(child, kid, launched)
         spawned.ear = Ear(
-            self._loop, self._deadlines, child, ours, slot, self._mailbox.put, lambda: self._came_up(spawned)
+            self._loop,
+            self._deadlines,
+            child,
+            ours,
+            slot,
+            self._mailbox.put,
+            lambda: self._came_up(spawned),
+            lambda fds: dispose(self._owner, fds),
         )
         spawned.ear.listen()
         self._loop.watch(launched.pidfd, lambda events: self._ended(spawned))
@@ -293,8 +303,7 @@ class SpawnExecutor:
             self._forget(spawned)
             self._retired()
             return
-        usage = Usage(gone.cpu_user_s, gone.cpu_system_s, gone.peak_bytes, gone.base_bytes, True)
-        exit = Exit(gone.at, gone.exit_code, gone.signal, gone.killed, usage, gone.survivors, gone.reason)
+        exit = exit_of(gone, void=spawned.kid.start is None)
         end = spawned.ear.drain() if spawned.ear is not None else None
         self._mailbox.put(ChildExited(spawned.child, gone.seq, exit, end))
         if spawned.watched_size is not None:
@@ -308,8 +317,9 @@ class SpawnExecutor:
         os.close(spawned.launched.pidfd)
         os.close(spawned.launched.errors)
         if kid.start is not None and kid.slot.has_scratch():
-            root = self._boot.scratch_root
-            shutil.rmtree(scratch.path(root, kid.start.job_id, kid.start.attempt), ignore_errors=True)
+            path = scratch.path(self._boot.scratch_root, kid.start.job_id, kid.start.attempt)
+            with contextlib.suppress(OSError):  # no room for another process: it goes with the others
+                scratch_removal.remove_tree(path)
 
     def _forget(self, spawned: _Spawned) -> None:
         del self._kids[spawned.kid.id]

@@ -10,7 +10,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from ...protocol.history import StatsRow
 from ...protocol.history import Times as Spread
@@ -96,7 +96,7 @@ class Tally:
 
     def merge(self, other: Tally) -> None:
         self.submitted += other.submitted
-        self.states += other.states
+        self.states.update(other.states)  # what was taken back is below 0 until it meets what it is taken from
         self.cpu_s += other.cpu_s
         self.peak_rss_bytes = max(self.peak_rss_bytes, other.peak_rss_bytes)
         self.wait.merge(other.wait)
@@ -112,6 +112,11 @@ class Tally:
         wait, run = (Times(dict(counts), max_s) for counts, max_s in times)
         return cls(submitted, Counter(states), cpu_s, peak, wait, run)
 
+    @property
+    def is_empty(self) -> bool:
+        """Nothing is left to be told."""
+        return not (self.submitted or +self.states or self.run.counts)
+
     def row(self, group: Group) -> StatsRow:
         hour, ref, queue = group
         return StatsRow(
@@ -119,12 +124,24 @@ class Tally:
             ref=ref,
             queue=queue,
             submitted=self.submitted,
-            states=dict(sorted(self.states.items())),
+            states=dict(sorted((+self.states).items())),
             wait=self.wait.spread(),
             run=self.run.spread(),
             cpu_s=self.cpu_s,
             peak_rss_bytes=self.peak_rss_bytes,
         )
+
+
+class Former(NamedTuple):
+    """A job as it was when its end was counted: in the history, though it was put back since."""
+
+    id: int
+    uid: str
+    state: str
+    ref: str
+    queue: str
+    finished_at: float
+    attempt: int
 
 
 class Series:
@@ -141,13 +158,21 @@ class Series:
         assert job.finished_at is not None
         self._at(job.finished_at, job).end(job, counted)
 
-    def unfinished(self, job: Job) -> None:
+    def taken_back(self, former: Former) -> None:
+        """It was put back: the end that was counted is none any more. Its attempts were made, and stay."""
+        self._of(former.finished_at, former.ref, former.queue).states[former.state] -= 1
+
+    def unfinished(self, job: Job, again: bool = False) -> None:
+        """``again``: its submit is counted already."""
         tally = self._at(job.created_at, job)
-        tally.submitted += 1
+        tally.submitted += not again
         tally.states[job.state] += 1
 
     def _at(self, at: float, job: Job) -> Tally:
-        return self.tallies.setdefault((hour_of(at), job.ref, job.queue), Tally())
+        return self._of(at, job.ref, job.queue)
+
+    def _of(self, at: float, ref: str, queue: str) -> Tally:
+        return self.tallies.setdefault((hour_of(at), ref, queue), Tally())
 
 
 def hour_of(at: float) -> int:

@@ -29,7 +29,7 @@ from ..core.turn import describe
 from ..spliced import job_elements
 from . import query, wire
 from .series import latest_first
-from .store import Attempts, HistoryDamaged, Store, locked, set_aside, translated
+from .store import Attempts, HistoryDamaged, Store, formers, locked, set_aside, translated
 
 IDLE_S = 60.0
 _STEPS = 10_000  # of SQLite's machine between two looks at the clock
@@ -195,14 +195,15 @@ def _count(store: Store | None, body: Any) -> list[int]:
 
 
 def _stats(store: Store | None, body: Any) -> list[Any]:
-    """[watermark, [group, tally]...]; of the groups, those that may be in the reply."""
-    request = schema.from_wire(Stats, body)
+    """[watermark, [group, tally]..., [job as it was counted]...]; of the groups, those that may be in the reply."""
+    request = schema.from_wire(Stats, body["request"])
     if store is None:
-        return [0, []]
+        return [0, [], []]
     upto = query.archived_upto(store.database)
     groups = query.stats(store.database, request)
     first = sorted(groups, key=latest_first)[: STATS_ROWS_MAX + 1]
-    return [upto, [[group, groups[group].to_wire()] for group in first]]
+    known = formers(store.database, body["ids"])
+    return [upto, [[group, groups[group].to_wire()] for group in first], known]
 
 
 def _job(store: Store, packed: bytes) -> Job:

@@ -22,7 +22,7 @@ from ...protocol.errors import HistoryUnavailable
 from ..core.snapshot import job_to_wire
 from ..core.state import Job
 from . import text
-from .series import ALL_TIME, HOUR_S, Key, Series, Tally
+from .series import ALL_TIME, HOUR_S, Former, Key, Series, Tally
 
 VERSION = 1
 BUSY_S = 1.0
@@ -163,24 +163,21 @@ class Store:
         return count
 
     def _put(self, jobs: list[Job], series: Series) -> int:
-        there = {row[0]: row[1:] for row in self._rows_of(jobs)}
-        fresh = [job for job in jobs if there.get(job.id) != (job.uid, job.finished_at, job.attempt)]
+        there = {one.id: one for one in formers(self.database, [job.id for job in jobs])}
+        fresh = [job for job in jobs if job.id not in there or not _is_same(job, there[job.id])]
         replaced = [(job.id,) for job in fresh if job.id in there]
         if replaced:
             self._delete(replaced)
         for job in fresh:
             before = there.get(job.id)
-            again = before is not None and before[0] == job.uid  # it had ended, and was put back
-            if not again:
+            if before is not None and before.uid == job.uid:  # it had ended, and was put back
+                series.taken_back(before)
+                series.ended(job, before.attempt)
+            else:
                 series.submitted(job)
-            series.ended(job, before[2] if before is not None and again else 0)
+                series.ended(job)
         self._insert(fresh)
         return len(fresh)
-
-    def _rows_of(self, jobs: list[Job]) -> list[Any]:
-        marks = ",".join("?" * len(jobs))
-        sql = f"SELECT id, uid, finished_at, attempt FROM jobs WHERE id IN ({marks})"
-        return self.database.execute(sql, [job.id for job in jobs]).fetchall()
 
     def _insert(self, jobs: list[Job]) -> None:
         many = self.database.executemany
@@ -212,6 +209,7 @@ class Store:
             ).fetchone()
             if before is not None:
                 tally.merge(read_tally(before[0]))
+            tally.states = +tally.states  # what is taken back from an hour that is forgotten is nowhere
             self.database.execute(
                 "REPLACE INTO series VALUES (?, ?, ?, ?)", (hour, ref, queue, msgpack.packb(tally.to_wire()))
             )
@@ -318,6 +316,21 @@ def old(before: float, states: Sequence[str]) -> tuple[str, list[Any]]:
 def tag_text(name: str, value: str) -> str:
     """A tag as it is indexed."""
     return f"{name}={value}"
+
+
+def formers(database: sqlite3.Connection, ids: list[int]) -> list[Former]:
+    """Those of these jobs that are here, as they are here."""
+    found: list[Former] = []
+    for start in range(0, len(ids), _LOOK_UP):
+        part = ids[start : start + _LOOK_UP]
+        marks = ",".join("?" * len(part))
+        sql = f"SELECT id, uid, state, ref, queue, finished_at, attempt FROM jobs WHERE id IN ({marks})"
+        found += map(Former._make, database.execute(sql, part))
+    return found
+
+
+def _is_same(job: Job, there: Former) -> bool:
+    return (job.uid, job.finished_at, job.attempt) == (there.uid, there.finished_at, there.attempt)
 
 
 def read_tally(packed: bytes) -> Tally:

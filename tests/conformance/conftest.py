@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,8 @@ import pytest
 from jobyard.supervisor.executors import orphans
 from jobyard.supervisor.executors.zygote.procs import children_of
 from yard import MAKERS, MakeYard, Yard, open_descriptors, spec
+
+REMOVAL_S = 10.0
 
 
 @pytest.fixture(params=sorted(MAKERS))
@@ -32,6 +35,9 @@ def make_yard(kind: str, tmp_path: Path) -> Iterator[MakeYard]:
     for yard in yards:
         yard.executor.close()
         assert yard.marked() == [], "processes were left behind"
+    until = time.monotonic() + REMOVAL_S
+    while not set(children_of(os.getpid())) <= children and time.monotonic() < until:
+        time.sleep(0.01)  # a process of its own removes scratch directories
     assert open_descriptors().keys() == before.keys(), "descriptors were left open"
     assert set(children_of(os.getpid())) <= children, "children were left behind"
     assert list((tmp_path / "run").iterdir()) == [], "a socket was left behind"

@@ -101,6 +101,16 @@ def test_time_of_the_exit_is_told(yard: Yard) -> None:
     assert exit is not None and before <= exit.at <= time.time()
 
 
+def test_exit_of_a_child_that_was_told_nothing_is_void(yard: Yard) -> None:
+    yard.executor.prepare(1)
+    yard.wait(lambda: yard.ready, "a child")
+    os.kill(yard.ready.pop().pid, signal.SIGKILL)
+    yard.wait(lambda: yard.unbound_exits, "its exit")
+    assert yard.unbound_exits[0].exit.void
+    exit = yard.run("segfault").exit
+    assert exit is not None and exit.signal == "SIGSEGV" and not exit.void
+
+
 def test_discarded_child_is_gone(yard: Yard) -> None:
     yard.executor.prepare(2)
     yard.wait(lambda: len(yard.ready) == 2, "two children")

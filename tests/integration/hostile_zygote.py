@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import struct
 import time
 from collections.abc import Callable
 from typing import Any
@@ -135,8 +136,36 @@ def heirs(wire: Wire, act: dict[str, Any]) -> None:
     time.sleep(0.2)
 
 
+def lingering() -> socket.socket:
+    """What nobody reads from, so that whoever closes it last waits for minutes."""
+    server = socket.create_server(("127.0.0.1", 0))
+    ours = socket.create_connection(server.getsockname())
+    KEPT.extend([server, server.accept()[0]])
+    ours.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 600))
+    ours.setblocking(False)
+    try:
+        while True:
+            ours.send(bytes(1 << 16))
+    except BlockingIOError:
+        return ours
+
+
+def linger(wire: Wire, act: dict[str, Any]) -> None:
+    """Descriptors whose close takes minutes: beside a message, and in place of a child's socket."""
+    greet(wire, Page.create().fd)
+    heard(wire, "Prepare")
+    extra, child = lingering(), lingering()
+    say(wire, channel.Grown(7, False), extra.fileno())
+    say(wire, channel.Made([[1, os.getpid(), 0]]), child.fileno())
+    extra.close()  # it lies in the queue still, so this is not the last close
+    child.close()
+    open(act["sent"], "w").close()
+    time.sleep(600)
+
+
+KEPT: list[socket.socket] = []
 ACTS: dict[str, Callable[[Wire, dict[str, Any]], None]] = {
-    one.__name__: one for one in (claim, exit_so, end_so, shrink, odd_message, chatter, heirs)
+    one.__name__: one for one in (claim, exit_so, end_so, shrink, odd_message, chatter, heirs, linger)
 }
 
 

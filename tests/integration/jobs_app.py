@@ -144,6 +144,25 @@ def begin_and_sleep(path, seconds):
     return seconds
 
 
+def return_and_linger(returned, path):
+    """Returns at once; that it has is told only when the second file is there. Leaves a line for each time."""
+    sys.stdout = _Lingering(returned, path)
+    return "returned"
+
+
+class _Lingering:
+    """A stream that is flushed when a file is there."""
+
+    def __init__(self, asked, path):
+        self.asked, self.path = asked, path
+
+    def flush(self):
+        with open(self.asked, "a") as file:
+            file.write("asked\n")
+        while not os.path.exists(self.path):
+            time.sleep(0.02)
+
+
 def call_itself(a, b):
     from jobyard import Client
 

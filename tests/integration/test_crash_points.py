@@ -15,14 +15,16 @@ from typing import Any
 
 import msgpack
 import pytest
-from jobyard import Job
+from jobyard import Job, SupervisorUnavailable
 from jobyard.conf.settings import JournalSettings
 from jobyard.supervisor.core import records as r
 from jobyard.supervisor.recovery import make_durable, recover
 from live import MakeYard, Yard, lives, wait_for
+from small_disk import failing_calls, needs_strace
 from supervisors import Impostor
 
 CONFIG = "[defaults]\ngrace = 1\nretry = { max_attempts = 2, delay = 0 }\n[pools.default]\nconcurrency = 1\n"
+HANGING_SYNC = "fdatasync:delay_enter=30000000"  # until the end of the context
 HELD = CONFIG + "[queues.held]\npaused = true\n"
 whatever_dies = pytest.mark.parametrize("dies", [("zygote",), ("supervisor",), ("supervisor", "zygote")], ids="+".join)
 
@@ -43,6 +45,18 @@ def release(pid: int) -> None:
 def kill(pid: int) -> None:
     os.kill(pid, signal.SIGKILL)
     wait_for("its end", lambda: not lives(pid))
+
+
+def children(pid: int) -> list[int]:
+    return list(map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split()))
+
+
+def counts(yard: Yard) -> dict[str, int]:
+    """Jobs by state; told also while the disk is known to hang, of what is decided and not on disk yet."""
+    try:
+        return yard.client(timeout=2).status().counts
+    except SupervisorUnavailable:
+        return {}
 
 
 def outcomes(yard: Yard, job: Job[Any]) -> list[str | None]:
@@ -87,8 +101,7 @@ def begin(yard: Yard, how: str = "return") -> tuple[Job[Any], int, int]:
 def test_prepared_child_that_is_killed_is_replaced_and_no_attempt_is_spent(make_yard: MakeYard) -> None:
     yard = make_yard(CONFIG)
     (zygote,) = yard.zygotes()
-    children = Path(f"/proc/{zygote}/task/{zygote}/children")
-    for pid in wait_for("a spare child", lambda: list(map(int, children.read_text().split()))):
+    for pid in wait_for("a spare child", lambda: children(zygote)):
         kill(pid)
     ends_as(yard, yard.client().submit("jobs:add", 1, 2), "succeeded", "ok")
 
@@ -144,12 +157,38 @@ def test_start_without_its_go_is_given_it_by_the_next_supervisor(make_yard: Make
     assert runs(yard) == 1
 
 
-def test_start_without_its_go_whose_child_has_died_is_tried_again(make_yard: MakeYard) -> None:
+def test_start_without_its_go_whose_child_has_died_meanwhile_spends_no_attempt(make_yard: MakeYard) -> None:
     yard, job, pid, _ = start_on_disk(make_yard)
     kill(pid)
     yard.config.write_text(yard.config.read_text().replace("paused = true", "paused = false"))
     assert "pid" in yard.start()
-    ends_as(yard, job, "succeeded", "signalled", "ok")
+    ends_as(yard, job, "succeeded", "cancelled", "ok")
+    assert runs(yard) == 1
+
+
+@needs_strace
+@pytest.mark.parametrize("dies", ["child", "zygote"])
+def test_start_whose_child_or_zygote_dies_before_the_go_spends_neither_an_attempt_nor_a_loss(
+    make_yard: MakeYard, dies: str
+) -> None:
+    """A sync that hangs holds the supervisor at this point."""
+    yard = make_yard(CONFIG)
+    (zygote,) = yard.zygotes()
+    client = yard.client().options(retries=0, on_lost="fail", durability="memory")
+    assert client.submit("jobs:add", 1, 2).result(timeout=20) == 3  # it has reserved a block of ids
+    wait_for("a spare child", lambda: yard.client().status().pools[0].spare)
+    with failing_calls(yard.pid, HANGING_SYNC):
+        job = client.submit("jobs:begin_and_sleep", str(yard.path("begun")), 0.2)
+        wait_for("its start to be decided", lambda: counts(yard).get("running"))
+        if dies == "child":
+            hold(zygote)  # it tells of all of them at once, so that none is given the job of another
+        for pid in children(zygote) if dies == "child" else [zygote]:
+            os.kill(pid, signal.SIGKILL)
+        if dies == "child":
+            release(zygote)
+        wait_for("word of that", lambda: counts(yard).get("queued"))
+    ends_as(yard, job, "succeeded", "cancelled", "ok")
+    assert job.info().attempts[0].reason == "its process ended before it was told to begin"
     assert runs(yard) == 1
 
 
@@ -205,6 +244,40 @@ def pids_in(yard: Yard, count: int) -> list[int]:
     return found if len(found) >= count else []
 
 
+# -- returned, result not sent -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("dies", "expected"),
+    [
+        (("child",), ["signalled", "ok"]),
+        (("zygote",), ["lost", "ok"]),
+        (("supervisor",), ["ok"]),
+        (("supervisor", "zygote"), ["lost", "ok"]),
+    ],
+    ids="+".join,
+)
+def test_result_that_was_not_sent_is_lost_unless_the_supervisor_alone_dies(
+    make_yard: MakeYard, dies: tuple[str, ...], expected: list[str]
+) -> None:
+    yard = make_yard(CONFIG)
+    returned = yard.path("returned")
+    job = yard.client().submit("jobs:return_and_linger", str(returned), str(yard.path("go")))
+    wait_for("its return", returned.exists)
+    (zygote,) = yard.zygotes()
+    if "supervisor" in dies:
+        yard.kill()
+    if "child" in dies:
+        kill(int(job.info().attempts[0].pid))
+    if "zygote" in dies:
+        kill(zygote)
+    yard.path("go").touch()
+    if "supervisor" in dies:
+        assert "pid" in yard.start()
+    ends_as(yard, job, "succeeded", *expected)
+    assert len(returned.read_text().splitlines()) == len(expected)
+
+
 # -- result waiting ----------------------------------------------------------------------------------------------------
 
 
@@ -235,6 +308,22 @@ def test_result_that_waits_stands_unless_both_die(
     else:
         release(yard.pid)
     ends_as(yard, job, "succeeded", *expected)
+
+
+# -- end written, not synced -------------------------------------------------------------------------------------------
+
+
+@needs_strace
+def test_end_that_is_being_synced_while_the_zygote_dies_stands_and_is_recorded_once(make_yard: MakeYard) -> None:
+    yard = make_yard(CONFIG)
+    job, _, zygote = begin(yard)
+    with failing_calls(yard.pid, HANGING_SYNC):
+        yard.path("go").touch()
+        wait_for("its end to be decided", lambda: counts(yard).get("succeeded"))
+        kill(zygote)
+        wait_for("word of that", lambda: yard.client().status().pools[0].pid != zygote)
+    yard.restart()
+    ends_as(yard, job, "succeeded", "ok")
 
 
 # -- end on disk -------------------------------------------------------------------------------------------------------

@@ -72,7 +72,7 @@ def test_restart_after_a_kill_logs_what_is_taken_over_and_removes_a_dead_zygote_
     os.kill(zygote, signal.SIGKILL)
     yard.start()
     assert yard.zygotes() != [zygote]
-    assert [path.name[:2] for path in sorted(yard.path(".jobyard/run").iterdir())] == ["ev", "so", "z-"]
+    assert [path.name[:2] for path in sorted(yard.path(".jobyard/run").iterdir())] == ["ev", "sc", "so", "z-"]
 
 
 def test_killed_child_is_a_crash_with_its_signal_and_is_retried(make_yard: Callable[..., Yard]) -> None:

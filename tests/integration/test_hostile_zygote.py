@@ -93,6 +93,23 @@ def test_whatever_a_zygote_says_the_supervisor_and_other_pools_go_on(tmp_path: P
         yard.close()
 
 
+def test_descriptors_of_another_user_that_take_long_to_close_hold_up_nobody(as_nobody: str) -> None:
+    with open_directory() as directory:
+        shared = directory / "shared"
+        shared.mkdir()
+        shared.chmod(0o777)
+        yard = Yard(directory, JOBS, config({"linger": {"act": "linger", "sent": str(shared / "sent")}}, as_nobody))
+        bring(directory)
+        try:
+            assert "pid" in yard.start()
+            wait_for("the descriptors to be sent", (shared / "sent").exists)
+            wait_for("its pool to be given up", lambda: "what it cannot mean" in yard.log)
+            assert yard.client().submit("jobs:ok").result(timeout=20) == 1
+            yard.kill()
+        finally:
+            yard.close()
+
+
 def test_zygote_of_another_user_cannot_have_somebody_else_s_process_killed(
     as_nobody: str, bystander: subprocess.Popen[bytes]
 ) -> None:

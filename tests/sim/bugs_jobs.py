@@ -59,6 +59,18 @@ def cancel_forgotten_on_failure() -> list[Patch]:
     return [instead(attempts, "judge", make)]
 
 
+@bug("attempts", "an attempt that could not begin counts")
+def void_attempts_count() -> list[Patch]:
+    def make(judge: Any) -> Any:
+        def wrong(job: Any, outcome: str, exit: e.Exit, end: e.End | None) -> Any:
+            verdict = judge(job, outcome, exit, end)
+            return dataclasses.replace(verdict, counted=True) if exit.void else verdict
+
+        return wrong
+
+    return [instead(attempts, "judge", make)]
+
+
 @bug("attempts", "losses have no bound")
 def losses_not_bounded() -> list[Patch]:
     return _record(

@@ -135,9 +135,9 @@ class Oracle:
             if self.alive.get(job.id) == job.child:
                 raise Violation(f"job {job.id} is called lost while its process lives", job.id)
             state, counted, delay_s = _after_loss(job, self.world.rules_in_force.limits.losses)
+        elif job.child in self.idle_exits:  # it died before it could begin
+            state, counted, delay_s = ("cancelled", True, 0.0) if job.cancel else ("again", False, 0.0)
         else:
-            if job.child in self.idle_exits:
-                return  # it died before it could begin
             attempt = self.attempts.get(job.child)
             if attempt is None or attempt.how is None:
                 raise Violation(f"job {job.id} is said to have ended, but {job.child} never did", job.id)

@@ -189,6 +189,7 @@ class SimZygote:
         if child.gone:
             return
         child.gone = True
+        how = replace(how, void=child.order is None)
         self.procs.oracle.ended(child, how, timed=self.alive)
         if not self.alive:
             return
@@ -267,6 +268,7 @@ class SimExecutor:
         self._fd = fd
         self._changed = changed
         self._zygote: SimZygote | None = None
+        self._waiting: set[int] = set()  # children that were not told to begin anything
         self._sent_at = 0.0
         self._heard_at = 0.0
 
@@ -291,6 +293,7 @@ class SimExecutor:
         """Take over a zygote that an earlier supervisor has started; what it has to tell follows."""
         self._zygote = zygote
         zygote.line = self
+        self._waiting = {kid for kid, child in zygote.children.items() if child.order is None}
         self.inbox.append(e.ZygoteAdopted(self.pool, self.uuid, not zygote.retiring, zygote.kids))
         zygote.greet()
 
@@ -300,6 +303,7 @@ class SimExecutor:
     def go(self, child: e.Child, order: Order) -> None:
         self._procs.oracle.check_go(child, order)
         self._point("start synced, go not sent")
+        self._waiting.discard(child.kid)
         self._send(lambda zygote: zygote.go(child.kid, order))
 
     def discard(self, child: e.Child) -> None:
@@ -350,6 +354,8 @@ class SimExecutor:
 
     def _arrived(self, event: ExecutorEvent) -> None:
         if not self.dead:
+            if isinstance(event, e.ChildReady):
+                self._waiting.add(event.child.kid)
             self.inbox.append(event)
             self._changed()
 
@@ -361,7 +367,8 @@ class SimExecutor:
 
     def _fence(self) -> None:
         if not self.dead:
-            self._arrived(e.ZygoteGone(self.pool, self.uuid, self._procs.fence(self.uuid), "it ended"))
+            fenced, void = self._procs.fence(self.uuid), frozenset(self._waiting)
+            self._arrived(e.ZygoteGone(self.pool, self.uuid, fenced, "it ended", void))
 
 
 class Procs:

@@ -9,13 +9,13 @@ from pathlib import Path
 from ....protocol import messages
 from ....protocol.errors import SupervisorUnavailable, WaitTimeout, WrongState
 from ....protocol.options import duration
-from ...guard_lock import guarded
+from ...guard_lock import OUTPUT_NAME, Guarded, guarded, has_ended
 from ...processes import Process
 from .. import documents, exits, guard
 from ..context import Context
 from ..parsing import option_value
 from ..render import counted
-from .up import OUTPUT_NAME, READY_TIMEOUT, tail
+from .up import READY_TIMEOUT, tail
 
 _EXAMPLES = """For a new version of jobyard, or settings that need a new start. Running jobs are taken over with
 log, result and time limits; requests wait meanwhile and are answered by the new supervisor. It is
@@ -36,14 +36,8 @@ def add(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, context: Context) -> int:
     deadline = time.monotonic() + option_value(duration, args.timeout, "--timeout")
     _ = context.loaded  # a config with mistakes would leave nobody to take the jobs over
-    status: messages.SupervisorStatus = context.request(messages.Status())
+    status, owner = _present(context, deadline)
     state_dir = Path(status.state_dir)
-    owner = guarded(state_dir)
-    if owner is None or owner.supervisor != status.pid:
-        raise WrongState(
-            f"nothing would start another supervisor in the place of {status.pid}: it was not started by jobctl up",
-            hint="restart it with what has started it, such as systemctl; or jobctl down --keep, then jobctl up -d",
-        )
     with Process(status.pid) as former, Process(owner.guard) as guarding:
         guarding.send(guard.RESTART)
         if not former.ended(max(0.0, deadline - time.monotonic())):
@@ -58,6 +52,25 @@ def run(args: argparse.Namespace, context: Context) -> int:
     return exits.OK
 
 
+def _present(context: Context, deadline: float) -> tuple[messages.SupervisorStatus, Guarded]:
+    """The supervisor to replace, and its guard. A restart that is under way, after a crash perhaps, is waited for."""
+    while True:
+        try:
+            status: messages.SupervisorStatus = context.request(messages.Status())
+        except SupervisorUnavailable:
+            if guarded(context.paths.state_dir) is None or time.monotonic() >= deadline:
+                raise
+            continue
+        owner = guarded(Path(status.state_dir))
+        if owner is not None and owner.supervisor == status.pid:
+            return status, owner
+        if owner is None or not has_ended(status.pid):
+            raise WrongState(
+                f"nothing would start another supervisor in the place of {status.pid}: it was not started by jobctl up",
+                hint="restart it with what has started it, such as systemctl; or jobctl down --keep, then jobctl up -d",
+            )
+
+
 def _await_ready(context: Context, guarding: Process, state_dir: Path, deadline: float) -> messages.SupervisorStatus:
     """The new supervisor's status, once it takes jobs."""
     while True:
@@ -67,9 +80,11 @@ def _await_ready(context: Context, guarding: Process, state_dir: Path, deadline:
             status: messages.SupervisorStatus = context.request(messages.Status())
             return status
         except SupervisorUnavailable:
+            output = state_dir / OUTPUT_NAME
+            why = tail(output) if output.exists() else "jobctl up has said why where it runs"
             if guarding.ended(0):
-                output = state_dir / OUTPUT_NAME
-                why = tail(output) if output.exists() else "jobctl up has said why where it ran"
                 raise SupervisorUnavailable(f"the new supervisor could not start: {why}", hint="jobctl up") from None
             if time.monotonic() >= deadline:
-                raise
+                raise SupervisorUnavailable(
+                    f"the new supervisor has not started yet, and is tried again: {why}", hint="jobctl status"
+                ) from None

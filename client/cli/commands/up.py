@@ -20,7 +20,6 @@ from .. import documents, exits, guard
 from ..context import Context
 from ..parsing import option_value
 
-OUTPUT_NAME = "supervisor.out"
 READY_TIMEOUT = "2m"
 _TAIL_LINES = 5
 _EXAMPLES = """In the foreground it runs until Ctrl-C, which lets running jobs end; a second Ctrl-C stops them
@@ -106,7 +105,7 @@ def _foreground(context: Context, command: list[str], state_dir: Path) -> int:
 
 
 def _detached(context: Context, command: list[str], state_dir: Path, timeout_s: float) -> int:
-    output = state_dir / OUTPUT_NAME
+    output = state_dir / guard_lock.OUTPUT_NAME
     ours, theirs = os.pipe()
     try:
         child = _start_guard([*command, "--quiet"], _first(context), state_dir, output, theirs)

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 from ....protocol.errors import JobyardError, ProtocolError
-from ....protocol.job import Usage
 from ...clock import MONOTONIC, Timer
 from ...core.effects import Order
 from ...core.events import (
@@ -30,8 +29,9 @@ from ...core.events import (
     ZygoteGone,
     ZygoteUp,
 )
-from .. import run_as
+from .. import run_as, scratch_removal
 from ..base import Caps, ExecutorEvent, PoolSpec
+from ..disposal import dispose, require_room
 from ..hearing import Ear
 from ..launch import boot_message, cannot_start, digest, launch
 from ..mailbox import Mailbox
@@ -42,7 +42,7 @@ from .adoption import Adoption
 from .control import now
 from .deadlines import Deadlines
 from .fence import MARK
-from .kids import Kid
+from .kids import Kid, exit_of
 from .loop import Loop
 from .page import Page, Slot
 from .process import Found, ZygoteProcess
@@ -128,7 +128,7 @@ class ZygoteExecutor:
             raise
         assert self._process is not None
         self._loop.watch(self._process.pidfd, self._died)
-        self._wire = Wire(self._loop, sock, channel.TO_SUPERVISOR, self._message, self._cut_off)
+        self._wire = Wire(self._loop, sock, channel.TO_SUPERVISOR, self._message, self._cut_off, self._dispose)
         self._wire.put(channel.Hello(channel.ADOPTION_VERSION, self._generation, self._salt))
 
     def _launch(self, spec: PoolSpec, sock: socket.socket) -> bool:
@@ -153,7 +153,7 @@ class ZygoteExecutor:
 
     def go(self, child: Child, order: Order) -> None:
         kid = self._kids.get(child.kid)
-        if kid is None or (ear := kid.ear) is None or kid.bound or kid.exited:
+        if kid is None or (ear := kid.ear) is None or kid.bound or kid.exited or self._gone:
             return
         kid.bound = True
         if order.timeout_s is not None:
@@ -163,7 +163,7 @@ class ZygoteExecutor:
         if self._owner is not None and self._output_dir:  # none if its pool left the config: then they were made before
             kid.output_name = start.output_name
             run_as.make_output_files(self._owner, self._output_dir, start.output_name)
-        self._put(start, lambda: self._send_order(child, ear, order))
+        self._put(start, lambda: self._send_order(kid, ear, order))
 
     def discard(self, child: Child) -> None:
         self._put(channel.Discard(child.kid))
@@ -204,8 +204,7 @@ class ZygoteExecutor:
             return
         if self._process is not None and not self._gone:
             self._fence(self._process)
-        if self._welcome is not None and self._process is not None:
-            self._process.remove_scratch(self._welcome.scratch_root, self.uuid)
+        scratch_removal.remove(os.path.dirname(self._socket_path), self.uuid, self._owner and self._owner[0])
         Path(self._socket_path).unlink(missing_ok=True)
         self._let_go()
 
@@ -258,6 +257,9 @@ class ZygoteExecutor:
         """The user and group that it runs as; None if they are this process's own."""
         return None if self._process is None else self._process.owner
 
+    def _dispose(self, fds: list[int]) -> None:
+        dispose(self._owner, fds)
+
     # -- to the zygote -------------------------------------------------------------------------------------------------
 
     def _put(self, message: channel.Message, then: Callable[[], None] | None = None) -> None:
@@ -272,14 +274,15 @@ class ZygoteExecutor:
             self._put(channel.Prepare(count))
             self._expect(0, ANSWER_S)
 
-    def _send_order(self, child: Child, ear: Ear, order: Order) -> None:
+    def _send_order(self, kid: Kid, ear: Ear, order: Order) -> None:
+        kid.begun = True
         if ear.slot.base():  # adopted: it was let go before, and more would lie unread in its socket
             ear.tell_progress()
         else:
             try:
                 send_go(ear.sock, order, None)
             except (OSError, JobyardError) as error:
-                self._put(channel.Kill(child.kid, "stop", 0.0, f"its arguments cannot be handed over: {error}"))
+                self._put(channel.Kill(kid.child.kid, "stop", 0.0, f"its arguments cannot be handed over: {error}"))
                 return
         ear.listen_later()
         self._set_timer()
@@ -292,6 +295,7 @@ class ZygoteExecutor:
         Descriptors that are made use of leave the list; the others are closed.
         """
         try:
+            require_room(self._owner)
             heard.check(message)
             self._take(message, fds)
         except MemoryError:  # no fault of the zygote's, whose jobs go on: the next supervisor is told all of it again
@@ -305,7 +309,7 @@ class ZygoteExecutor:
             if self._process is not None and not self._gone:
                 self._process.kill()
         finally:
-            channel.close_all(fds)
+            self._dispose(fds)
 
     def _take(self, message: Any, fds: list[int]) -> None:
         match message:
@@ -314,6 +318,7 @@ class ZygoteExecutor:
             case channel.Welcome() if fds and self._page is None:
                 self._welcome, self._page = message, Page(fds[0])
                 del fds[0]
+                scratch_removal.note(os.path.dirname(self._socket_path), self.uuid, message.scratch_root)
             case channel.Kids():
                 self._listed(message, fds)
             case channel.Ready() if isinstance(self._origin, PoolSpec):
@@ -333,15 +338,13 @@ class ZygoteExecutor:
                     self._exited(channel.Gone(*exit))
             case channel.Grown() if (kid := self._kids.get(message.kid)) is not None:
                 self._mailbox.put(LogGrown(kid.child, message.done))
-            case channel.Unwritten() if self._is_own(message.name):
-                base = os.path.join(self._output_dir, message.name)
+            case channel.Unwritten(name) if self._owner is None or name in {
+                one.output_name for one in self._kids.values()
+            }:
+                base = os.path.join(self._output_dir, name)
                 self._mailbox.put(OutputRefused(base, message.size, message.errno))
             case channel.Refused():
                 self._why = self.objection = message.why
-
-    def _is_own(self, name: str) -> bool:
-        """Whether this output is one of its own jobs'; a zygote of this user is believed."""
-        return self._owner is None or any(kid.output_name == name for kid in self._kids.values())
 
     def _came_up(self, spec: PoolSpec, ready: channel.Ready) -> None:
         process = self._process
@@ -360,7 +363,7 @@ class ZygoteExecutor:
         for kid, pid, started, slot, job_id, _ in listed.kids:
             known = started if started == start_below(pid, self.pid) else 0  # only such a process may be killed
             child = Child(self.pool, self.uuid, kid, pid, known)
-            self._kids[kid] = Kid(child, self._ear(child, self._page.slot(slot), fds.pop(0)))
+            self._kids[kid] = Kid(child, self._ear(child, self._page.slot(slot), fds), begun=job_id != 0)
             self._adoption.add(child, bound=job_id != 0)
 
     def _settle(self, adoption: Adoption) -> None:
@@ -382,33 +385,32 @@ class ZygoteExecutor:
         if not self._kids.keys().isdisjoint(kid for kid, _, _ in made.kids):
             raise ProtocolError("children that were made before")
         self._answered(len(made.kids))
-        received = len(fds) == len(made.kids)
+        sockets = fds if len(fds) == len(made.kids) else []
         for kid, pid, slot in made.kids:
-            self._add(kid, pid, slot, fds.pop(0) if received else None)
+            self._add(kid, pid, slot, sockets)
         self._ask()
 
-    def _add(self, kid: int, pid: int, slot: int, fd: int | None) -> None:
-        """A child was made; ``fd`` is its socket, which could not be received if it is None."""
+    def _add(self, kid: int, pid: int, slot: int, fds: list[int]) -> None:
+        """A child was made; its socket is the first of ``fds``, which are none if they could not be received."""
         try:
-            started = start_below(pid, self.pid)
+            started, lost = start_below(pid, self.pid), not fds
         except OSError:  # no descriptor is free
-            if fd is not None:
-                os.close(fd)
-            fd, started = None, 0
+            started, lost = 0, True
+            self._dispose([fds.pop(0)] if fds else [])
         child = Child(self.pool, self.uuid, kid, pid, started)
-        if fd is None or self._page is None:
+        if lost or self._page is None:
             self._kids[kid] = Kid(child, None)
             self._put(channel.Discard(kid))
             self._mailbox.put(PrepareFailed(self.pool, self.uuid, 1, SUPERVISOR_FULL))
         else:
-            self._kids[kid] = Kid(child, self._ear(child, self._page.slot(slot), fd))
+            self._kids[kid] = Kid(child, self._ear(child, self._page.slot(slot), fds))
             self._mailbox.put(ChildReady(child))
 
-    def _ear(self, child: Child, slot: Slot, fd: int) -> Ear:
-        sock = channel.Socket(*channel.SOCKET, 0, fd)
+    def _ear(self, child: Child, slot: Slot, fds: list[int]) -> Ear:
         if self._owner is not None:
-            heard.check_socket(sock)
-        return Ear(self._loop, self._deadlines, child, sock, slot, self._mailbox.put, up=lambda: None)
+            heard.check_socket(fds[0])
+        sock = channel.Socket(*channel.SOCKET, 0, fds.pop(0))
+        return Ear(self._loop, self._deadlines, child, sock, slot, self._mailbox.put, lambda: None, self._dispose)
 
     def _exited(self, gone: channel.Gone) -> None:
         kid = self._kids.get(gone.kid)
@@ -420,11 +422,8 @@ class ZygoteExecutor:
             return
         kid.exited = True
         self._deadlines.drop((ANSWER, gone.kid))
-        usage = Usage(gone.cpu_user_s, gone.cpu_system_s, gone.peak_bytes, gone.base_bytes, True)
-        at = min(gone.at, time.time())
-        exit = Exit(at, gone.exit_code, gone.signal, gone.killed, usage, gone.survivors, gone.reason)
         end = kid.ear.drain()  # before the exit is told: word of what happened comes first
-        self._mailbox.put(ChildExited(kid.child, gone.seq, exit, end))
+        self._mailbox.put(ChildExited(kid.child, gone.seq, exit_of(gone, kid.void), end))
         if self._adoption is not None:
             self._settle(self._adoption)
 
@@ -489,7 +488,8 @@ class ZygoteExecutor:
             if end is not None and (fenced or end.kind == "ok"):  # done but not told; a retry awaits the fence
                 kid.exited = True
                 self._mailbox.put(ChildExited(kid.child, 0, Exit(time.time()), end))
-        self._mailbox.put(ZygoteGone(self.pool, self.uuid, fenced, why))
+        void = frozenset(number for number, kid in self._kids.items() if kid.void)
+        self._mailbox.put(ZygoteGone(self.pool, self.uuid, fenced, why, void))
 
     def _fence(self, process: ZygoteProcess) -> tuple[bool, str]:
         """Kill all that is left; also says how the zygote ended."""

@@ -33,14 +33,19 @@ def check(message: Message) -> None:
         raise ProtocolError(f"a {type(message).__name__} message with fields that cannot be")
 
 
-def check_socket(sock: Socket) -> None:
-    """Look at what another user's zygote has given for a child's socket.
+def check_socket(fd: int) -> None:
+    """Look at what another user's zygote has given for a child's socket. It stays open.
 
     Raises:
         ProtocolError, OSError: it is something else.
     """
-    family = sock.getsockopt(sockets.SOL_SOCKET, sockets.SO_DOMAIN)
-    if (family, sock.getsockopt(sockets.SOL_SOCKET, sockets.SO_TYPE)) != channel.SOCKET:
+    sock = Socket(*channel.SOCKET, 0, fd)
+    try:
+        family = sock.getsockopt(sockets.SOL_SOCKET, sockets.SO_DOMAIN)
+        kind = sock.getsockopt(sockets.SOL_SOCKET, sockets.SO_TYPE)
+    finally:
+        sock.detach()
+    if (family, kind) != channel.SOCKET:
         raise ProtocolError("a child's socket that is of another kind")
 
 

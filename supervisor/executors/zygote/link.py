@@ -103,7 +103,7 @@ class Link:
     def _objection(self, hello: Hello) -> str | None:
         if hello.version not in channel.ADOPTION_VERSIONS:
             spoken = ", ".join(map(str, channel.ADOPTION_VERSIONS))
-            return f"this zygote speaks adoption version {spoken}, not {hello.version}; try: jobctl up --fence"
+            return f"this zygote speaks adoption version {spoken}, not {hello.version}"
         if self._salt is not None and hello.salt != self._salt:
             return "this zygote belongs to another journal"
         if hello.generation < self._generation or (hello.generation == self._generation and self.connected):

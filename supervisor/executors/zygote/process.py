@@ -5,15 +5,13 @@ Owns the pidfd, so that no signal can reach another process, and the way to its 
 
 from __future__ import annotations
 
-import contextlib
 import os
-import shutil
 import signal
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ...core.events import Child
-from ..launch import Launched, last_errors, scratch_name
+from ..launch import Launched, last_errors
 from ..run_as import User
 from .fence import fence
 from .limits import boot_id
@@ -100,16 +98,6 @@ class ZygoteProcess:
             return fenced, f"its zygote was killed by {signal.Signals(-code).name}"
         why = f"its zygote ended with exit code {code}\n{last_errors(self._errors)}".rstrip()
         return fenced, why if code else ""
-
-    def remove_scratch(self, root: str, uuid: str) -> None:
-        """Remove the scratch directories of its attempts, which all lie in ``root`` as it says."""
-        try:
-            uid = os.stat(root, follow_symlinks=False).st_uid
-        except OSError:
-            return
-        if os.path.basename(root) == scratch_name(uuid) and uid == (self.owner or (os.geteuid(),))[0]:
-            with contextlib.suppress(RecursionError):  # whoever nests so deep keeps it
-                shutil.rmtree(root, ignore_errors=True)
 
     def close(self) -> None:
         os.close(self.pidfd)

@@ -48,6 +48,7 @@ class Reaper:
 
     Args:
         known: pids of children that are not to be swept away.
+        hear: takes in all that the supervisor has sent.
         wait: waits for the end of some child, a few milliseconds at most.
         report: told when nothing is left of a child.
     """
@@ -59,6 +60,7 @@ class Reaper:
         control: Control,
         logs: Logs,
         known: set[int],
+        hear: Callable[[], None],
         wait: Callable[[], None],
         report: Callable[[Kid, Gone], None],
     ) -> None:
@@ -69,6 +71,7 @@ class Reaper:
         self._control = control
         self._logs = logs
         self._known = known
+        self._hear = hear
         self._wait = wait
         self._report = report
         self._children = OwnChildren()
@@ -82,13 +85,8 @@ class Reaper:
         self._by_pid[kid.pid] = kid
         self._known.add(kid.pid)
 
-    def observe(self, hear: Callable[[], None]) -> None:
-        """Handle every child that has ended.
-
-        Args:
-            hear: takes in what the supervisor has said. A child that is not known to run anything may have been given
-                an attempt just before, also while others were buried here.
-        """
+    def observe(self) -> None:
+        """Handle every child that has ended."""
         while True:
             try:
                 found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
@@ -97,11 +95,11 @@ class Reaper:
             if found is None:
                 return
             kid = self._by_pid.get(found.si_pid)
-            if kid is not None and kid.start is None:
-                hear()
             if kid is None:
                 self._other(found.si_pid)
             else:
+                if kid.start is None:  # it may have been given an attempt, also while others were buried here
+                    self._hear()
                 self._bury(kid)
 
     def stuck(self, kid: Kid) -> None:

@@ -74,6 +74,7 @@ class Wire:
     Args:
         known: the messages that may arrive.
         on_message: called with a message and the descriptors beside it, which it owns.
+        dispose: closes descriptors, and empties the list.
         on_end: called once if the other side goes or does not follow the protocol; not after ``close``.
     """
 
@@ -84,29 +85,31 @@ class Wire:
         known: Kinds,
         on_message: Callable[[Any, list[int]], None],
         on_end: Callable[[], None],
+        dispose: Callable[[list[int]], None] = channel.close_all,
     ) -> None:
         self.sock = sock
         self._loop = loop
         self._known = known
         self._on_message = on_message
         self._on_end = on_end
+        self._dispose = dispose
         self._outbox = Outbox(sock)
-        self._open = True
+        self._open = self._sending = True
         loop.watch(sock.fileno(), self._ready)
 
     def put(self, message: Message, fds: tuple[int, ...] = (), then: Callable[[], None] | None = None) -> None:
         """Send as soon as there is room; ``then`` is called once it was sent."""
-        if not self._open:
+        if not self._open or not self._sending:
             return
         try:
             if self._outbox.put(message, fds, then):
                 return
         except OSError:
-            self._end()
+            self._hang_up()
             return
         kept = len(self._outbox)
         if kept > _UNSENT_MAX:
-            self._end()
+            self._hang_up()
         elif kept == 1:
             self._loop.change(self.sock.fileno(), READ | WRITE)
 
@@ -122,7 +125,7 @@ class Wire:
             self._open = False
             self._loop.forget(self.sock.fileno())
             self._outbox.clear()
-            self.sock.close()
+            self._dispose([self.sock.detach()])  # with what lies unread in it
 
     def _ready(self, events: int) -> None:
         if events & WRITE:
@@ -136,7 +139,7 @@ class Wire:
         try:
             self._outbox.flush()
         except OSError:
-            self._end()
+            self._hang_up()
             return
         if self._open and not self._outbox:  # what was sent may have been the end of it
             self._loop.change(self.sock.fileno(), READ)
@@ -155,11 +158,18 @@ class Wire:
         try:
             message = channel.decode(data, self._known)
         except ProtocolError:
-            channel.close_all(fds)
+            self._dispose(fds)
             self._end()
             return False
         self._on_message(message, fds)
         return True
+
+    def _hang_up(self) -> None:
+        """Nothing can be sent any more. What the other side has sent before it went is read first, then this ends."""
+        self._sending = False
+        self._outbox.clear()
+        self._loop.change(self.sock.fileno(), READ)
+        self.sock.shutdown(socket.SHUT_RDWR)
 
     def _end(self) -> None:
         if self._open:

@@ -68,7 +68,14 @@ class Zygote:
             lambda unwritten: self._link.put(unwritten),
         )
         self._reaper = Reaper(
-            self._boot, self._deadlines, self._control, self._logs, self._known, self._wait_for_child, self._ended
+            self._boot,
+            self._deadlines,
+            self._control,
+            self._logs,
+            self._known,
+            lambda: self._link.drain(),
+            self._wait_for_child,
+            self._ended,
         )
         self._link = Link(self._loop, booted.listener, self._greet, self._message, self._lost)
         self._lost()
@@ -214,7 +221,7 @@ class Zygote:
 
     def _children_ended(self, events: int) -> None:
         self._forget_signals()
-        self._reaper.observe(self._link.drain)
+        self._reaper.observe()
 
     def _wait_for_child(self) -> None:
         self._forget_signals()

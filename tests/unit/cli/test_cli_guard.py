@@ -162,8 +162,31 @@ def test_a_supervisor_that_found_the_disk_full_when_it_was_started_again_is_not_
     assert len(guarding.lives) == 4
 
 
-@pytest.mark.parametrize("lives", [["error:full exit:5"], ["ready exit:1", "error:full exit:6"]])
-def test_full_disk_at_the_first_start_and_a_damaged_journal_are_final(guarding: Guarding, lives: list[str]) -> None:
+def test_a_supervisor_that_found_the_config_broken_when_it_was_started_again_is_not_the_last(
+    guarding: Guarding,
+) -> None:
+    bad = "error:no_such_key exit:2"
+    guarding.start("ready exit:1", bad, bad, "ready wait exit:0")
+    guarding.expect("the supervisor gave up: no_such_key")
+    guarding.expect("starting it again in 0.4 s")
+    guarding.expect("the supervisor gave up: no_such_key")
+    guarding.expect("starting it again in 0.8 s")
+    guarding.expect("life ")
+    guarding.signal(signal.SIGTERM)
+    assert guarding.wait() == 0
+
+
+def test_a_guard_that_waits_for_a_better_config_ends_when_it_is_told_to(guarding: Guarding) -> None:
+    guarding.start("ready exit:1", *["error:no_such_key exit:2"] * 9)
+    guarding.expect("starting it again in 1.6 s")
+    guarding.signal(guard.KEEP)
+    assert guarding.wait() == 0
+
+
+@pytest.mark.parametrize(
+    "lives", [["error:full exit:5"], ["error:no_such_key exit:2"], ["ready exit:1", "error:full exit:6"]]
+)
+def test_what_it_finds_at_the_first_start_and_a_damaged_journal_are_final(guarding: Guarding, lives: list[str]) -> None:
     guarding.start(*lives, "ready exit:0")
     assert guarding.wait() == int(lives[-1][-1])
     assert len(guarding.lives) == len(lives)
@@ -247,11 +270,13 @@ def test_a_supervisor_that_crashes_over_a_restart_is_followed_by_another(guardin
     assert guarding.wait() == 0
 
 
-def test_a_restart_that_finds_a_bad_config_says_so_and_ends(guarding: Guarding) -> None:
-    guarding.start("ready wait exit:0", "error:no_such_key exit:2")
+def test_a_restart_that_finds_a_bad_config_says_so_and_tries_again(guarding: Guarding) -> None:
+    guarding.start("ready wait exit:0", "error:no_such_key exit:2", "ready wait exit:0")
     guarding.signal(guard.RESTART)
     guarding.expect("the supervisor gave up: no_such_key")
-    assert guarding.wait() == 2
+    guarding.expect("life ")
+    guarding.signal(signal.SIGTERM)
+    assert guarding.wait() == 0
 
 
 def test_what_holds_for_the_first_start_does_not_hold_for_the_others(guarding: Guarding) -> None:

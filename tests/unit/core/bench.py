@@ -109,7 +109,7 @@ class Bench:
             else e.End(kind, b"r" if kind == "ok" else None, None if kind in ("ok", "stopped") else error)
         )
         exit_fields = {
-            name: given.pop(name) for name in ("exit_code", "signal", "killed", "survivors") if name in given
+            name: given.pop(name) for name in ("exit_code", "signal", "killed", "survivors", "void") if name in given
         }
         if end is not None and given:
             end = e.End(**{**{name: getattr(end, name) for name in end.__slots__}, **given})

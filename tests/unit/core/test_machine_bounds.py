@@ -130,8 +130,13 @@ def test_children_that_die_before_they_have_a_job_are_replaced_ever_more_slowly(
     bench = Bench()
     bench.ready()
     waits = []
+    job = bench.submit(queue="off")
     for kid in range(1, 6):
-        bench.step(e.ChildExited(e.Child("default", "z", kid, 1000 + kid, 1), kid, e.Exit(0.0, exit_code=3)))
+        if kid == 4:  # it was given a job, and not told to begin: that makes no difference
+            bench.ask(e.QueueSetAsked(None, ["off"], "open"))
+        void = job.state == "running"
+        assert void == (kid >= 4)
+        bench.step(e.ChildExited(e.Child("default", "z", kid, 1000 + kid, 1), kid, e.Exit(0.0, exit_code=3, void=void)))
         assert bench.last.prepare == []
         wake = bench.machine.wake_at()
         assert wake is not None
@@ -140,7 +145,6 @@ def test_children_that_die_before_they_have_a_job_are_replaced_ever_more_slowly(
         assert [type(effect) for effect in bench.last.prepare] == [f.Prepare]
         bench.ready()
     assert waits == sorted(waits) and waits[-1] > 10 * waits[0]
-    job = bench.submit()
     bench.run(job)
     bench.end(job)
     assert bench.machine.pools.get("default").hold_s < waits[0] * 2, "a job that ended well proves the children"

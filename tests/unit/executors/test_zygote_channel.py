@@ -125,3 +125,17 @@ def test_connection_may_end_with_what_follows_a_message_that_had_to_wait(pair: P
         pair[1].recv(100)
         loop.run_once(0)
     loop.close()
+
+
+def test_what_was_sent_before_the_other_side_went_is_read_also_if_it_is_noticed_by_sending() -> None:
+    loop, heard, ended = Loop(), [], []
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    wire = Wire(loop, ours, channel.TO_ZYGOTE, lambda message, fds: heard.append(message), lambda: ended.append(True))
+    channel.send(theirs, channel.encode(channel.Prepare(1)))
+    channel.send(theirs, channel.encode(channel.Prepare(2)))
+    theirs.close()
+    wire.put(channel.Ready([], ""))
+    assert not ended
+    loop.run_once(0)
+    assert heard == [channel.Prepare(1), channel.Prepare(2)] and ended == [True]
+    loop.close()

@@ -43,11 +43,12 @@ reaper = Reaper(
     control=SimpleNamespace(release=lambda kid: None),
     logs=SimpleNamespace(pid=None, end=end),
     known=set(),
+    hear=hear,
     wait=lambda: None,
     report=report,
 )
 reaper.add(first := child())
-reaper.observe(hear)
+reaper.observe()
 (second,) = waiting
 print(told == [(first.id, None), (second.id, "an attempt")], asked == [second.id])
 """

@@ -50,7 +50,9 @@ def start(tmp_path: Path) -> Any:
     """Write modules and start a build of them; whatever is left is closed."""
     started: list[CatalogBuild] = []
 
-    def begin(modules: dict[str, str], *allow: str, timeout_s: float = 20.0, **spec: Any) -> CatalogBuild:
+    def begin(
+        modules: dict[str, str], *allow: str, timeout_s: float = 20.0, whole_s: float = 600.0, **spec: Any
+    ) -> CatalogBuild:
         for name, text in modules.items():
             path = tmp_path / (name.replace(".", "/") + ".py")
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -65,7 +67,7 @@ def start(tmp_path: Path) -> Any:
             "runtime_dir": "",
             "output_dir": "",
         }
-        started.append(CatalogBuild(PoolSpec(**{**given, **spec}), timeout_s))
+        started.append(CatalogBuild(PoolSpec(**{**given, **spec}), timeout_s, whole_s))
         return started[-1]
 
     yield begin
@@ -323,6 +325,31 @@ time.sleep(600)
 def test_module_that_stops_itself_is_killed(build: Build) -> None:
     text = "import os, signal\nos.kill(os.getpid(), signal.SIGSTOP)"
     assert "it took over 1 s" in why(build({"stops": text}, "stops:*", timeout_s=1.0))["stops:*"]
+
+
+def test_imports_that_are_each_in_time_are_bounded_in_all(build: Build) -> None:
+    """Here one module finds the way to the report, and says again and again that it is the next one."""
+    text = """
+import json, os, time
+fds = [int(fd) for fd in os.listdir("/proc/self/fd") if int(fd) > 2]
+while True:
+    for fd in fds:
+        try:
+            os.write(fd, b'{"module": "another"}\\n')
+        except OSError:
+            pass
+    time.sleep(0.1)
+"""
+    built = build({"goes_on": text}, "goes_on:*", timeout_s=1.0, whole_s=3.0)
+    assert why(built) == {
+        "pool default": "the catalogue could not be built: its imports took over 3 s in all; the last one was another"
+    }
+
+
+def test_restarts_after_modules_that_end_the_process_are_bounded_in_all(build: Build) -> None:
+    modules = {f"ends{number}": "import os, time\ntime.sleep(0.5)\nos._exit(3)" for number in range(20)}
+    built = build(modules, *(f"{name}:*" for name in modules), whole_s=2.0)
+    assert "took over 2 s in all" in why(built)["pool default"]
 
 
 def test_what_modules_print_does_not_reach_the_report(build: Build) -> None:

@@ -51,11 +51,37 @@ def test_it_is_tried_again_ever_more_rarely_until_nothing_is_left(tries: list[bo
     assert (waiting.wake_at(), waiting.pools()) == (None, [])
 
 
-def test_one_that_was_never_known_is_forgotten(tries: list[bool]) -> None:
+def test_one_that_was_never_known_is_tried_again_as_any_other(tries: list[bool]) -> None:
+    """It has no jobs, but what is left of it is in the way: of its executor, and of the end of the supervisor."""
     waiting = Unfenced(State())
     waiting.add(GONE, 100.0)
+    tries[:] = [False]
     assert waiting.due(100.0 + AGAIN_FIRST_S) == []
+    assert waiting.pools() == ["mail"]
+    tries[:] = [True]
+    (ended,) = waiting.due(200.0)
+    assert (ended.uuid, ended.fenced) == ("z", True)
     assert waiting.wake_at() is None
+
+
+def test_orphans_of_it_that_bear_no_mark_are_part_of_the_proof(
+    tries: list[bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They came to the supervisor, whatever their environment says."""
+    left = [False, True]
+    monkeypatch.setattr(unfenced, "no_orphan_left", lambda limit_s: left.pop(0))
+    waiting = make()
+    waiting.add(GONE, 100.0)
+    tries[:] = [True, True]
+    assert waiting.due(110.0) == []
+    assert [ended.uuid for ended in waiting.due(200.0)] == ["z"]
+
+
+def test_what_is_known_of_children_that_could_not_begin_is_still_known_in_the_end(tries: list[bool]) -> None:
+    waiting = make()
+    waiting.add(e.ZygoteGone("mail", "z", fenced=False, void=frozenset({7})), 100.0)
+    tries[:] = [True]
+    assert [ended.void for ended in waiting.due(110.0)] == [{7}]
 
 
 def test_the_children_that_run_its_jobs_are_part_of_the_proof(monkeypatch: pytest.MonkeyPatch) -> None:
