@@ -14,5 +14,7 @@ def test_zygote_is_not_blamed_for_want_of_memory_in_the_supervisor(monkeypatch: 
         raise MemoryError
 
     monkeypatch.setattr(heard, "check", no_memory)
+    executor = ZygoteExecutor.__new__(ZygoteExecutor)  # without a process
+    executor._process = None
     with pytest.raises(MemoryError):
-        ZygoteExecutor._message(ZygoteExecutor.__new__(ZygoteExecutor), channel.Ready([], ""), [])
+        executor._message(channel.Ready([], ""), [])
