@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -41,6 +42,11 @@ def race(yard: Yard, count: int) -> list[dict[str, Any]]:
     return found
 
 
+def inodes(run: Path) -> dict[str, int]:
+    """Of all files there that do not come and go with a zygote."""
+    return {path.name: path.stat().st_ino for path in run.iterdir() if not path.name.startswith(("z-", "scratch-"))}
+
+
 @pytest.mark.tier("T19")
 def test_of_many_that_start_at_once_exactly_one_wins(make_yard: Callable[..., Yard]) -> None:
     yard = make_yard(start=False)
@@ -67,10 +73,10 @@ def test_those_that_come_too_late_leave_the_sockets_of_the_first_alone(
     client = yard.client()
     client.ping()
     run = yard.path(".jobyard/run")
-    before = {path.name: path.stat().st_ino for path in run.iterdir() if not path.name.startswith("z-")}
+    before = inodes(run)
     said = race(yard, 4)
     assert {one["error"]["details"]["pid"] for one in said} == {first}, "the owner is named"
-    after = {path.name: path.stat().st_ino for path in run.iterdir() if not path.name.startswith("z-")}
+    after = inodes(run)
     assert (after, yard.process) == (before, process)
     assert client.ping().pid == first
     assert yard.client().submit("jobs:add", 1, 2).result(timeout=20) == 3

@@ -6,6 +6,7 @@ wait. What a job does is drawn when it begins. The oracle is told of every begin
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -55,10 +56,21 @@ class SimZygote:
         self.line: SimExecutor | None = None
         self.children: dict[int, SimChild] = {}
         self.unacked: dict[int, e.ChildExited] = {}
+        self.unread: deque[Callable[[], None]] = deque()  # what it was sent
         self._kids = 0
         self._seq = 0
 
     # -- what it is told -----------------------------------------------------------------------------------------------
+
+    def take(self) -> None:
+        """Take in one message."""
+        if self.alive and self.unread:
+            self.unread.popleft()()
+
+    def drain(self) -> None:
+        """Take in all that was sent before the sender went."""
+        while self.alive and self.unread:
+            self.take()
 
     def prepare(self, count: int) -> None:
         self.procs.oracle.check_prepare(self.uuid)
@@ -269,6 +281,7 @@ class SimExecutor:
         self._changed = changed
         self._zygote: SimZygote | None = None
         self._waiting: set[int] = set()  # children that were not told to begin anything
+        self._let_go: set[int] = set()
         self._sent_at = 0.0
         self._heard_at = 0.0
 
@@ -292,6 +305,7 @@ class SimExecutor:
     def adopt(self, zygote: SimZygote) -> None:
         """Take over a zygote that an earlier supervisor has started; what it has to tell follows."""
         self._zygote = zygote
+        zygote.drain()
         zygote.line = self
         self._waiting = {kid for kid, child in zygote.children.items() if child.order is None}
         self.inbox.append(e.ZygoteAdopted(self.pool, self.uuid, not zygote.retiring, zygote.kids))
@@ -304,6 +318,7 @@ class SimExecutor:
         self._procs.oracle.check_go(child, order)
         self._point("start synced, go not sent")
         self._waiting.discard(child.kid)
+        self._let_go.add(child.kid)
         self._send(lambda zygote: zygote.go(child.kid, order))
 
     def discard(self, child: e.Child) -> None:
@@ -343,7 +358,9 @@ class SimExecutor:
         """In order. What was sent arrives, even if the sender is dead by then."""
         scheduler, zygote = self._procs.scheduler, self._zygote
         self._sent_at = max(self._sent_at, scheduler.clock.t + scheduler.delay(0.0003))
-        scheduler.at(self._sent_at, lambda: act(zygote) if zygote is not None and zygote.alive else None)
+        if zygote is not None:
+            zygote.unread.append(lambda: act(zygote))
+            scheduler.at(self._sent_at, zygote.take)
         self._sent_at += 1e-9
 
     def hear(self, event: ExecutorEvent) -> None:
@@ -354,7 +371,7 @@ class SimExecutor:
 
     def _arrived(self, event: ExecutorEvent) -> None:
         if not self.dead:
-            if isinstance(event, e.ChildReady):
+            if isinstance(event, e.ChildReady) and event.child.kid not in self._let_go:
                 self._waiting.add(event.child.kid)
             self.inbox.append(event)
             self._changed()

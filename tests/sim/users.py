@@ -146,6 +146,13 @@ class Users:
 
     def _compact(self, client: SimClient) -> None:
         client.ask(m.Compact(), self._rng.choice([10.0, 1e6]))
+        if self._rng.random() < 0.5:  # nor does everybody wait until it is done before asking again
+            again_s = self._rng.uniform(0.0, 2.0)
+            self._world.scheduler.after(again_s, lambda: self._compact_again(client))
+
+    def _compact_again(self, client: SimClient) -> None:
+        if client in self._world.clients:  # else it has died meanwhile
+            client.ask(m.Compact(), 10.0)
 
     def _set_queue(self, client: SimClient) -> None:
         mode = self._rng.choice(["open", "open", "open", "paused", "draining"])
