@@ -18,7 +18,7 @@ import tiers
 from jobyard import JobyardError
 from live import Yard, wait_for
 from soak_watch import module_of
-from told import JOBS, Load, Told
+from told import CONFIG, JOBS, Load, Told
 
 TIMES = tiers.size(3, 1_000, 10_000)  # under load, and as often during a start
 FIRST_MAX = 20_000  # allocations after which they fail, at most
@@ -27,16 +27,7 @@ AT_START_MAX = 150_000  # the same of a start, counted from when the journal is 
 LARGE = 20  # arguments of 0.9 MiB, where there is room for four
 HUNG_S = 20.0
 PASSED = 50  # acknowledgements after which all that was to fail has failed
-CONFIG = """
-[queues.held]
-paused = true
-[pools.default]
-concurrency = 3
-[limits]
-finished_jobs = 20
-[journal]
-segment_bytes = "1MiB"
-"""
+HELD = "[queues.held]\npaused = true\n"
 NO_MEMORY = Path(__file__).parent / "no_memory"
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("_testcapi") is None, reason="this Python was built without _testcapi"
@@ -99,7 +90,7 @@ class Ground:
 
 @pytest.fixture
 def ground(make_yard: Callable[..., Yard]) -> Ground:
-    return Ground(make_yard(CONFIG, JOBS, start=False))
+    return Ground(make_yard(CONFIG + HELD, JOBS, start=False))
 
 
 @pytest.mark.tier("T20")

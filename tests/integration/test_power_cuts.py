@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import tiers
 from live import Yard
-from told import JOBS, Load, Told
+from told import CONFIG, JOBS, Load, Told
 from volatile_disk import VolatileDisk, why_not
 
 CUTS = tiers.size(5, 200, 1_000)
@@ -21,16 +21,7 @@ KINDS = [
     ("ext4", "noatime,data=journal"),
     ("xfs", "noatime"),
 ][: tiers.size(1, 4, 4)]
-CONFIG = """
-[pools.default]
-concurrency = 3
-[limits]
-finished_jobs = 20
-[journal]
-segment_bytes = "1MiB"
-[supervisor]
-state_dir = "{0}/state"
-"""
+ON_DISK = CONFIG + '[supervisor]\nstate_dir = "{0}/state"\n'
 
 
 @pytest.fixture
@@ -71,7 +62,7 @@ def test_power_cut_on_a_real_file_system_loses_nothing_that_anybody_was_told(
         pytest.skip(reason)
     for first in range(0, CUTS, CUTS_PER_DISK):
         disk = make_disk(kind, options)
-        yard = make_yard(CONFIG.format(disk.path), JOBS)
+        yard = make_yard(ON_DISK.format(disk.path), JOBS)
         seeds = range(first, min(first + CUTS_PER_DISK, CUTS))
         for seed, lost in zip(seeds, cuts(yard, disk, seeds), strict=True):
             assert lost == [], f"seed {seed}"
@@ -87,7 +78,7 @@ def test_disk_that_never_flushes_is_seen_to_lose(
     if reason := why_not():
         pytest.skip(reason)
     disk = make_disk("ext4", "noatime,barrier=0")
-    yard = make_yard(CONFIG.format(disk.path), JOBS)
+    yard = make_yard(ON_DISK.format(disk.path), JOBS)
     try:
         seen = any(cuts(yard, disk, range(10)))
     except AssertionError as error:

@@ -29,6 +29,16 @@ def work(ledger, number):
     return str(number) * 1000
 """
 
+# Few jobs stay in memory, and segments are small, so that the history and compaction have work all the time.
+CONFIG = """
+[pools.default]
+concurrency = 3
+[limits]
+finished_jobs = 20
+[journal]
+segment_bytes = "1MiB"
+"""
+
 
 class Load:
     """Clients that submit, wait for the end, and have the journal compacted all the time; what they were told.
