@@ -166,9 +166,10 @@ def test_crash_of_any_process_loses_nothing(ground: Ground, number: signal.Signa
     try:
         for _ in range(times):
             for module in MODULES.values():
-                ground.yard.client().list(limit=1, search="x")  # has the history process come up
 
                 def found(module: str = module) -> list[psutil.Process]:
+                    # Has the history process come up, for nobody in memory has this text.
+                    ground.yard.client().list(limit=1, search="no such text")
                     return [process for process in ground.yard.left() if module_of(process) == module]
 
                 chance.choice(wait_for(module, found)).send_signal(number)
