@@ -12,10 +12,9 @@ record of its index is still the same afterwards.
 from __future__ import annotations
 
 import os
-import struct
 from bisect import bisect_left
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import NamedTuple
 
 from . import logfile
@@ -60,18 +59,18 @@ def read(base: str, offset: int, upto: int, limit: int) -> Reading:
     What no index tells of, below ``upto``, is taken for stdout of the time of the file's last change.
     """
     for _ in range(_TRIES):
-        with _opened(base) as parts:
-            reading = _read(parts, offset, upto, limit)
-        if reading is not None:
-            return reading
+        with suppress(_BegunAnew), _opened(base) as parts:
+            return _read(parts, offset, upto, limit)
     return Reading([], offset)
 
 
 def refused(base: str) -> tuple[int, int]:
     """How many bytes the disk has refused, as far as it has taken word of that, and the last errno."""
-    with _opened(base) as parts:
-        found = [(part.refused_bytes, part) for part in parts if part.refused_bytes > 0]
-        return sum(count for count, _ in found), found[-1][1].refused_errno() if found else 0
+    for _ in range(_TRIES):
+        with suppress(_BegunAnew), _opened(base) as parts:
+            found = [(part.refused_bytes, part) for part in parts if part.refused_bytes > 0]
+            return sum(count for count, _ in found), found[-1][1].refused_errno() if found else 0
+    return 0, 0
 
 
 def inode(base: str) -> int:
@@ -82,15 +81,18 @@ def inode(base: str) -> int:
         return 0
 
 
-def _read(parts: list[_Part], offset: int, upto: int, limit: int) -> Reading | None:
-    """None if a part was begun anew meanwhile."""
+class _BegunAnew(Exception):
+    """The writer has begun this file anew while it was read."""
+
+
+def _read(parts: list[_Part], offset: int, upto: int, limit: int) -> Reading:
+    """Raises _BegunAnew."""
     chunks: list[LogChunk] = []
     position, dropped, count_left = offset, 0, LOG_CHUNKS_MAX
     for part in parts:
         pieces = list(part.pieces(position, upto, limit, count_left))
         data = part.bytes_of(pieces)
-        if data is None or part.renewed():
-            return None
+        part.require_the_same()
         chunks += _chunks(pieces, data)
         for piece in pieces:
             dropped += piece.at - position
@@ -203,14 +205,10 @@ class _Part:
         """Whether it is known where in the output this file belongs."""
         return self._count > 0
 
-    def renewed(self) -> bool:
-        """Whether the writer has begun this file anew since."""
-        if not self._count:
-            return False
-        try:
-            return self._record(0).at != self.start
-        except struct.error:
-            return True
+    def require_the_same(self) -> None:
+        """Raises _BegunAnew if it is not what it was when this was made."""
+        if self._count and self._record(0).at != self.start:
+            raise _BegunAnew
 
     def pieces(self, position: int, upto: int, bytes_max: int, count_max: int) -> Iterator[_Record]:
         """What is here between two positions, as records that are cut to these."""
@@ -232,13 +230,15 @@ class _Part:
             end, file_end = piece.end, piece.file_end
             bytes_max -= piece.file_end - piece.file_at
 
-    def bytes_of(self, pieces: list[_Record]) -> memoryview | None:
-        """The bytes of these pieces, which follow each other in the file; None if it was cut off at this moment."""
+    def bytes_of(self, pieces: list[_Record]) -> memoryview:
+        """The bytes of these pieces, which follow each other in the file. Raises _BegunAnew."""
         if not pieces:
             return memoryview(b"")
         first, last = pieces[0].file_at, pieces[-1].file_end
         data = os.pread(self._data, last - first, first)
-        return memoryview(data) if len(data) == last - first else None
+        if len(data) < last - first:
+            raise _BegunAnew
+        return memoryview(data)
 
     def _records(self, position: int, count_max: int) -> Iterator[_Record]:
         """The records from the one that ends after ``position``, and last one for what the index does not tell of."""
@@ -262,7 +262,7 @@ class _Part:
         if self._count:
             try:
                 first, last = self._record(0), self._record(self._count - 1)
-            except struct.error:  # begun anew at this moment
+            except _BegunAnew:  # at this moment
                 first, last = none._replace(at=1), none
             if first.at <= last.at < _AT_MAX and last.file_end <= min(self._bytes, last.end - first.at):
                 return first, last
@@ -270,8 +270,12 @@ class _Part:
         return none, none
 
     def _record(self, number: int) -> _Record:
+        """Raises _BegunAnew."""
         size = logfile.RECORD.size
-        return _Record(*logfile.RECORD.unpack(os.pread(self._index, size, number * size)))
+        data = os.pread(self._index, size, number * size)
+        if len(data) < size:
+            raise _BegunAnew
+        return _Record(*logfile.RECORD.unpack(data))
 
     def _bisect(self, wanted: int, key: Callable[[int], int]) -> int:
         return bisect_left(range(self._count), wanted, key=key)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -414,6 +415,33 @@ def test_tail_that_is_begun_anew_while_it_is_read_gives_no_bytes_at_wrong_places
         position = reading.reached
     out.close()
     assert printed[0] == 300_000 and position == out.end
+
+
+@pytest.mark.parametrize("number", range(30))
+def test_tail_that_is_begun_anew_before_any_read_of_a_look_is_no_error(
+    tmp_path: Path, pipe: Pipe, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """Also before those by which it is found where to begin."""
+    data = numbered(8_000)
+    out = Output(base(tmp_path), 32_768)
+    for start in range(0, 80_000, 200):  # many records
+        take(out, pipe, data[start : start + 200])
+    pread, reads = os.pread, itertools.count()
+
+    def renewed_before(fd: int, count: int, at: int) -> bytes:
+        if next(reads) == number:
+            monkeypatch.setattr(os, "pread", pread)
+            take(out, pipe, data[80_000:120_000])
+        return pread(fd, count, at)
+
+    monkeypatch.setattr(os, "pread", renewed_before)
+    reading = outputs.read(base(tmp_path), 60_000, 80_000, 1 << 20)
+    for chunk in reading.chunks:
+        assert chunk.data == data[chunk.offset : chunk.offset + len(chunk.data)]
+    monkeypatch.setattr(os, "pread", pread)
+    later = outputs.read(base(tmp_path), reading.reached, out.end, 1 << 20)
+    assert later.reached == out.end
+    out.close()
 
 
 def test_look_at_a_long_output_takes_a_few_small_reads(
