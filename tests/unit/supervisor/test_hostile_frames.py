@@ -196,8 +196,7 @@ def test_no_frame_is_too_odd_for_the_desk(quiet: None, request: pytest.FixtureRe
     assert slowest < SLOWEST_S, f"--seed {seed}"
     assert answered.keys() <= CODES | {"ok"}, f"--seed {seed}: {answered}"
     assert {"ok", "bad_request", "too_deep", "not_allowed"} <= answered.keys(), "else not much was tried"
-    if len(sizes) > 4:
-        assert sizes[-1] < 1.05 * max(sizes[1:4]), f"--seed {seed}: memory grows: {sizes}"
+    assert sizes[-1] < 1.05 * max(sizes[: len(sizes) // 2]), f"--seed {seed}: memory grows without an end: {sizes}"
     tiers.report("T10", "damaged requests, in process", frames=done, answers=sum(answered.values()), uncaught=0)
 
 
