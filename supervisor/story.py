@@ -38,7 +38,6 @@ class _Kept(NamedTuple):
     """A notice, and what changes of a job as it was then; to keep it is all that a notice costs the loop."""
 
     notice: Notify
-    at: float
     job: Job
     state: str
     attempt: int
@@ -65,9 +64,7 @@ class Story:
             return
         job = self._machine.state.jobs.get(notice.job_id)
         if job is not None:
-            self._kept.append(
-                _Kept(notice, time.time(), job, job.state, job.attempt, job.spent, job.attempts, job.reason)
-            )
+            self._kept.append(_Kept(notice, job, job.state, job.attempt, job.spent, job.attempts, job.reason))
 
     def write(self) -> None:
         """Write what was kept."""
@@ -112,18 +109,18 @@ def _emit(level: int, line: told.JobLine, at: float) -> None:
 
 def _told(kept: _Kept) -> Told:
     """The job may have gone on before its notice came, so that what that says counts, and of the rest what stays."""
-    notice, now, job = kept.notice, kept.at, kept.job
+    notice, job = kept.notice, kept.job
     info = next((info for info in kept.attempts if info.number == notice.attempt), None)
     if notice.kind not in (STARTED, ENDED) or info is None:
         state = kept.state if notice.kind == told.JOB_CANCELLED else QUEUED
-        return Told(notice.kind, now, job.id, job.name, state, reason=kept.reason or "")
+        return Told(notice.kind, notice.at, job.id, job.name, state, reason=kept.reason or "")
     not_counted = kept.attempt - kept.spent - (kept.state == RUNNING)  # such as those that were lost
     most = job.policy.retry.max_attempts + not_counted
     if notice.kind == STARTED:
         return Told(STARTED, info.started_at, job.id, job.name, RUNNING, notice.attempt, most, first=kept.spent == 0)
     state = kept.state if kept.state in FINISHED else QUEUED
     error, cause = _what_went_wrong(info)
-    at = info.ended_at or now
+    at = info.ended_at or notice.at
     return Told(ENDED, at, job.id, job.name, state, notice.attempt, most, False, notice.outcome, error, cause)
 
 

@@ -92,10 +92,11 @@ def test_record_has_the_time_of_the_change_and_not_of_the_writing(
     caplog.set_level(logging.INFO, "jobyard")
     attempt(job, outcome="ok")
     job.state = "succeeded"
-    story.tell(Notify("started", 7, 1))
-    story.tell(Notify("ended", 7, 1, "ok"))
-    assert len(written(story)) == 2
-    assert [record.created for record in caplog.records] == [5.0, 6.0]
+    story.tell(Notify("submitted", 7, at=4.0))
+    story.tell(Notify("started", 7, 1, at=5.0))
+    story.tell(Notify("ended", 7, 1, "ok", at=6.0))
+    assert len(written(story)) == 3
+    assert [record.created for record in caplog.records] == [4.0, 5.0, 6.0]
 
 
 @pytest.mark.parametrize("log_format", ["string", "json", "laravel"])
