@@ -158,11 +158,11 @@ class Catalog:
         """Why something that the config allows is not in the catalogue."""
         trouble = self._trouble(ref)
         if trouble:
-            return NotAllowed(f"{so_far} {trouble}", hint="jobctl catalog")
+            return NotAllowed(f"{so_far} {trouble}", hint="jobctl reload, once that is mended")
         module, _, name = ref.partition(":")
         known = [ref for ref in self._pools if ref.startswith(f"{module}:")]
         close = options.nearest(name, [ref.partition(":")[2] for ref in known])
-        hint = f"did you mean '{module}:{close}'?" if close else "jobctl catalog"
+        hint = f"did you mean '{module}:{close}'?" if close else "jobctl reload if it is new, or jobctl catalog"
         return NotAllowed(f"{so_far} {module} has no public function {name!r}", hint=hint)
 
     def _trouble(self, ref: str) -> str | None:

@@ -55,4 +55,4 @@ def _hint(unexpected: list[str], by_name: set[str]) -> str:
         option = unexpected[0]
         return f"give {option} as an option of the job, as client.options({option}=...) and jobctl's options do"
     close = options.nearest(unexpected[0], by_name) if unexpected else None
-    return f"did you mean {close!r}?" if close else "jobctl catalog"
+    return f"did you mean {close!r}?" if close else "jobctl catalog, or jobctl reload if the function has changed"

@@ -141,7 +141,7 @@ def test_name_that_stands_for_several_things_is_refused() -> None:
             "app:essentials",
             None,
             "app:essentials is allowed, but app has no public function 'essentials'",
-            "jobctl catalog",
+            "jobctl reload if it is new, or jobctl catalog",
         ),
         (
             "elsewhere.entirely:send",
@@ -205,7 +205,7 @@ def test_job_whose_module_is_broken_says_what_is_wrong_with_it() -> None:
     assert refusal(subject, "app.Odd", "run").message.startswith("app:Odd.run is allowed, but")
     assert refusal(subject, "Email").message == f"Email is app:send, but {why}"
     assert refusal(subject, "lib:gen").message == "lib:gen is allowed, but it is a generator"
-    assert refusal(subject, "lib:gen").hint == "jobctl catalog"
+    assert refusal(subject, "lib:gen").hint == "jobctl reload, once that is mended"
     assert subject.resolve("lib:ok").entry.ref == "lib:ok"
 
 

@@ -57,6 +57,12 @@ def test_mistyped_argument_gets_the_nearest_name() -> None:
     assert caught.value.hint == "did you mean 'draft'?"
 
 
+def test_argument_like_none_may_be_newer_than_the_catalogue() -> None:
+    with pytest.raises(BadArguments) as caught:
+        Catalog.check_arguments(entry_of(build), 1, ["fmt", "loud"])
+    assert caught.value.hint == "jobctl catalog, or jobctl reload if the function has changed"
+
+
 def test_option_given_as_an_argument_is_told_where_options_go() -> None:
     with pytest.raises(BadArguments) as caught:
         Catalog.check_arguments(entry_of(build), 1, ["fmt", "timeout"])
