@@ -10,7 +10,7 @@ from ...guard_lock import has_lost_guard
 from .. import documents, exits, views
 from ..context import Context
 
-_EXAMPLES = """``jobctl`` alone is the same.
+_EXAMPLES = """jobctl alone is the same.
 
 examples:
   jobctl status

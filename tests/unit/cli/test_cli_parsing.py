@@ -82,6 +82,7 @@ def test_every_verb_has_a_module_with_help_that_shows_an_example() -> None:
         assert verbs.VERBS[name].summary in text
         assert "examples:\n" in text, name
         assert f"usage: jobctl {name}" in text
+        assert "``" not in text, f"{name}: a terminal shows marks of a documentation as they are"
 
 
 @pytest.mark.parametrize("name", ["show", "wait", "cancel"])
