@@ -42,6 +42,12 @@ def test_make_targets_that_pages_name_exist(page):
     assert set(re.findall(r"`make ([a-z]+)", text(page))) <= targets
 
 
+@pytest.mark.parametrize("page", PAGES)
+def test_tests_that_pages_name_exist(page):
+    named = re.findall(r"(?:^|[ `])(tests/[\w/]*(?:\.py)?)", text(page), re.MULTILINE)
+    assert [name for name in named if not (ROOT / name).exists()] == []
+
+
 def test_config_page_names_every_key_and_no_other():
     section = text("docs/config.md").partition("## Sections")[2].partition("\n## ")[0]
     cells = [row.split("|")[3] for row in section.splitlines() if row.startswith("|")]
