@@ -51,8 +51,13 @@ class DiskBench(Bench):
         self.on, held = True, self.held
         self.held = []
         for effects in held:
-            super()._took(f.Effects(durable=effects.durable, kills=effects.kills))
+            arrives = [effect for effect in effects.durable if not self._for_the_dead(effect)]
+            super()._took(f.Effects(durable=arrives, kills=effects.kills))
         self.synced = len(self.records)
+
+    def _for_the_dead(self, effect: f.Durable) -> bool:
+        """A zygote that is gone meanwhile is told nothing any more."""
+        return isinstance(effect, f.Go) and effect.child.zygote not in self.state.zygotes
 
     def compact(self) -> None:
         self.snapshot, self.covered = [msgpack.packb(chunk) for chunk in self.state.dump()], self.synced
