@@ -91,7 +91,8 @@ class Compaction:
         """Call it as soon as no archivist is at work or about to be; at once if that is so now.
 
         Args:
-            give_up: is called instead, with an error, if that takes longer than ``[history] remove_within``.
+            give_up: is called with the error that it raises; instead of it, if that takes longer than
+                ``[history] remove_within``.
         """
         self._when_idle.append(_Waiting(call, give_up, clock.now().boot + self._remove_within()))
         self._tell_idle()
@@ -139,7 +140,11 @@ class Compaction:
 
     def _tell_idle(self) -> None:
         while self._when_idle and not self._busy:
-            self._when_idle.pop(0).call()
+            waiting = self._when_idle.pop(0)
+            try:
+                waiting.call()
+            except JobyardError as error:
+                waiting.give_up(error)
 
     def consider(self) -> None:
         """Begin a round if it is worth it, or go on with one. Cheap when there is nothing to do."""

@@ -98,11 +98,7 @@ class UpkeepDesk:
 
         def ask() -> None:
             self._back.settle()
-            try:
-                absent = self._archive.absent(request.ids)
-            except JobyardError as error:  # forgotten while this waited
-                self._refuse(token, error)
-                return
+            absent = self._archive.absent(request.ids)  # again, for some may have been forgotten while this waited
             jobs = self._machine.state.jobs
             here = [[one, jobs[one].attempt] for one in request.ids if one in self._machine.state.finished]
             if not here and not absent:

@@ -58,10 +58,11 @@ def decide_submit(turn: Turn, event: SubmitAsked, next_id: int) -> int:
 
 def _plan(turn: Turn, wanted: list[Wanted], next_id: int) -> Plan:
     plan = Plan()
+    stored = len(wanted) > 1 and any(_stored_as(turn, want) is not None for want in wanted)
     for want in wanted:
-        existing = turn.state.uids.get(want.uid, plan.uids.get(want.uid, want.archived_id))
+        existing = plan.uids.get(want.uid, _stored_as(turn, want))
         if existing is None:
-            existing = _by_key(turn, plan, want)
+            existing = _stands_for(turn, plan, want) if stored and want.resent else _by_key(turn, plan, want)
         elif want.key is not None:
             plan.keys[want.key] = existing  # as the first time: what follows with its key stands for it
         if existing is not None:
@@ -76,6 +77,28 @@ def _plan(turn: Turn, wanted: list[Wanted], next_id: int) -> Plan:
         plan.accepted.append(Accepted(new.id, want.uid))
     _check_limits(turn, plan)
     return plan
+
+
+def _stored_as(turn: Turn, want: Wanted) -> int | None:
+    """The id under which it is known from an earlier send."""
+    return turn.state.uids.get(want.uid, want.archived_id)
+
+
+def _stands_for(turn: Turn, plan: Plan, want: Wanted) -> int:
+    """The job that has the key of ``want``, which was sent with others that were stored then, and was not itself.
+
+    Raises:
+        OutcomeUnknown: that job has ended since. To store another now would do the same work twice.
+    """
+    existing = None
+    if want.key is not None:
+        existing = plan.keys.get(want.key, turn.state.keys.get(want.key))
+    if existing is None:
+        raise OutcomeUnknown(
+            f"this submit was sent before, and was stored then; which job stood for {want.name} has been forgotten",
+            hint="nothing was stored twice; find its jobs with jobctl list",
+        )
+    return existing
 
 
 def _by_key(turn: Turn, plan: Plan, want: Wanted) -> int | None:
@@ -114,6 +137,8 @@ def _refuse(turn: Turn, want: Wanted) -> None:
 
 def _check_limits(turn: Turn, plan: Plan) -> None:
     limits, state = turn.rules.limits, turn.state
+    if not plan.new:
+        return  # it adds nothing, also where a limit was lowered meanwhile
     if state.unfinished_count + len(plan.new) > limits.unfinished_jobs:
         raise QueueFull(
             f"{state.unfinished_count:,} jobs are unfinished; the limit is {limits.unfinished_jobs:,}",

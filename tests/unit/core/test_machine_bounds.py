@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 
 import pytest
@@ -155,16 +154,6 @@ def test_written_durability_waits_for_the_disk() -> None:
     bench.step(e.SubmitAsked("first", [bench.want()], "written"))
     assert list(bench.kinds()) == ["Submitted"]
     assert bench.last.early == []
-
-
-def test_batch_that_is_sent_again_replaces_none_of_its_own_jobs() -> None:
-    bench = Bench()
-    wanted = [bench.want(queue="off", key="k", on_duplicate="replace") for _ in range(2)]
-    bench.step(e.SubmitAsked("first", wanted))
-    bench.step(e.SubmitAsked("again", [dataclasses.replace(one, resent=True) for one in wanted]))
-    assert [(one.id, one.existing) for one in bench.replies["first"].jobs] == [(1, False), (1, True)]
-    assert [(one.id, one.existing) for one in bench.replies["again"].jobs] == [(1, True), (1, True)]
-    assert bench.state.jobs[1].state == "queued"
 
 
 def test_step_that_reserves_ids_says_so() -> None:

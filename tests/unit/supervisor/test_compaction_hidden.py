@@ -1,4 +1,7 @@
-"""When the journal is compacted for the sake of hidden values, with a journal and an archivist that are played."""
+"""When the journal is compacted for the sake of hidden values, and those who wait until no archivist is at work.
+
+Journal and archivist are played.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from jobyard.protocol.errors import HistoryUnavailable
 from jobyard.protocol.job import Policy
 from jobyard.supervisor import compaction as module
 from jobyard.supervisor.compaction import Compaction
@@ -142,3 +146,21 @@ def test_nobody_is_woken_while_a_removal_is_at_work(played: Played) -> None:
     played.drop()
     played.it.hold()
     assert played.it.wake_at() is None
+
+
+def test_error_of_one_who_waited_for_the_archivist_is_told_to_him_alone(
+    played: Played, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk may have failed meanwhile."""
+    heard: list[object] = []
+    error = HistoryUnavailable("the journal cannot be written")
+
+    def fails() -> None:
+        raise error
+
+    played.it.ask(lambda done: None)
+    played.it.when_idle(fails, heard.append)
+    played.it.when_idle(lambda: heard.append("called"), heard.append)
+    assert heard == []
+    played.end(monkeypatch, 0)
+    assert heard == [error, "called"]
