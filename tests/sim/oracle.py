@@ -95,6 +95,10 @@ class Oracle:
         self.model = Model()
         for record, at in self._durable:
             self.model.apply(record, at)
+        jobs = self.shadow.jobs
+        self.cancelled_at = {
+            one: at for one, at in self.cancelled_at.items() if one in jobs and jobs[one].cancel is not None
+        }
 
     def check_replay(self, state: State) -> None:
         """What was read from the snapshot and what follows it is what all records since the beginning give."""
