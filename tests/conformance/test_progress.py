@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import math
 import time
 from pathlib import Path
 
@@ -77,3 +78,16 @@ def test_scratch_directory_of_a_crashed_job_is_removed(yard: Yard, tmp_path: Pat
 
 def test_garbage_in_the_jobs_socket_is_no_result(yard: Yard) -> None:
     assert yard.run("write_garbage").value == "still heard"
+
+
+@pytest.mark.parametrize("kind", ["zygote"], indirect=True)
+@pytest.mark.parametrize(("life", "stall_s"), [(math.inf, 0.2), (1e300, 0.2), (-math.inf, 30.0), (math.nan, 30.0)])
+def test_job_that_writes_nonsense_into_the_shared_page_ends_nobody_else(
+    yard: Yard, life: float, stall_s: float
+) -> None:
+    other = yard.begin("sleep", 0.6)
+    odd = yard.run("scribble_over_the_page", life, (1 << 64) - 1, 0.4, options={"stall_timeout_s": stall_s})
+    yard.finish(other)
+    assert (odd.value, other.value) == ("written", "slept")
+    assert odd.exit is not None and odd.exit.usage is not None and odd.exit.usage.base_rss_bytes < 1 << 63
+    assert yard.gone is None

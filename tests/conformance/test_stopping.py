@@ -118,6 +118,13 @@ def test_job_that_is_done_in_time_is_not_stopped(yard: Yard) -> None:
     assert attempt.value == "slept" and attempt.exit is not None and attempt.exit.killed is None
 
 
+def test_timeout_may_be_farther_away_than_the_system_can_be_told(yard: Yard) -> None:
+    century_s = 100 * 365 * 86400.0
+    options = {"timeout_s": century_s, "soft_timeout_s": century_s, "stall_timeout_s": century_s}
+    assert yard.run("sleep", 0.2, options=options).value == "slept"
+    assert yard.gone is None
+
+
 def test_soft_timeout_lets_the_job_save_its_work(yard: Yard, tmp_path: Path) -> None:
     path = tmp_path / "marks"
     attempt = began(yard, path, "soften", soft_timeout_s=0.3)

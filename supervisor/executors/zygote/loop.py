@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 READ, WRITE, ONCE = select.EPOLLIN, select.EPOLLOUT, select.EPOLLONESHOT
 Handler = Callable[[int], None]
+WAIT_MAX_S = 2_000_000.0  # about the most that epoll can be told; deadlines may be farther away
 
 
 class Loop:
@@ -32,8 +33,8 @@ class Loop:
             self._epoll.unregister(fd)
 
     def run_once(self, timeout_s: float | None) -> None:
-        """Wait at most so long (None: for ever) and call the handlers of what is ready."""
-        for fd, events in self._epoll.poll(timeout_s):
+        """Wait at most so long (None: for ever), or ``WAIT_MAX_S``, and call the handlers of what is ready."""
+        for fd, events in self._epoll.poll(timeout_s if timeout_s is None else min(timeout_s, WAIT_MAX_S)):
             handler = self._handlers.get(fd)  # an earlier handler may have closed it
             if handler is not None:
                 handler(events)

@@ -25,6 +25,7 @@ _TEXT_AT = _PROGRESS_AT + _PROGRESS.size
 _TEXT_BYTES_MAX = _SLOT_BYTES - _TEXT_AT
 _ZEROS = bytes(_TEXT_AT)
 _AT_MAX = 1e11  # seconds since the epoch
+_BASE_MAX = (1 << 63) - 1  # the highest that a record may hold; any job may write more into its slot
 
 
 class Noted(NamedTuple):
@@ -122,7 +123,7 @@ class Slot:
 
     def base(self) -> int:
         """Memory in bytes that was held before the job's own code, 0 if that never ran."""
-        return int(_BASE.unpack_from(self._memory, self._at + _BASE_AT)[0])
+        return min(int(_BASE.unpack_from(self._memory, self._at + _BASE_AT)[0]), _BASE_MAX)
 
     def has_scratch(self) -> bool:
         return self._memory[self._at + 16] == 1
