@@ -267,7 +267,10 @@ def _read_line(fd: int, line: bytes) -> tuple[bytes, bool]:
 
 
 def _how(status: int) -> str:
-    return f"was killed by {signal.Signals(-status).name}" if status < 0 else f"ended with exit code {status}"
+    if status >= 0:
+        return f"ended with exit code {status}"
+    names = {number.value: number.name for number in signal.Signals}  # of the real-time signals only two have one
+    return f"was killed by {names.get(-status, f'signal {-status}')}"
 
 
 def _say(text: str) -> None:

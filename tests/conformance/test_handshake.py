@@ -81,7 +81,15 @@ def test_supervisor_that_may_not_have_the_zygote_is_refused(
 
 
 @pytest.mark.parametrize(
-    "data", [b"garbage", b"\xc1", codec.pack(["Prepare", 1]), codec.pack(["Hello"]), codec.pack([1])]
+    "data",
+    [
+        b"garbage",
+        b"\xc1",
+        codec.pack(["Prepare", 1]),
+        codec.pack(["Hello"]),
+        codec.pack([1]),
+        codec.pack(["Hello", 1, None, "conformance"]),
+    ],
 )
 def test_garbage_ends_only_its_own_connection(up: Yard, second: Supervisor, data: bytes) -> None:
     second.sock.send(data)

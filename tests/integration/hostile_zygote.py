@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import struct
 import time
@@ -136,6 +137,12 @@ def heirs(wire: Wire, act: dict[str, Any]) -> None:
     time.sleep(0.2)
 
 
+def die(wire: Wire, act: dict[str, Any]) -> None:
+    """It is ended by a signal."""
+    greet(wire, Page.create().fd)
+    signal.raise_signal(act["signal"])
+
+
 def lingering() -> socket.socket:
     """What nobody reads from, so that whoever closes it last waits for minutes."""
     server = socket.create_server(("127.0.0.1", 0))
@@ -165,7 +172,7 @@ def linger(wire: Wire, act: dict[str, Any]) -> None:
 
 KEPT: list[socket.socket] = []
 ACTS: dict[str, Callable[[Wire, dict[str, Any]], None]] = {
-    one.__name__: one for one in (claim, exit_so, end_so, shrink, odd_message, chatter, heirs, linger)
+    one.__name__: one for one in (claim, exit_so, end_so, shrink, odd_message, chatter, die, heirs, linger)
 }
 
 

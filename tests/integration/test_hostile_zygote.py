@@ -7,6 +7,7 @@ import json
 import math
 import os
 import shutil
+import signal
 import subprocess
 import time
 from collections.abc import Iterator
@@ -26,6 +27,7 @@ ACTS: dict[str, dict[str, Any]] = {
     "shrink": {"act": "shrink"},
     "chatter": {"act": "chatter"},
     "heirs": {"act": "heirs"},
+    "die": {"act": "die", "signal": signal.SIGRTMIN + 1},
     "errno": {"act": "odd_message", "say": ["Unwritten", "../../x", 5, 99999999999]},
     "path": {"act": "claim", "pid": "self"},
     "many": {"act": "odd_message", "say": ["Made", [[kid, 0, 0] for kid in range(SENT)]], "fds": SENT},
@@ -81,6 +83,7 @@ def test_whatever_a_zygote_says_the_supervisor_and_other_pools_go_on(tmp_path: P
             return all(f"pool {name}: its zygote said what it cannot mean" in yard.log for name in FOUND_OUT)
 
         wait_for("the lies to be found out", found_out, 60)
+        wait_for("the end that has no name", lambda: "pool die: its zygote was killed by SIG35" in yard.log)
         assert client.submit("jobs:ok").result(timeout=20) == 1
         assert descriptors(yard.pid, "/dev/null") < SENT / 2, "what is sent beside a lie is closed"
         assert jobs["future"].wait(20)

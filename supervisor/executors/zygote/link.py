@@ -82,7 +82,7 @@ class Link:
         channel.close_all(fds)
         if wire is self._wire:
             self._on_message(message)
-        elif isinstance(message, Hello):
+        elif isinstance(message, Hello) and isinstance(message.generation, int):  # anybody of this user may connect
             self._hello(wire, message)
         else:
             wire.close()

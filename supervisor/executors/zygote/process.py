@@ -5,6 +5,7 @@ Owns the pidfd, so that no signal can reach another process, and the way to its 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 from collections.abc import Iterable
@@ -16,6 +17,7 @@ from ..run_as import User
 from .fence import fence
 from .limits import boot_id
 from .procs import is_dead, start_time, user_of
+from .reaper import signal_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +86,8 @@ class ZygoteProcess:
 
     def kill(self) -> None:
         """Kill it alone; its end is told by ``pidfd``."""
-        signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):  # it has ended, and whoever adopted it has reaped it
+            signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
 
     def fence(self, uuid: str, children: Iterable[Child]) -> tuple[bool, str]:
         """Kill all that is left of it and of what it started; whether that is all dead, and how it ended by itself."""
@@ -95,7 +98,7 @@ class ZygoteProcess:
         _, status = os.waitpid(self.pid, 0 if fenced else os.WNOHANG)
         code = os.waitstatus_to_exitcode(status)
         if code < 0:
-            return fenced, f"its zygote was killed by {signal.Signals(-code).name}"
+            return fenced, f"its zygote was killed by {signal_name(-code)}"
         why = f"its zygote ended with exit code {code}\n{last_errors(self._errors)}".rstrip()
         return fenced, why if code else ""
 

@@ -192,7 +192,10 @@ def test_what_it_finds_at_the_first_start_and_a_damaged_journal_are_final(guardi
     assert len(guarding.lives) == len(lives)
 
 
-@pytest.mark.parametrize("end", ["exit:1", "exit:70", f"die:{int(signal.SIGKILL)}", f"die:{int(signal.SIGTERM)}"])
+@pytest.mark.parametrize(
+    "end",
+    ["exit:1", "exit:70", f"die:{signal.SIGKILL:d}", f"die:{signal.SIGTERM:d}", f"die:{signal.SIGRTMIN + 1:d}"],
+)
 def test_a_supervisor_that_crashed_is_started_again(guarding: Guarding, end: str) -> None:
     guarding.start(f"ready {end}", f"{end}", "ready exit:0")
     assert guarding.wait() == 0
