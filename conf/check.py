@@ -61,11 +61,14 @@ class Layer:
 
     def where(self, path: KeyPath) -> Where:
         """The place of ``path``, or of the nearest thing around it that has one."""
+        return Where(self.order, *self.position(path), self.place)
+
+    def position(self, path: KeyPath) -> Position:
+        """Line and column of ``path``, or of the nearest thing around it; 0 where there is none."""
         full = (*self.base, *path)
         while full and full not in self.positions:
             full = full[:-1]
-        line, column = self.positions.get(full, (0, 0))
-        return Where(self.order, line, column, self.place)
+        return self.positions.get(full, (0, 0))
 
 
 @dataclass(frozen=True)
@@ -213,9 +216,20 @@ def _readings(text: Text) -> list[object]:
 def _toml_value(text: str) -> Any:
     try:
         read = tomli.loads(f"value = {text}")
-    except (tomli.TOMLDecodeError, RecursionError):
+    except (ValueError, RecursionError):  # not TOML, or a number of thousands of digits
         return None
-    return read["value"] if len(read) == 1 else None
+    return read["value"] if len(read) == 1 and long_number(read) is None else None
+
+
+def long_number(value: Any, path: KeyPath = ()) -> KeyPath | None:
+    """Where there is a whole number that TOML does not have, because it takes more than 64 bits; None if nowhere.
+
+    Python, which writes out none of some thousand digits, could not even say what is wrong with it.
+    """
+    if isinstance(value, int):
+        return None if -(1 << 63) <= value < 1 << 63 else path
+    parts = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return next((found for key, part in parts if (found := long_number(part, (*path, key))) is not None), None)
 
 
 def split(path: KeyPath) -> tuple[KeyPath, KeyPath]:

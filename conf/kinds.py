@@ -78,7 +78,8 @@ def size(low: int, high: int) -> Parse:
         if isinstance(value, str):
             match = _SIZE.match(value.strip().lower())
             if match and match[2] in _SIZE_UNITS:
-                number = int(float(match[1]) * _SIZE_UNITS[match[2]])
+                amount = float(match[1]) * _SIZE_UNITS[match[2]]
+                number = int(amount) if math.isfinite(amount) else None
         if isinstance(number, bool) or not isinstance(number, int):
             _refuse(value, "a size", hint='give a number of bytes, or text such as "16MiB"')
         if not low <= number <= high:

@@ -22,7 +22,7 @@ SOCKET_PATH_BYTES_MAX = 107  # what sockaddr_un holds on Linux, less its final z
 _LONGEST_NAME = "z-01234567"  # of the sockets in the runtime directory: a zygote's
 OWN_KEY = "client.key"
 OWN_MODE, GROUP_MODE = 0o700, 0o710
-STATE_DIR, RUNTIME_DIR = "[supervisor] state_dir", "[supervisor] runtime_dir"
+STATE_DIR, RUNTIME_DIR, OUTPUT_DIR = "[supervisor] state_dir", "[supervisor] runtime_dir", "[output] dir"
 OUTPUT_MODE = 0o711  # the user of a pool gets at files of output by name
 
 
@@ -60,7 +60,7 @@ def paths_for(settings: Settings, environ: Mapping[str, str]) -> Paths:
     """The same for everyone who reads the same config.
 
     Raises:
-        InvalidConfig: the path of a socket would be longer than the system allows.
+        InvalidConfig: the path of a socket would be longer than the system allows, or a path is not UTF-8.
     """
 
     def given_or(given: str | None, default: Path) -> Path:
@@ -71,12 +71,20 @@ def paths_for(settings: Settings, environ: Mapping[str, str]) -> Paths:
     runtime_dir = given_or(settings.supervisor.runtime_dir, _default_runtime_dir(settings.file, state_dir))
     socket = given_or(given_socket, runtime_dir / "socket")
     events_socket = socket.with_name(socket.name + ".events") if given_socket else runtime_dir / "events"
+    output_dir = given_or(settings.output.dir, state_dir / "output")
+    for path, key in (
+        (state_dir, STATE_DIR),
+        (runtime_dir, RUNTIME_DIR),
+        (output_dir, OUTPUT_DIR),
+        (socket, "[supervisor] socket"),
+    ):
+        _check_text(path, key)
     _check_length(runtime_dir / _LONGEST_NAME, "supervisor.runtime_dir")
     _check_length(events_socket, "supervisor.socket")
     return Paths(
         state_dir=state_dir,
         journal_dir=state_dir / "journal",
-        output_dir=given_or(settings.output.dir, state_dir / "output"),
+        output_dir=output_dir,
         history=state_dir / "history.db",
         runtime_dir=runtime_dir,
         socket=socket,
@@ -110,6 +118,15 @@ def _shared_root() -> Path:
     return Path(f"/tmp/jobyard-{os.geteuid()}")
 
 
+def _check_text(path: Path, key: str) -> None:
+    """What speaks of these paths in messages speaks UTF-8; the name of the directory of the config need not be."""
+    name = os.fsencode(path)
+    try:
+        name.decode()
+    except UnicodeDecodeError:
+        raise _refused(f"the path {name!r} is not UTF-8", f"rename that directory, or set {key} to another") from None
+
+
 def _check_length(path: Path, key: str) -> None:
     length = len(os.fsencode(path))
     if length > SOCKET_PATH_BYTES_MAX:
@@ -130,7 +147,7 @@ def secure_directories(paths: Paths, group: int | None = None) -> None:
         secure_directory(paths.runtime_dir.parent, RUNTIME_DIR, group)
     secure_directory(paths.state_dir, STATE_DIR, group if paths.state_dir in paths.runtime_dir.parents else None)
     secure_directory(paths.journal_dir, STATE_DIR)
-    secure_directory(paths.output_dir, "[output] dir", mode=OUTPUT_MODE)
+    secure_directory(paths.output_dir, OUTPUT_DIR, mode=OUTPUT_MODE)
     secure_directory(paths.runtime_dir, RUNTIME_DIR, group)
     if paths.socket.parent != paths.runtime_dir:
         secure_directory(paths.socket.parent, "[supervisor] socket", group)

@@ -17,7 +17,7 @@ import tomli
 
 from ..protocol.ids import is_name
 from . import schema
-from .check import Items, Layer, Problems, Text, Where, dotted
+from .check import Items, Layer, Problems, Text, Where, dotted, long_number
 from .find import DROP_INS, VARIABLES
 from .kinds import show
 from .locate import KeyPath, locate
@@ -27,6 +27,8 @@ from .schema import Named, Node
 FILE_BYTES_MAX = 1 << 20
 _OVERLAY_HINT = "overlays are [env.NAME] and [env.NAME.SECTION]"
 _KEY = re.compile(r"\s*(?:\[([^\[\]=]+)\]|([^\[\]=]+?)\s*=)")
+_DIGITS = re.compile(r"\d[\d_]{999,}")  # Python reads no number of a few thousand
+_LONG_NUMBER = "a whole number of more than 64 bits"
 _POSITION = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)\Z")
 
 
@@ -70,7 +72,7 @@ def parse(text: str) -> dict[str, Any]:
         Unreadable: not TOML; with line and column.
     """
     try:
-        return tomli.loads(text)
+        values = tomli.loads(text)
     except tomli.TOMLDecodeError as error:
         found = _POSITION.search(str(error))
         message = str(error)[: found.start()] if found else str(error)
@@ -84,6 +86,15 @@ def parse(text: str) -> dict[str, Any]:
         raise Unreadable(f"not valid TOML: {message}", line, column) from None
     except RecursionError:
         raise Unreadable("not valid TOML: nested too deeply", 1, 1) from None
+    except ValueError:
+        digits = _DIGITS.search(text)
+        before = text[: digits.start() if digits else 0]
+        line, column = before.count("\n") + 1, len(before.rpartition("\n")[2]) + 1
+        raise Unreadable(f"not valid TOML: {_LONG_NUMBER}", line, column) from None
+    if (path := long_number(values)) is not None:
+        line, column = Layer("", 0, values, locate(text)).position(path)
+        raise Unreadable(f"not valid TOML: {dotted(path)} is {_LONG_NUMBER}", line, column)
+    return values
 
 
 def drop_ins(config: Path, problems: Problems) -> list[Path]:

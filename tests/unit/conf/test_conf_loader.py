@@ -90,6 +90,9 @@ def test_all_problems_are_told_at_once_in_the_order_of_the_file(problems: Any) -
     ]
 
 
+LONG = "not valid TOML: %sa whole number of more than 64 bits"
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
@@ -130,6 +133,11 @@ def test_all_problems_are_told_at_once_in_the_order_of_the_file(problems: Any) -
         ("[jobs.A]\ntarget='a:f'\nqueue='b'", "3:1: error: jobs.A.queue: there is no queue 'b'"),
         ("[logging]\nlevel = 'inof'", "2:1: error: logging.level: 'inof' is not one of"),
         ("[limits]\nargument_bytes = '1 elephant'", "2:1: error: limits.argument_bytes: '1 elephant' is not a size"),
+        (f"[limits]\nargument_bytes = '{'9' * 400}'", "2:1: error: limits.argument_bytes: '999"),
+        (f"[limits]\nlosses = 0x{'f' * 5000}", f"2:1: error: {LONG % 'limits.losses is '}"),
+        (f"[limits]\nlosses = {1 << 63}", f"2:1: error: {LONG % 'limits.losses is '}"),
+        (f"[limits]\nlosses = {'9' * 5000}", f"2:10: error: {LONG % ''}"),
+        (f"redact = ['a', 0x{'f' * 5000}]", f"1:16: error: {LONG % 'redact.1 is '}"),
         ("[limits]\nlosses = true", "2:1: error: limits.losses: true is not a whole number from 1 to 1,000"),
         ('[supervisor]\nhost = "localhost"', "2:1: error: supervisor.host: 'localhost' is not an IP address"),
         ('[supervisor]\nhost = "0.0.0.0"', "2:1: error: supervisor.host: 0.0.0.0 can be reached from other machines"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import errno
 import os
+import re
 import stat
 from pathlib import Path
 from typing import Any
@@ -79,6 +80,22 @@ def test_projects_with_long_paths_do_not_meet() -> None:
     assert paths_for(made(one), {}).socket != paths_for(made(other), {}).socket
     assert paths_for(made(one), {}).socket != paths_for(made(one, state_dir="x"), {}).socket
     assert paths_for(made(one), {}).runtime_dir.parent == Path(f"/tmp/jobyard-{os.geteuid()}")
+
+
+@pytest.mark.parametrize(
+    ("given", "output_dir", "key"),
+    [
+        ({}, None, r"\[supervisor\] state_dir"),
+        ({"state_dir": "/s", "runtime_dir": "r"}, None, r"\[supervisor\] runtime_dir"),
+        ({"state_dir": "/s", "socket": "socket"}, None, r"\[supervisor\] socket"),
+        ({"state_dir": "/s"}, "out", r"\[output\] dir"),
+    ],
+)
+def test_path_that_is_no_text_is_refused(given: dict[str, Any], output_dir: str | None, key: str) -> None:
+    settings = dataclasses.replace(made("/caf\udce9/jobyard.toml", **given), output=OutputSettings(dir=output_dir))
+    with pytest.raises(InvalidConfig, match=r"the path b'/caf\\xe9/.*' is not UTF-8") as refused:
+        paths_for(settings, {})
+    assert re.search(f"set {key} to another", refused.value.hint)
 
 
 @pytest.mark.parametrize("key", ["socket", "runtime_dir"])
