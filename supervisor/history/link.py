@@ -59,6 +59,8 @@ class HistoryLink:
         self._within_s = answer_within_s
         self._asked_max = asked_max
         self._questions: deque[_Question] = deque()
+        self._sent: _Question | None = None  # the first of them, if the process has it
+        self._sending = False
         self._count = 0
         self._line: socket.socket | None = None
         self._inbox = wire.Inbox()
@@ -92,7 +94,7 @@ class HistoryLink:
             late.append(self._questions.popleft())
         if not late:
             return
-        if late[0].tries:
+        if late[0] is self._sent:
             self._drop()  # it is stuck, and would hold up all that follows
         for question in late:
             error = f"the history did not answer within {self._within_s():g} s"
@@ -106,19 +108,27 @@ class HistoryLink:
     # -- one question after the other ----------------------------------------------------------------------------------
 
     def _send_next(self) -> None:
-        """Send the first question, unless it is under way."""
-        while self._questions and not self._questions[0].tries:
-            self._send(self._questions[0])
+        """Send the first question, unless it is under way. What is asked anew by who is answered meanwhile waits."""
+        if self._sending:
+            return
+        self._sending = True
+        try:
+            while self._questions and self._questions[0] is not self._sent:
+                self._send(self._questions[0])
+        finally:
+            self._sending = False
 
     def _send(self, question: _Question) -> None:
+        self._sent = question
         question.tries += 1
-        message = wire.pack([question.number, question.verb, question.body, self._within_s()])
-        self._unsent = memoryview(message)
+        self._unsent = memoryview(wire.pack([question.number, question.verb, question.body, self._within_s()]))
         try:
-            if self._line is None:
-                self._start()
-            assert self._line is not None
-            self._go_on_sending(self._line)
+            line = self._line or self._start()
+        except OSError as error:
+            self._refuse_all(str(error))
+            return
+        try:
+            self._go_on_sending(line)
         except OSError as error:
             self._failed(str(error))
 
@@ -131,57 +141,60 @@ class HistoryLink:
     def _ready(self) -> None:
         """The line takes more, or has an answer."""
         assert self._line is not None
-        if self._unsent:
-            try:
+        heard: list[Any] = []
+        try:
+            if self._unsent:
                 self._go_on_sending(self._line)
-            except OSError as error:
-                self._failed(str(error))
-        else:
-            self._readable(self._line)
+            else:
+                heard = self._heard(self._line)
+        except OSError as error:
+            self._failed(str(error))
+        for number, kind, value in heard:
+            self._answered(number, kind, value)
+        self._send_next()
+
+    def _heard(self, line: socket.socket) -> list[Any]:
+        """Raises OSError."""
+        with contextlib.suppress(BlockingIOError):
+            if piece := line.recv(_PIECE_BYTES):
+                return self._inbox.feed(piece)
+            raise ConnectionError("it has ended")
+        return []
+
+    def _answered(self, number: int, kind: str, value: Any) -> None:
+        if self._sent is None or self._sent.number != number:
+            return
+        question, self._sent = self._questions.popleft(), None
+        if kind == LOST:
+            self.lost(value[0])
+        question.answer(value if kind == "ok" else _error(kind, *value))
 
     def _failed(self, why: str) -> None:
-        """The process is gone, or cannot be had: once more, or not."""
-        arrived = not self._unsent
+        """The process is gone: what was asked stays, to be asked once more, or not."""
+        question, arrived = self._sent, not self._unsent
         self._drop()
-        if not self._questions or not self._questions[0].tries:
-            return
-        question = self._questions[0]
-        if question.tries < _TRIES and not (question.once and arrived):
-            self._send(question)
+        if question is None or (question.tries < _TRIES and not (question.once and arrived)):
             return
         self._questions.popleft()
         if question.once and arrived:
             unknown = "the history process ended while it changed the history: it may have done so or not"
             question.answer(OutcomeUnknown(unknown, hint="look before you try again: jobctl list"))
-            self._send_next()
             return
         log.warning("the history process cannot be used: %s", why)
-        question.answer(HistoryUnavailable(f"the history process cannot be used: {why}", hint="try again"))
-        self._send_next()
+        question.answer(_unusable(why))
 
-    def _readable(self, line: socket.socket) -> None:
-        try:
-            piece = line.recv(_PIECE_BYTES)
-        except BlockingIOError:
-            return
-        except OSError as error:
-            self._failed(str(error))
-            return
-        if not piece:
-            self._failed("it has ended")
-            return
-        for number, kind, value in self._inbox.feed(piece):
-            if self._questions and self._questions[0].number == number:
-                question = self._questions.popleft()
-                if kind == LOST:
-                    self.lost(value[0])
-                question.answer(value if kind == "ok" else _error(kind, *value))
-        self._send_next()
+    def _refuse_all(self, why: str) -> None:
+        """No process can be had: to try it for each of those who wait would hold up the loop."""
+        self._drop()
+        waiting, self._questions = self._questions, deque()
+        log.warning("the history process cannot be started: %s", why)
+        for question in waiting:
+            question.answer(_unusable(why))
 
     # -- the process ---------------------------------------------------------------------------------------------------
 
-    def _start(self) -> None:
-        """Raises OSError."""
+    def _start(self) -> socket.socket:
+        """The line to a fresh process. Raises OSError."""
         ours, theirs = socket.socketpair()
         with theirs:
             command = [sys.executable, "-P", "-m", "jobyard.supervisor.history.server", str(self._path)]
@@ -199,9 +212,12 @@ class HistoryLink:
                 raise
         ours.setblocking(False)
         self._line, self._inbox = ours, wire.Inbox()
+        self.watch(ours.fileno(), self._ready, True)
+        return ours
 
     def _drop(self) -> None:
-        """Be done with the process; it is reaped when it has ended."""
+        """Be done with the process, and with what it was asked; it is reaped when it has ended."""
+        self._sent = None
         if self._line is not None:
             self.unwatch(self._line.fileno())
             self._unsent = memoryview(b"")
@@ -223,6 +239,10 @@ class HistoryLink:
             del self._ending[pidfd]
             self.unwatch(pidfd)
             os.close(pidfd)
+
+
+def _unusable(why: str) -> HistoryUnavailable:
+    return HistoryUnavailable(f"the history process cannot be used: {why}", hint="try again")
 
 
 def _error(code: str, message: str, hint: str) -> JobyardError:
