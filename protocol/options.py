@@ -19,6 +19,7 @@ from .states import PRIORITIES, PRIORITY_MAX, PRIORITY_MIN
 
 DURATION_MAX_S = 100 * 365 * 86400.0
 ATTEMPTS_MAX = 10_000
+WORD_CHARS_MAX = 200  # of what may be a mistyped name: to look for one like a longer text takes seconds
 LOG_FORMATS = ("plain", "string", "json", "laravel")  # of the supervisor's own log
 _LATEST = 253_402_300_799  # the end of the year 9999, which is the last that a datetime can hold
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
@@ -285,6 +286,8 @@ def parse_call(given: Mapping[str, object]) -> dict[str, Any]:
 
 def nearest(word: str, known: Any) -> str | None:
     """The known word most like ``word``, if one is like it."""
+    if len(word) > WORD_CHARS_MAX:
+        return None
     import difflib  # only when something was mistyped: it is slow to import
 
     found = difflib.get_close_matches(word, list(known), n=1, cutoff=0.7)

@@ -292,6 +292,8 @@ class Desk:
             raise BadArguments("cancel takes either ids or a filter")
         if request.grace_s is not None:
             options.duration(request.grace_s)
+        if len(request.reason or "") > m.CANCEL_REASON_CHARS_MAX:  # each of these jobs, and who ends it, is told it
+            raise BadArguments(f"a reason for a cancel has at most {m.CANCEL_REASON_CHARS_MAX:,} characters")
         more = False
         if request.ids is not None:
             ids = request.ids

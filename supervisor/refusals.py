@@ -17,6 +17,7 @@ from .token import Token
 log = logging.getLogger("jobyard.requests")
 INTERVAL_S = 10.0
 LINES_AT_ONCE = 20  # in each interval
+SAID_CHARS_MAX = 1_000  # what is refused is repeated in the message, and may take megabytes
 
 
 class Refusals:
@@ -35,12 +36,13 @@ class Refusals:
     def malformed(self, peer: Peer, error: JobyardError) -> None:
         """A request could not be read."""
         self.count += 1
-        self._cheap(f"refused a malformed request from {peer.who}: {error.message}")
+        self._cheap(f"refused a malformed request from {peer.who}: {error.message[:SAID_CHARS_MAX]}")
 
     def refused(self, token: Token, error: JobyardError) -> None:
         """A request is answered with an error."""
         self.count += 1
-        said = f"refused {token.verb} from {token.peer.who}: {error.message} ({error.code})"
+        message = error.message[:SAID_CHARS_MAX]
+        said = f"refused {token.verb} from {token.peer.who}: {message} ({error.code})"
         if isinstance(error, RateLimited):
             self._cheap(said)
         else:

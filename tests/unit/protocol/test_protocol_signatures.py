@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from jobyard.conf.catalog import Catalog
-from jobyard.protocol import schema
+from jobyard.protocol import options, schema
 from jobyard.protocol.describe import describe_parameters
 from jobyard.protocol.errors import BadArguments
 from jobyard.protocol.messages import CatalogEntry
@@ -102,3 +102,10 @@ def test_what_python_accepts_is_accepted_and_no_more(function: Callable[..., Any
             Catalog.check_arguments(entry, args, sorted(kwargs))
     else:
         Catalog.check_arguments(entry, args, sorted(kwargs))
+
+
+def test_no_name_like_a_very_long_word_is_looked_for() -> None:
+    """It would take seconds for one of megabytes, in which nobody else is served."""
+    longest = "x" * options.WORD_CHARS_MAX
+    assert options.nearest(longest, [longest + "y"]) == longest + "y"
+    assert options.nearest(longest + "x", [longest + "y"]) is None
