@@ -15,8 +15,8 @@ import subprocess
 from typing import IO, Any, TypeVar
 
 from ..conf.catalog import Built
-from ..protocol import refs, schema
-from ..protocol.errors import ProtocolError
+from ..protocol import codec, refs, schema
+from ..protocol.errors import JobyardError, ProtocolError
 from ..protocol.messages import CatalogEntry, CatalogProblem
 from . import clock
 from .executors import run_as
@@ -116,7 +116,7 @@ class CatalogBuild:
         try:
             entries = [self._entry(item) for item in outcome["entries"]]
             problems = [_typed(CatalogProblem, item, self.pool) for item in outcome["problems"]]
-        except (ProtocolError, TypeError, KeyError) as error:
+        except (JobyardError, TypeError, KeyError) as error:
             why = f"the catalogue could not be read: {error}; a module writes where it should not while it is imported"
             return Built(self.pool, [], [CatalogProblem(f"pool {self.pool}", why, self.pool)])
         return Built(self.pool, entries, problems)
@@ -125,11 +125,14 @@ class CatalogBuild:
         entry = _typed(CatalogEntry, item, self.pool)
         if not refs.allowed(self._spec.allow, entry.ref):
             raise ProtocolError(f"{entry.ref!r} is not allowed")
+        if "\0" in (entry.module_file or ""):
+            raise ProtocolError(f"{entry.ref} is in {entry.module_file!r}, which names no file")
         return entry
 
 
 def _typed(kind: type[T], item: dict[str, Any], pool: str) -> T:
-    return schema.from_wire(kind, {**item, "pool": pool})
+    """What clients can be told as well: JSON has numbers, depths and texts that a message has not."""
+    return schema.from_wire(kind, codec.unpack(codec.pack({**item, "pool": pool})))
 
 
 def _name(said: object) -> str | None:

@@ -400,13 +400,29 @@ def f(): ...
 
 
 @pytest.mark.parametrize(
-    "entry", ['{"ref": "os:system", "parameters": []}', "3", '{"ref": 7, "parameters": []}', '{"ref": "app:f"}']
+    "entry",
+    [
+        '{"ref": "os:system", "parameters": []}',
+        "3",
+        '{"ref": 7, "parameters": []}',
+        '{"ref": "app:f"}',
+        '{"ref": "app:f", "parameters": [], "module_file": "a\\u0000b"}',
+        '{"ref": "app:f", "parameters": [], "line": 99999999999999999999}',
+        f'{{"ref": "app:f", "parameters": [], "options": {{"queue": {"[" * 200}{"]" * 200}}}}}',
+    ],
 )
 def test_forged_report_is_refused(build: Build, entry: str) -> None:
     line = f'{{"entries": [{entry}], "problems": []}}\n'
     built = build({"app": f"{SPEAK}\nsay({line.encode()!r})"}, "app:*")
     assert built.entries == []
     assert "the catalogue could not be read" in why(built)["pool default"]
+
+
+def test_text_of_a_report_that_has_no_form_in_utf8_is_shown_with_escapes(build: Build) -> None:
+    """Such a path cannot even be asked about."""
+    line = '{"entries": [{"ref": "app:f", "parameters": [], "module_file": "a\\ud800"}], "problems": []}\n'
+    (entry,) = build({"app": f"{SPEAK}\nsay({line.encode()!r})"}, "app:*").entries
+    assert entry.module_file == "a\\ud800"
 
 
 def test_noise_in_the_report_is_passed_over(build: Build) -> None:
