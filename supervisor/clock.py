@@ -54,6 +54,9 @@ class Timer:
 
     Args:
         clock: what it goes by, one of the constants above; without timerfd it is the monotonic clock in any case.
+
+    Raises:
+        OSError: no descriptor is free.
     """
 
     def __init__(self, clock: int = BOOTTIME) -> None:
@@ -116,10 +119,14 @@ class StepWatch:
 
 
 def _timerfd(clock: int) -> int | None:
+    """None where the system has none; raises OSError where it has no room for one."""
     if not sys.platform.startswith("linux"):
         return None
     fd: int = _libc().timerfd_create(clock, _TFD_FLAGS)
-    return fd if fd >= 0 else None
+    if fd < 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code))
+    return fd
 
 
 @functools.cache

@@ -13,7 +13,6 @@ from .core import records as r
 from .core.state import State
 from .executors.orphans import no_orphan_left
 from .executors.zygote.fence import LIMIT_S, fence
-from .executors.zygote.limits import boot_id
 
 log = logging.getLogger("jobyard.pools")
 AGAIN_FIRST_S, AGAIN_MAX_S = 1.0, 60.0
@@ -65,7 +64,7 @@ class Unfenced:
         """Try once more; whether nothing is left. One that is not in the journal has ended before it had any job."""
         zygote = self._state.zygotes.get(uuid)
         if zygote is None:
-            fenced = fence(uuid, 0, 0, boot_id(), (), AGAIN_LIMIT_S)
+            fenced = fence(uuid, 0, 0, None, (), AGAIN_LIMIT_S)
         else:
             fenced = fence_zygote(self._state, zygote, AGAIN_LIMIT_S)
         return fenced and no_orphan_left(AGAIN_LIMIT_S)

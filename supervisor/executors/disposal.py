@@ -27,15 +27,19 @@ class _Closer:
     def __init__(self) -> None:
         self.begun_at: float | None = None
         self._waiting: queue.SimpleQueue[int] = queue.SimpleQueue()
-        threading.Thread(target=self._run, daemon=True).start()
+        self._runs = False
 
     def put(self, fds: Iterable[int]) -> None:
         for fd in fds:
             self._waiting.put(fd)
+        if not self._runs:
+            with contextlib.suppress(RuntimeError):  # no room for a thread: they wait for the next ones
+                threading.Thread(target=self._run, daemon=True).start()
+                self._runs = True
 
     def is_stuck(self) -> bool:
         begun_at = self.begun_at
-        if begun_at is None or time.monotonic() - begun_at < STUCK_S:
+        if self._runs and (begun_at is None or time.monotonic() - begun_at < STUCK_S):
             return False
         return self._waiting.qsize() > resource.getrlimit(resource.RLIMIT_NOFILE)[0] * PART_MAX
 

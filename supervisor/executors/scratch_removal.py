@@ -7,7 +7,9 @@ so that a supervisor finds what those before it could not finish. Attempts of a 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import queue
 import sys
 import threading
 from collections.abc import Container
@@ -59,13 +61,26 @@ def remove_tree(path: str, link: str = "") -> None:
     """Start removing a directory, and ``link`` after it.
 
     Raises:
-        OSError: there is no room for another process.
+        OSError: there is no room for another process, or for a thread that waits for its end.
     """
     null = [(os.POSIX_SPAWN_OPEN, fd, os.devnull, os.O_RDWR, 0) for fd in range(3)]
     command = [sys.executable, "-I", "-S", "-c", _PROGRAM, path, link]
-    pid = os.posix_spawn(command[0], command, os.environ, file_actions=null, setsid=True)
-    note_own(pid)
-    threading.Thread(target=os.waitpid, args=(pid, 0), daemon=True).start()
+    pid, started = 0, queue.SimpleQueue[int]()
+    try:
+        threading.Thread(target=_reap, args=(started,), daemon=True).start()  # first: a process needs somebody
+    except RuntimeError as error:
+        raise OSError(errno.EAGAIN, str(error)) from None
+    try:
+        pid = os.posix_spawn(command[0], command, os.environ, file_actions=null, setsid=True)
+        note_own(pid)
+    finally:
+        started.put(pid)
+
+
+def _reap(started: queue.SimpleQueue[int]) -> None:
+    """Wait for the process that is started, if it was."""
+    if pid := started.get():
+        os.waitpid(pid, 0)
 
 
 def remove_left(runtime_dir: Path, living: Container[str]) -> None:

@@ -17,7 +17,6 @@ import uuid
 
 from ...protocol import logfile
 from ...protocol.errors import JobyardError
-from ..clock import MONOTONIC, Timer
 from ..core.effects import Order
 from ..core.events import (
     Child,
@@ -32,10 +31,10 @@ from ..core.events import (
 from . import scratch_removal
 from .base import Caps, ExecutorEvent, PoolSpec
 from .disposal import dispose
+from .equipment import equipment
 from .growth import Growth
 from .hearing import HEAR, Ear
 from .launch import Launched, boot_message, cannot_start, last_errors, launch
-from .mailbox import Mailbox
 from .orders import send_go, start_message
 from .orphans import kill_orphans, no_orphan_left
 from .zygote import excess, scratch
@@ -46,7 +45,6 @@ from .zygote.fence import MARK, fence, identities, kill_marked
 from .zygote.kids import exit_of
 from .zygote.kill import freeze_and_kill, kill_below, signal_group, signal_one, tree
 from .zygote.limits import boot_id
-from .zygote.loop import Loop
 from .zygote.page import SLOTS, Page
 from .zygote.procs import cpu_s, start_time
 from .zygote.reaper import gone
@@ -82,17 +80,17 @@ class SpawnExecutor:
         self._spec = spec
         self._owner = None if spec.user is None else (spec.user.uid, spec.user.gid)
         self._boot = boot_message(spec, self.uuid)
-        self._loop = Loop()
+        with contextlib.ExitStack() as made:  # all or nothing
+            self._page = Page.create()
+            made.callback(self._page.close)
+            self._loop, self._timer, self._mailbox = equipment(self._time_passed)
+            for part in (self._loop, self._timer, self._mailbox):
+                made.callback(part.close)
+            self._growth = Growth(self._loop, self._files_grew)
+            made.pop_all()
         self._fd = self._loop.fileno()
-        self._mailbox = Mailbox(self._loop)
         self._deadlines = Deadlines()
-        self._timer = Timer(MONOTONIC)
-        timer = self._timer.fileno()
-        assert timer is not None
-        self._loop.watch(timer, self._time_passed)
         self._control = Control(self._deadlines, _slay, self._stuck, stack_dump=spec.stack_dump)
-        self._growth = Growth(self._loop, self._files_grew)
-        self._page = Page.create()
         self._free_slots = list(range(SLOTS - 1, -1, -1))
         self._kids: dict[int, _Spawned] = {}
         self._last_kid = 0
@@ -196,7 +194,13 @@ class SpawnExecutor:
             return
         self._closed = True
         roots = [spawned.kid.pid for spawned in self._kids.values() if not spawned.exited]
-        fence(self.uuid, 0, 0, boot_id(), identities(freeze_and_kill(roots)).items())
+        known: dict[int, int] = {}
+        try:
+            known = identities(freeze_and_kill(roots))
+        except OSError:  # no descriptor is free to look at what is below them
+            for pid in roots:
+                signal_one(pid, signal.SIGKILL)
+        fence(self.uuid, 0, 0, None, known.items())
         for spawned in list(self._kids.values()):
             if not spawned.exited:
                 self._release(spawned)
@@ -379,5 +383,6 @@ class SpawnExecutor:
 
 def _slay(kid: Kid) -> None:
     """Kill what is below the child while it is stopped: as a subreaper it keeps all of that until it dies itself."""
-    kill_below(kid.pid)
+    with contextlib.suppress(OSError):  # no descriptor is free to look: the rest is found by its mark in the end
+        kill_below(kid.pid)
     signal_one(kid.pid, signal.SIGKILL)

@@ -6,6 +6,7 @@ import contextlib
 import os
 import socket
 import struct
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -63,3 +64,21 @@ def test_one_that_cannot_be_closed_holds_up_neither_the_caller_nor_other_users(
     theirs.close()
     wait_for("all to be closed", lambda: not any(map(is_open, waiting)))
     disposal.require_room(OWNER)
+
+
+def test_what_comes_while_there_is_no_room_for_a_thread_is_closed_with_the_next(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def full(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", full)
+        disposal.dispose((2, 2), [first := os.dup(0)])
+        disposal.require_room((2, 2))
+        patch.setattr(disposal, "PART_MAX", 0.0)
+        with pytest.raises(ProtocolError, match="cannot be closed"):
+            disposal.require_room((2, 2))
+    assert is_open(first)
+    disposal.dispose((2, 2), [second := os.dup(0)])
+    wait_for("both to be closed", lambda: not is_open(first) and not is_open(second))

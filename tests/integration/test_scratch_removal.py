@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,21 @@ def test_nobody_waits_for_it_and_what_was_killed_in_the_middle_is_done_by_the_ne
     assert (root / "7.1" / "file").exists()
     scratch_removal.remove_left(run, {UUID})
     assert not children_of(os.getpid()), "its zygote lives"
+    scratch_removal.remove_left(run, set())
+    wait_for("it to be done", lambda: not list(run.iterdir()))
+    assert not root.exists()
+
+
+def test_what_there_is_no_room_for_a_thread_to_wait_for_is_left_to_the_next_supervisor(
+    run: Path, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", full)
+        remove(run)
+    assert root.exists() and list(run.iterdir())
     scratch_removal.remove_left(run, set())
     wait_for("it to be done", lambda: not list(run.iterdir()))
     assert not root.exists()

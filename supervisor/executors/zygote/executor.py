@@ -5,6 +5,7 @@ Owns one zygote from start, or adoption, to fence, and how long it may take to a
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import logging
 import os
@@ -12,11 +13,9 @@ import socket
 import time
 import uuid
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from ....protocol.errors import JobyardError, ProtocolError
-from ...clock import MONOTONIC, Timer
 from ...core.effects import Order
 from ...core.events import (
     Child,
@@ -32,9 +31,9 @@ from ...core.events import (
 from .. import run_as, scratch_removal
 from ..base import Caps, ExecutorEvent, PoolSpec
 from ..disposal import dispose, require_room
+from ..equipment import equipment
 from ..hearing import Ear
 from ..launch import boot_message, cannot_start, digest, launch
-from ..mailbox import Mailbox
 from ..orders import send_go, start_message
 from ..orphans import no_orphan_left
 from . import channel, heard
@@ -43,7 +42,6 @@ from .control import now
 from .deadlines import Deadlines
 from .fence import MARK
 from .kids import Kid, exit_of
-from .loop import Loop
 from .page import Page, Slot
 from .process import Found, ZygoteProcess
 from .procs import start_below
@@ -67,8 +65,7 @@ class ZygoteExecutor:
         salt: names the journal; a zygote serves only one.
 
     Attributes:
-        up: it serves this supervisor.
-        objection: why a zygote that lives cannot be adopted as it is.
+        up: it serves this supervisor. objection: why a zygote that lives cannot be adopted as it is.
     """
 
     caps = Caps(survives_supervisor=True, splits_streams=True)
@@ -83,14 +80,9 @@ class ZygoteExecutor:
         self.up = False
         self.objection: str | None = None
         self._generation, self._salt = generation, salt
-        self._loop = Loop()
+        self._loop, self._timer, self._mailbox = equipment(self._time_passed)
         self._fd = self._loop.fileno()
         self._deadlines = Deadlines()
-        self._timer = Timer(MONOTONIC)
-        self._mailbox = Mailbox(self._loop)
-        timer = self._timer.fileno()
-        assert timer is not None
-        self._loop.watch(timer, self._time_passed)
         self._kids: dict[int, Kid] = {}
         self._wanted = self._outstanding = 0
         self._process: ZygoteProcess | None = None
@@ -205,7 +197,8 @@ class ZygoteExecutor:
         if self._process is not None and not self._gone:
             self._fence(self._process)
         scratch_removal.remove(os.path.dirname(self._socket_path), self.uuid, self._owner and self._owner[0])
-        Path(self._socket_path).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # gone, or on a disk that takes no change: the next start removes it
+            os.unlink(self._socket_path)
         self._let_go()
 
     def _let_go(self) -> None:

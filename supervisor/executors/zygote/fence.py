@@ -25,14 +25,15 @@ def fence(
     uuid: str,
     pid: int,
     pid_started: int,
-    boot: str,
+    boot: str | None,
     children: Iterable[tuple[int, int]] = (),
     limit_s: float = LIMIT_S,
 ) -> bool:
     """Kill a zygote and all that is left of it, within ``limit_s`` seconds; True if nothing is left.
 
     Args:
-        pid, pid_started, boot: the zygote's process, its start in clock ticks since boot, and the boot's id.
+        pid, pid_started, boot: the zygote's process, its start in clock ticks since boot, and the boot's id, None for
+            this boot.
         children: pid and start of processes that it is known to have forked.
     """
     known: dict[int, int] = {pid: pid_started, **dict(children)}
@@ -43,7 +44,7 @@ def fence(
         return living | set(search.find())
 
     try:
-        if boot != boot_id():
+        if boot is not None and boot != boot_id():
             return True
         known.update(_kill_zygote(pid, pid_started))
         return not _kill_all(find, limit_s)

@@ -58,9 +58,13 @@ class Page:
             OSError: no descriptor or no memory left.
         """
         fd = os.memfd_create("jobyard-page", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-        os.ftruncate(fd, SLOTS * _SLOT_BYTES)
-        fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK)
-        return cls(fd)
+        try:
+            os.ftruncate(fd, SLOTS * _SLOT_BYTES)
+            fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK)
+            return cls(fd)
+        except OSError:
+            os.close(fd)
+            raise
 
     def slot(self, index: int) -> Slot:
         """The slot of this number.

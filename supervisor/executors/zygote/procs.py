@@ -74,8 +74,12 @@ def user_of(pid: int) -> tuple[int, int]:
 
 
 def cpu_s(pid: int) -> float:
-    """Processor time that the process has used, without that of its children; also of one that is not reaped yet."""
-    found = stat(f"/proc/{pid}")
+    """Processor time that the process has used, without that of its children; also of one that is not reaped yet. 0 if
+    it is gone, or no descriptor is free to look."""
+    try:
+        found = stat(f"/proc/{pid}")
+    except OSError:
+        return 0.0
     return found.used / os.sysconf("SC_CLK_TCK") if found is not None else 0.0
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
+from jobyard.supervisor.executors.base import PoolSpec
 from jobyard.supervisor.executors.zygote import channel, heard
 from jobyard.supervisor.executors.zygote.executor import ZygoteExecutor
 
@@ -18,3 +21,13 @@ def test_zygote_is_not_blamed_for_want_of_memory_in_the_supervisor(monkeypatch: 
     executor._process = None
     with pytest.raises(MemoryError):
         executor._message(channel.Ready([], ""), [])
+
+
+def test_socket_that_cannot_be_removed_does_not_end_the_supervisor(tmp_path: Path) -> None:
+    """Such as one on a disk that takes no change any more; a directory cannot be unlinked either."""
+    executor = ZygoteExecutor(
+        PoolSpec("default", "python", "/", [], {}, [], str(tmp_path), "/out"), generation=1, salt=""
+    )
+    Path(executor._socket_path).mkdir()
+    executor.close()
+    assert executor._closed
