@@ -146,7 +146,7 @@ def main(argv: list[str]) -> int:
     try:
         print(json.dumps(asdict(prune(directory, rules, lambda: frozenset(running()), time.time()))))
     except (OSError, ValueError) as error:  # no list: the supervisor is gone
-        print(f"output cannot be pruned: {error}", file=sys.stderr)
+        print(f"output cannot be pruned: {error}")
         return 1
     return 0
 

@@ -91,7 +91,7 @@ class Retention:
                 pass_fds=[self._list_fd],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
+                stderr=subprocess.DEVNULL,  # what an interpreter may say there, on its way in and out, is no answer
             )
             note_own(self._process.pid)
         except OSError as error:
@@ -121,7 +121,8 @@ class Retention:
         self._pause_s = max(PAUSE_S, PAUSE_FACTOR * (time.monotonic() - self._began_at))
         code = process.wait()
         if code > 0:
-            log.warning("old output could not be removed: %s", self._said.decode(errors="backslashreplace").strip())
+            said = self._said.decode(errors="backslashreplace").strip()
+            log.warning("old output could not be removed: %s (exit code %d)", said, code)
         elif code == 0:
             pruned = json.loads(self._said.splitlines()[-1])
             self._left = pruned["count"], pruned["size"]

@@ -114,6 +114,20 @@ def prune(directory: Path, running: Callable[[], list[str]], settings: OutputSet
     retention.close()
 
 
+def test_what_an_interpreter_says_of_itself_is_no_answer_of_the_pruner(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It came before the listing, so that what runs was asked too early, and in place of the last line."""
+    monkeypatch.setattr(output_retention, "PAUSE_S", 0.0)
+    monkeypatch.setenv("PYTHONVERBOSE", "1")
+    (tmp_path / "0").mkdir()
+    base = str(tmp_path / logfile.name(1, 1))
+    Path(logfile.data_file(base, logfile.HEAD)).write_bytes(b"x")
+    late = Path(logfile.data_file(str(tmp_path / logfile.name(2, 1)), logfile.HEAD))
+    prune(tmp_path, lambda: [str(late.write_bytes(b"y"))], OutputSettings(keep_count=0))
+    assert late.exists() and not Path(logfile.data_file(base, logfile.HEAD)).exists()
+
+
 def test_retention_removes_the_oldest_and_spares_what_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -145,7 +159,7 @@ def test_pruner_without_an_answer_removes_nothing(tmp_path: Path) -> None:
         ended = subprocess.run(
             [*command, "0", "none", "none"], pass_fds=[empty.fileno()], input=b"", capture_output=True, check=False
         )
-    assert ended.returncode == 1 and b"cannot be pruned" in ended.stderr
+    assert ended.returncode == 1 and b"cannot be pruned" in ended.stdout
     assert (tmp_path / "0" / "1.1.log").exists()
 
 
