@@ -6,7 +6,6 @@ import ctypes
 import os
 import struct
 import sys
-from pathlib import Path
 
 import pytest
 from jobyard.supervisor.executors.slices import SLICE_NS
@@ -40,6 +39,5 @@ def test_threads_of_the_supervisor_and_zygotes_have_short_slices_and_what_they_s
     assert {slice_ns(thread) for thread in [*threads, zygote]} == {SLICE_NS}
     others = [one.pid for one in yard.left() if one.pid not in (yard.pid, zygote)]
     assert child in others
-    assert child in others
-    assert {slice_ns(pid) for pid in others if Path(f"/proc/{pid}").exists()} == {usual}
+    assert {slice_ns(pid) for pid in others} - {0} == {usual}  # 0: it has ended meanwhile
     job.cancel(grace=0)
