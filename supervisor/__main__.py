@@ -33,6 +33,7 @@ from .core.machine import Machine
 from .core.records import BadRecord
 from .core.transitions import IllegalRecord
 from .driver import Driver
+from .executors import slices
 from .executors.base import Executor, PoolSpec
 from .executors.orphans import become_reaper
 from .executors.scratch_removal import remove_left
@@ -128,12 +129,13 @@ def _serve(
 
 
 def _confine() -> str | None:
-    """Take in the orphans of what dies below, and let no other process of this user read keys out of this one.
+    """Take in the orphans of what dies below, let no other process of this user read keys out of this one, be quick.
 
     Gives the directory for control groups of attempts, if this process and its guard have a group to themselves.
     """
     become_reaper()
     make_unreadable()
+    slices.shorten(inherited=True)
     return settle(Kernel(), {os.getpid(), os.getppid()}, os.environ)
 
 
@@ -182,6 +184,7 @@ def _compose(
     remove_left(paths.runtime_dir, taken.uuids)
     stream = Stream(machine, Publisher(addresses.events, settings.limits), settings.limits)
     requests = RequestSocket(addresses.requests, settings.limits.connections)
+    slices.shorten(inherited=False)  # all threads have them now; what is started from here on has work to do
     front = Front(requests, [requests.gate, stream.gate], addresses, requests_max)
     sites = Sites(make)
 

@@ -16,6 +16,7 @@ from typing import NoReturn
 
 from ....protocol import failure
 from ....protocol.errors import JobyardError, ProtocolError
+from .. import slices
 from . import channel, child, code_version, joblog, limits, stacks, stdio
 from .channel import Boot
 from .page import Page
@@ -131,6 +132,7 @@ def _confine() -> None:
             "this kernel does not list the children of a process", hint='use start = "spawn" for this pool'
         )
     limits.raise_open_files()
+    slices.shorten(inherited=False)
 
 
 def _load(given: Boot) -> list[str]:
