@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import select
@@ -371,6 +372,27 @@ def test_the_lock_is_exclusive_and_survives_garbage_in_its_file(tmp_path: Path) 
         with pytest.raises(AlreadyGuarded, match=r"\(pid 7\)"), GuardLock(path):
             pass
     assert guarded(tmp_path) is None
+
+
+def test_somebody_who_looks_at_the_lock_at_this_moment_keeps_no_guard_from_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As jobctl doctor does, at any time."""
+    path = tmp_path / guard_lock.FILE_NAME
+    path.touch()
+    flock, looks = fcntl.flock, [path.open("rb") for _ in range(2)]
+
+    def looked_at(fd: int, how: int) -> None:
+        if how & fcntl.LOCK_EX and looks:
+            with looks.pop() as look:
+                flock(look, fcntl.LOCK_SH)
+                flock(fd, how)
+        flock(fd, how)
+
+    monkeypatch.setattr(fcntl, "flock", looked_at)
+    with GuardLock(path):
+        assert not looks
+        assert guarded(tmp_path) == Guarded(os.getpid(), 0)
 
 
 def test_a_lock_file_that_is_a_link_is_refused(tmp_path: Path) -> None:
