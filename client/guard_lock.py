@@ -8,6 +8,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shlex
+import time
 from pathlib import Path
 from types import TracebackType
 from typing import ClassVar, Self
@@ -18,6 +19,7 @@ from ..protocol.plain import dataclass
 from .processes import Process
 
 FILE_NAME = "guard.lock"
+LOOK_S, LOOK_PAUSE_S = 1.0, 0.001  # how long, and how often, a look of somebody else is waited for
 OUTPUT_NAME = "supervisor.out"  # beside it: what a guard in the background, and its supervisors, print
 
 
@@ -50,7 +52,7 @@ class GuardLock:
     def __enter__(self) -> Self:
         try:
             self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._take()
             self.name(0)
         except OSError as error:
             refusal = self._taken() if isinstance(error, BlockingIOError) else unusable(self._path, error)
@@ -67,6 +69,22 @@ class GuardLock:
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
+
+    def _take(self) -> None:
+        """Somebody who only looks whether it is taken has it for a moment, and is waited for.
+
+        Raises:
+            BlockingIOError: another guard has it.
+        """
+        until = time.monotonic() + LOOK_S
+        while True:
+            try:
+                fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
+            except BlockingIOError:
+                if guarded(self._path.parent) is not None or time.monotonic() >= until:
+                    raise
+            time.sleep(LOOK_PAUSE_S)
 
     def _taken(self) -> AlreadyGuarded:
         owner = _read(self._fd)

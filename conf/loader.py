@@ -87,7 +87,11 @@ def _origins(settings: Settings, items: Items) -> dict[str, str]:
 
 
 def _warnings(path: Path) -> list[str]:
-    if path.stat().st_mode & stat.S_IWOTH:
+    try:
+        mode = path.stat().st_mode
+    except OSError:  # it was there when it was read; an editor may be about to put another in its place
+        return []
+    if mode & stat.S_IWOTH:
         return [f"every user of this machine may change {path}, and so run anything (try: chmod o-w {path})"]
     return []
 

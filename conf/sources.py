@@ -104,6 +104,8 @@ def drop_ins(config: Path, problems: Problems) -> list[Path]:
     must be root's, ours, or that of whoever has written the config.
     """
     directory = config.parent / DROP_INS
+    if not os.path.lexists(directory):
+        return []
     try:
         found = sorted(path for path in directory.iterdir() if path.suffix == ".toml" and not path.name.startswith("."))
         trusted = {0, os.geteuid(), config.stat().st_uid}
@@ -114,10 +116,8 @@ def drop_ins(config: Path, problems: Problems) -> list[Path]:
                 problems.add(where, f"belongs to user {name}, who has not written the config")
                 return []
         return found
-    except FileNotFoundError:
-        return []
-    except OSError as error:
-        problems.add(Where(0, 0, 0, str(directory)), f"cannot be read: {error.strerror or error}")
+    except OSError as error:  # also of a file that an editor replaces: without it the others would mean something else
+        problems.add(Where(0, 0, 0, str(error.filename or directory)), f"cannot be read: {error.strerror or error}")
         return []
 
 

@@ -171,6 +171,8 @@ class _Part:
         opened.callback(os.close, self._data)
         self._index = self._open_index(base, name, opened)
         self.indexed = self._index >= 0
+        if not self.indexed and os.fstat(self._data).st_nlink == 0:
+            raise FileNotFoundError(base)  # both are being removed, the data first
         self._count = os.fstat(self._index).st_size // logfile.RECORD.size if self.indexed else 0
         status = os.fstat(self._data)  # after the index, which is written after the data
         self._bytes, self._changed_at = status.st_size, status.st_mtime

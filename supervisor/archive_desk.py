@@ -36,7 +36,7 @@ from .spliced import Packed, Spliced
 from .token import Token
 
 log = logging.getLogger("jobyard.history")
-ROUNDS_MAX = 20  # questions for one page
+ROUNDS_MAX = 20  # questions for one answer
 FAR_S = 1e12  # moments are nearer
 
 
@@ -333,15 +333,27 @@ class ArchiveDesk:
                 raise unknown
             self._back.answer(token, replace(reply, incomplete=incomplete or reply.incomplete))
 
-        def then(found: Any) -> None:
-            upto, rows, formers = found
-            answer(upto, {tuple(group): Tally.from_wire(wire) for group, wire in rows}, map(Former._make, formers))
+        def ask(rounds: int) -> None:
+            eviction = self._machine.eviction
+            before = eviction.upto
+
+            def then(found: Any) -> None:
+                upto, rows, formers = found
+                overtaken = upto < eviction.upto != before  # jobs have left memory since the history looked
+                if overtaken and rounds < ROUNDS_MAX:
+                    ask(rounds + 1)
+                    return
+                groups = {tuple(group): Tally.from_wire(wire) for group, wire in rows}
+                incomplete = "jobs leave memory faster than they are counted" if overtaken else None
+                answer(upto, groups, map(Former._make, formers), incomplete)
+
+            ids = uncounted(self._machine.state, before)
+            self.ask(token, "stats", {"request": schema.to_wire(request), "ids": ids}, then, otherwise)
 
         def otherwise(error: JobyardError) -> None:
             answer(self._machine.eviction.upto, {}, incomplete=error.message)
 
-        ids = uncounted(self._machine.state, self._machine.eviction.upto)
-        self.ask(token, "stats", {"request": schema.to_wire(request), "ids": ids}, then, otherwise)
+        ask(1)
 
 
 def _with_archived(want: e.Wanted, ids: dict[str, int], ended: dict[int, str]) -> e.Wanted:

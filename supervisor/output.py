@@ -10,6 +10,7 @@ import os
 from pathlib import Path
 
 from ..protocol import logfile, outputs
+from ..protocol.errors import StorageUnavailable
 from ..protocol.messages import LOG_BYTES_MAX, LogReply, Logs
 
 Directory = str | os.PathLike[str]
@@ -30,7 +31,18 @@ def reply(output_dir: Directory, request: Logs, attempt: int, live: bool) -> Log
 
     Args:
         live: it is running, so that more may come.
+
+    Raises:
+        StorageUnavailable: it is there, and cannot be read.
     """
+    try:
+        return _reply(output_dir, request, attempt, live)
+    except OSError as error:
+        message = f"the output of job {request.id}, attempt {attempt}, cannot be read: {error.strerror}"
+        raise StorageUnavailable(message, hint=f"look at the disk of {output_dir}") from None
+
+
+def _reply(output_dir: Directory, request: Logs, attempt: int, live: bool) -> LogReply:
     files = base(output_dir, request.id, attempt)
     size = outputs.size(files, settled=not live)
     limit = min(request.limit, LOG_BYTES_MAX)

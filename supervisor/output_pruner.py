@@ -110,12 +110,15 @@ def _folder(directory: str, folder: str, names: Collection[str] | None = None) -
                 match = _NAME.match(entry.name)
                 if match is None or (names is not None and match[1] not in names):
                     continue
-                status = entry.stat(follow_symlinks=False)
+                try:
+                    status = entry.stat(follow_symlinks=False)
+                except FileNotFoundError:  # somebody else removes it, and not those after it
+                    continue
                 output = found.setdefault(match[1], _Output(f"{folder}/{match[1]}"))
                 output.files.append(entry.path)
                 output.size += status.st_size
                 output.written_at = max(output.written_at, status.st_mtime)
-    except FileNotFoundError:  # it, or a file in it, was removed at this moment
+    except FileNotFoundError:  # it was removed at this moment
         pass
     return found.values()
 

@@ -6,6 +6,7 @@ read by ``protocol/outputs.py``. The log gets one line when it begins, however m
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 from dataclasses import dataclass
@@ -55,8 +56,9 @@ class Unwritten:
         """As ``loss``; otherwise what the disk has taken word of, which is read from it."""
         known = self.loss(output_dir, job_id, attempt)
         if known is None:
-            size, errno = outputs.refused(output.base(output_dir, job_id, attempt))
-            known = Loss(size, os.strerror(errno)) if size else None
+            with contextlib.suppress(OSError):  # whoever asks for the output itself is told that
+                size, errno = outputs.refused(output.base(output_dir, job_id, attempt))
+                known = Loss(size, os.strerror(errno)) if size else None
         return known
 
     def warning(self, now: float) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import resource
@@ -187,7 +188,10 @@ def _clock(places: conf_paths.Paths) -> Check:
     import time
 
     now = time.time()
-    stamps = [path.stat().st_mtime for path in places.journal_dir.glob("*")] if places.journal_dir.is_dir() else []
+    stamps = []
+    for path in places.journal_dir.glob("*"):
+        with contextlib.suppress(FileNotFoundError):  # a supervisor that runs removes what it needs no more
+            stamps.append(path.stat().st_mtime)
     ahead = max(stamps, default=now) - now
     shown = time.strftime("%Y-%m-%d %H:%M:%S %z", time.localtime(now))
     if ahead > _CLOCK_SLACK_S:

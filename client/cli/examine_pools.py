@@ -16,7 +16,7 @@ from ... import __version__
 from ...conf.settings import MIB
 from ...protocol import messages
 from ...protocol.errors import InvalidConfig, JobyardError, SupervisorUnavailable
-from ..guard_lock import guarded, has_lost_guard
+from ..guard_lock import guarded, has_ended, has_lost_guard
 from .checkup import fail, ok, warn
 from .context import Context
 from .render import counted, size
@@ -104,6 +104,8 @@ def _zygote(name: str, pid: int) -> Check:
         facts = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines() if ":" in line)
         held, threads = int(facts["VmRSS"].split()[0]) * 1024, int(facts["Threads"])
     except (OSError, KeyError, ValueError):
+        if has_ended(pid):  # a reload has retired it, say
+            return warn(name, f"its zygote (pid {pid}) has ended since it was named", "jobctl doctor in a moment")
         return warn(name, f"its zygote (pid {pid}) cannot be looked at from here", "run this as the supervisor's user")
     text = f"up, zygote pid {pid} holds {size(held)} in {counted(threads, 'thread')}"
     if threads > 1:

@@ -39,7 +39,7 @@ KEEP, RESTART = signal.SIGUSR1, signal.SIGUSR2
 _STOP_SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, KEEP})
 _PASSED_ON = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, KEEP, RESTART)
 _HELD_BACK = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, KEEP)  # from a supervisor, until it can handle them
-_DISK = StorageUnavailable.code
+_PASSING = frozenset({StorageUnavailable.code, "already_locked"})  # the latter: jobctl journal compact, or repair
 _MANAGER = frozenset({"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"})  # a service manager's, who is told of no guard
 _OWN_VERDICTS = frozenset({exits.OK, exits.USAGE, exits.REFUSED})
 
@@ -208,11 +208,12 @@ class Guard:
         return exits.NO_SUPERVISOR
 
     def _may_pass(self, status: int, error: dict[str, Any]) -> bool:
-        """Whether what kept it from starting may be gone by itself: a config that is being edited, a full disk.
+        """Whether what kept it from starting may be gone by itself: a config that is being edited, a full disk, a
+        journal that somebody is at work on.
 
         It has worked before, and what it has left running would have nobody.
         """
-        return status == exits.USAGE or (status == exits.REFUSED and error.get("code") == _DISK)
+        return status == exits.USAGE or (status == exits.REFUSED and error.get("code") in _PASSING)
 
     def _pause(self, signals: _Signals, status: int) -> None:
         """Wait before the next start; a signal to stop cuts it short."""

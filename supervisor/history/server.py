@@ -12,6 +12,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ from .store import Attempts, HistoryDamaged, Store, formers, locked, set_aside, 
 
 IDLE_S = 60.0
 _STEPS = 10_000  # of SQLite's machine between two looks at the clock
+_CHANGES = frozenset({"remove", "prune"})  # verbs with a transaction of their own
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -85,7 +87,7 @@ class Server:
             until = time.monotonic() + within_s
             if store is not None:
                 store.database.set_progress_handler(lambda: time.monotonic() > until, _STEPS)
-            with translated():
+            with translated(), nullcontext() if store is None or verb in _CHANGES else store.one_moment():
                 return "ok", self._verbs[verb](store, body)
         except JobyardError as error:
             return error.code, [error.message, error.hint]
@@ -103,18 +105,21 @@ class Server:
         """The file, or None while there is none."""
         try:
             inode = self._path.stat().st_ino
+            if self._store is None or inode != self._inode:
+                self.close()
+                self._inode = inode
+                self._store = Store.open(self._path, create=False)
         except FileNotFoundError:
             self.close()
-            return None
-        if self._store is None or inode != self._inode:
-            self.close()
-            self._store, self._inode = Store.open(self._path, create=False), inode
         return self._store
 
     def _lost(self, error: HistoryDamaged) -> tuple[str, Any]:
         self.close()
         try:
             with locked(self._path):
+                if self._path.stat().st_ino != self._inode:  # an archivist was faster
+                    what = f"the history was damaged ({error}), and another has taken its place"
+                    return HistoryUnavailable.code, [what, "try again"]
                 aside = set_aside(self._path)
         except (OSError, HistoryUnavailable) as trouble:
             return HistoryUnavailable.code, [f"the history is damaged ({error}), and stays: {trouble}", "try again"]

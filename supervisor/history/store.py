@@ -79,10 +79,8 @@ class Store:
             FileNotFoundError: there is none, and none is to be made.
             HistoryDamaged, HistoryUnavailable.
         """
-        if not create and not path.exists():
-            raise FileNotFoundError(path)
         with translated():
-            store = cls(sqlite3.connect(path, timeout=BUSY_S, isolation_level=None))
+            store = cls(_connect(path, create))
             try:
                 store._prepare()
             except BaseException:
@@ -125,6 +123,16 @@ class Store:
         except sqlite3.OperationalError:  # an SQLite without it: searches are slower
             self.database.execute(_TEXTS_WITHOUT_FTS)
         self.database.execute(f"PRAGMA user_version = {VERSION}")
+
+    @contextlib.contextmanager
+    def one_moment(self) -> Iterator[None]:
+        """All that is read within is of one moment, whatever others store and forget meanwhile."""
+        self.database.execute("BEGIN")
+        try:
+            yield
+        finally:
+            with contextlib.suppress(sqlite3.Error):
+                self.database.execute("ROLLBACK")
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -287,6 +295,16 @@ class Store:
         self.database.executemany("DELETE FROM texts WHERE rowid = ?", ids)
         self.database.executemany("DELETE FROM tags WHERE id = ?", ids)
         self.database.executemany("DELETE FROM parents WHERE id = ?", ids)
+
+
+def _connect(path: Path, create: bool) -> sqlite3.Connection:
+    uri = f"{path.absolute().as_uri()}?mode={'rwc' if create else 'rw'}"
+    try:
+        return sqlite3.connect(uri, uri=True, timeout=BUSY_S, isolation_level=None)
+    except sqlite3.OperationalError:
+        if not create and not path.exists():
+            raise FileNotFoundError(path) from None
+        raise
 
 
 @contextlib.contextmanager

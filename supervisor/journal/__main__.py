@@ -7,13 +7,14 @@ Needs no supervisor and no config, so that it also works where neither can be st
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from ...protocol.errors import JobyardError
+from ...protocol.errors import JobyardError, WrongState
 from . import fsck
 from .lock import DirectoryLock
 
@@ -33,7 +34,7 @@ def main(arguments: list[str] | None = None) -> int:
             return _dump(journal)
         tell = _tell_json if options.json else _tell
         if options.verb == "check":
-            return tell(fsck.check(journal))
+            return tell(_check(journal))
         with DirectoryLock(options.directory):
             return _repair(journal, tell)
     except JobyardError as error:
@@ -47,11 +48,40 @@ def _fail(error: JobyardError, as_json: bool) -> int:
     return fsck.Verdict.UNREADABLE
 
 
+def _check(journal: Path) -> fsck.Report:
+    """What is found; but what is wrong with a journal that somebody writes says nothing of it."""
+    before = _stamps(journal)
+    report = fsck.check(journal)
+    if report.verdict is not fsck.Verdict.OK and _stamps(journal) != before:
+        raise _in_use(journal)
+    return report
+
+
+def _in_use(journal: Path) -> WrongState:
+    message = f"{journal} has changed while it was read: a supervisor uses it"
+    return WrongState(message, hint="jobctl down, then the same again")
+
+
+def _stamps(journal: Path) -> dict[str, tuple[int, int, int]]:
+    """What differs if a file was made, written or removed in between. Takes no lock, which a start would find taken."""
+    found = {}
+    with contextlib.suppress(OSError):
+        for path in sorted(journal.iterdir()):
+            status = path.stat()
+            found[path.name] = (status.st_ino, status.st_size, status.st_mtime_ns)
+    return found
+
+
 def _dump(journal: Path) -> int:
+    before = _stamps(journal)
     try:
         for line in fsck.dump(journal):
             print(line)
         sys.stdout.flush()
+    except FileNotFoundError:
+        if _stamps(journal) != before:
+            raise _in_use(journal) from None
+        raise
     except BrokenPipeError:  # the reader has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return fsck.Verdict.OK

@@ -185,6 +185,19 @@ def test_log_writer_that_is_killed_loses_nothing(yard: Yard, tmp_path: Path) -> 
 
 
 @zygote_only
+def test_exit_waits_for_output_that_is_still_on_its_way(yard: Yard, tmp_path: Path) -> None:
+    """Who reads it then takes what there is for all of it. A log writer that dies young is missed for a while."""
+    other = yard.begin("output_jobs:print_when_told", str(tmp_path / "go"))
+    yard.wait(lambda: yard.text(other), "a log writer at work")
+    (writer,) = writers(yard)
+    os.kill(writer, signal.SIGKILL)
+    yard.wait(lambda: writer not in writers(yard), "its end")
+    assert yard.text(yard.run("output_jobs:say")).count(b"\n") == 5
+    (tmp_path / "go").touch()
+    yard.finish(other)
+
+
+@zygote_only
 def test_output_that_cannot_be_written_is_counted_and_told_a_few_times(make_yard: MakeYard, tmp_path: Path) -> None:
     (tmp_path / "output").write_text("a file where the directory should be")
     yard = make_yard()

@@ -10,7 +10,7 @@ from ..context import Context
 _EXAMPLES = """Changes nothing. No supervisor may be running: what is being written looks half-written.
 
 Exit codes: 0 all is well; 1 a crash left a half-written group, which the next start deals with; 2 something
-stored is damaged; 3 it cannot be read.
+stored is damaged; 3 it cannot be read, or was written to meanwhile.
 
 examples:
   jobctl journal check"""

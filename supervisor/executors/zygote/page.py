@@ -3,6 +3,9 @@
 Owns the layout. A child writes the time of its last sign of life, its memory before the job's own code, whether it has
 a scratch directory, and its newest progress; the others read. A reader never waits: progress that is being written at
 that moment is passed over, since word of it is still to come.
+
+What may be read while it is written is packed elsewhere and copied in: ``pack_into`` fills its place with zeros first,
+and writes it byte by byte. A copy of four or eight bytes is seen as a whole.
 """
 
 from __future__ import annotations
@@ -20,7 +23,9 @@ _LIFE = struct.Struct("=dQB7x")  # sign of life (monotonic time), base memory in
 _BEAT, _BASE = struct.Struct("=d"), struct.Struct("=Q")  # the first two of them
 _BASE_AT = _BEAT.size
 _PROGRESS = struct.Struct("=IIddd")  # version (odd while it is written), text length, done, total (NaN: unknown), at
+_VERSION, _NOTED = struct.Struct("=I"), struct.Struct("=Iddd")  # the first of them, and the others
 _PROGRESS_AT = _LIFE.size
+_NOTED_AT = _PROGRESS_AT + _VERSION.size
 _TEXT_AT = _PROGRESS_AT + _PROGRESS.size
 _TEXT_BYTES_MAX = _SLOT_BYTES - _TEXT_AT
 _ZEROS = bytes(_TEXT_AT)
@@ -99,7 +104,7 @@ class Slot:
 
     def beat(self, now: float) -> None:
         """Sign of life at this monotonic time."""
-        _BEAT.pack_into(self._memory, self._at, now)
+        self._memory[self._at : self._at + _BEAT.size] = _BEAT.pack(now)
 
     def set_base(self, size: int) -> None:
         """Memory in bytes that was held before the job's own code."""
@@ -113,11 +118,15 @@ class Slot:
         """Replace the progress."""
         text = progress.text.encode("utf-8", "replace")[:_TEXT_BYTES_MAX]
         total = float("nan") if progress.total is None else progress.total
-        fields = (len(text), progress.done, total, progress.at)
+        noted = _NOTED.pack(len(text), progress.done, total, progress.at) + text
         self._version = (self._version + 2) & 0xFFFFFFFE or 2
-        _PROGRESS.pack_into(self._memory, self._at + _PROGRESS_AT, self._version - 1, *fields)
-        self._memory[self._at + _TEXT_AT : self._at + _TEXT_AT + len(text)] = text
-        _PROGRESS.pack_into(self._memory, self._at + _PROGRESS_AT, self._version, *fields)
+        self._set_version(self._version - 1)
+        self._memory[self._at + _NOTED_AT : self._at + _NOTED_AT + len(noted)] = noted
+        self._set_version(self._version)
+
+    def _set_version(self, version: int) -> None:
+        at = self._at + _PROGRESS_AT
+        self._memory[at : at + _VERSION.size] = _VERSION.pack(version)
 
     # -- the others' side ----------------------------------------------------------------------------------------------
 
@@ -139,7 +148,7 @@ class Slot:
             return None
         start = self._at + _TEXT_AT
         raw = self._memory[start : start + min(length, _TEXT_BYTES_MAX)]
-        if struct.unpack_from("=I", self._memory, self._at + _PROGRESS_AT)[0] != version:
+        if _VERSION.unpack_from(self._memory, self._at + _PROGRESS_AT)[0] != version:
             return None
         total_or_none = None if total != total else total
         if not (math.isfinite(done) and 0 <= at <= _AT_MAX and (total_or_none is None or math.isfinite(total_or_none))):

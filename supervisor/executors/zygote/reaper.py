@@ -24,7 +24,7 @@ SWEEP, OUTPUT = "sweep", "output"
 SWEEP_S = 0.03  # how long one sweep may hold up the others
 SWEEP_AGAIN_S = 0.01
 FREEZE_S = 0.3  # a tree that lives so much longer than its child is frozen before it is killed
-OUTPUT_S = 0.1  # an exit waits so long for the last of its output
+OUTPUT_S = 2.0  # an exit waits so long for its last output: for a busy machine, or a writer that is started again
 
 
 class _Grave:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import select
@@ -39,7 +40,7 @@ for step in steps:
     if word == "ready":
         os.write(fd, json.dumps({"pid": os.getpid(), "socket": "/s"}).encode() + b"\\n")
     elif word == "error":
-        code = "storage_unavailable" if value == "full" else "invalid_config"
+        code = {"full": "storage_unavailable", "busy": "already_locked"}.get(value, "invalid_config")
         error = {"code": code, "message": value, "hint": "", "details": {}}
         os.write(fd, json.dumps({"error": error}).encode() + b"\\n")
     elif word == "junk":
@@ -155,9 +156,13 @@ def test_a_supervisor_that_gave_up_is_not_started_again_and_its_error_is_passed_
     assert len(guarding.lives) == 1
 
 
-def test_a_supervisor_that_found_the_disk_full_when_it_was_started_again_is_not_the_last(guarding: Guarding) -> None:
+@pytest.mark.parametrize("why", ["full", "busy"])
+def test_a_supervisor_that_found_its_directory_full_or_in_use_when_it_was_started_again_is_not_the_last(
+    guarding: Guarding, why: str
+) -> None:
+    """It may be in use for a moment by somebody who compacts the journal, thinking that no supervisor is there."""
     killed = f"die:{int(signal.SIGKILL)}"
-    guarding.start(f"ready {killed}", "error:full exit:5", killed, "ready exit:0")
+    guarding.start(f"ready {killed}", f"error:{why} exit:5", killed, "ready exit:0")
     assert guarding.wait() == 0
     assert len(guarding.lives) == 4
 
@@ -184,7 +189,8 @@ def test_a_guard_that_waits_for_a_better_config_ends_when_it_is_told_to(guarding
 
 
 @pytest.mark.parametrize(
-    "lives", [["error:full exit:5"], ["error:no_such_key exit:2"], ["ready exit:1", "error:full exit:6"]]
+    "lives",
+    [["error:full exit:5"], ["error:busy exit:5"], ["error:no_such_key exit:2"], ["ready exit:1", "error:full exit:6"]],
 )
 def test_what_it_finds_at_the_first_start_and_a_damaged_journal_are_final(guarding: Guarding, lives: list[str]) -> None:
     guarding.start(*lives, "ready exit:0")
@@ -371,6 +377,27 @@ def test_the_lock_is_exclusive_and_survives_garbage_in_its_file(tmp_path: Path) 
         with pytest.raises(AlreadyGuarded, match=r"\(pid 7\)"), GuardLock(path):
             pass
     assert guarded(tmp_path) is None
+
+
+def test_somebody_who_looks_at_the_lock_at_this_moment_keeps_no_guard_from_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As jobctl doctor does, at any time."""
+    path = tmp_path / guard_lock.FILE_NAME
+    path.touch()
+    flock, looks = fcntl.flock, [path.open("rb") for _ in range(2)]
+
+    def looked_at(fd: int, how: int) -> None:
+        if how & fcntl.LOCK_EX and looks:
+            with looks.pop() as look:
+                flock(look, fcntl.LOCK_SH)
+                flock(fd, how)
+        flock(fd, how)
+
+    monkeypatch.setattr(fcntl, "flock", looked_at)
+    with GuardLock(path):
+        assert not looks
+        assert guarded(tmp_path) == Guarded(os.getpid(), 0)
 
 
 def test_a_lock_file_that_is_a_link_is_refused(tmp_path: Path) -> None:

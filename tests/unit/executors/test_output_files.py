@@ -7,13 +7,14 @@ import itertools
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from jobyard.protocol import logfile, outputs
 from jobyard.protocol.messages import LOG_CHUNKS_MAX, LogChunk
-from jobyard.supervisor import output
+from jobyard.supervisor import output, output_pruner
 from jobyard.supervisor.executors.zygote.writer import Output
 
 
@@ -481,3 +482,24 @@ def test_what_no_index_tells_of_is_left_to_the_writer_until_it_is_gone(tmp_path:
         ("stderr", b"noted "),
         ("stdout", b"not noted"),
     ]
+
+
+@pytest.mark.parametrize("look", [outputs.size, outputs.read])
+def test_output_that_is_removed_between_its_data_and_its_index_is_empty(
+    tmp_path: Path, pipe: Pipe, monkeypatch: pytest.MonkeyPatch, look: Any
+) -> None:
+    """Without its index all that is in it would be taken for stdout."""
+    out = Output(base(tmp_path), 1 << 20)
+    take(out, pipe, b"not for stdout", 1)
+    out.close()
+    open_file = os.open
+
+    def removed_before(path: str, flags: int) -> int:
+        if path.endswith(".idx"):
+            output_pruner.prune(str(tmp_path), output_pruner.Rules(keep_count=0), list, 0.0)
+        return open_file(path, flags)
+
+    monkeypatch.setattr(os, "open", removed_before)
+    given = (True,) if look is outputs.size else (0, 100, 100)
+    assert look(base(tmp_path), *given) in (0, outputs.Reading([], 0))
+    assert not [*tmp_path.rglob("*.*")]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
-from jobyard.supervisor.executors.zygote.page import SLOTS, Noted, Page
+from jobyard.supervisor.executors.zygote.page import SLOTS, Noted, Page, Slot
 
 
 @pytest.fixture
@@ -71,3 +72,27 @@ def test_slot_that_does_not_exist_is_refused(page: Page) -> None:
     for index in (-1, SLOTS):
         with pytest.raises(IndexError):
             page.slot(index)
+
+
+class Memory(bytearray):
+    """Lets somebody look after each write. What is packed into it goes by without a look, so nothing may be: other
+    processes would see it as zeros, and then byte by byte."""
+
+    look: Callable[[], object] = staticmethod(lambda: None)
+
+    def __setitem__(self, at: Any, value: Any) -> None:
+        super().__setitem__(at, value)
+        self.look()
+
+
+def test_each_step_of_a_write_shows_what_was_or_what_is_or_nothing() -> None:
+    memory = Memory(512)
+    writer, reader = Slot(memory, 0), Slot(memory, 0)  # type: ignore[arg-type]
+    first, second = Noted(1.0, None, "a long text", 99.0), Noted(2.0, 3.0, "short", 100.0)
+    writer.note(first)
+    writer.beat(12.5)
+    seen: list[Any] = []
+    memory.look = lambda: seen.append((reader.last_beat(), reader.noted()))
+    writer.note(second)
+    writer.beat(13.5)
+    assert seen == [(12.5, None), (12.5, None), (12.5, second), (13.5, second)]
