@@ -90,12 +90,13 @@ class RequestSocket:
     def send(self, peer: Peer, data: bytes) -> bool:
         """False if it was not sent, because too much waits for this client to read it."""
         large = len(data) >= COUNTED_BYTES_MIN
-        if large and not self._unread.has_room(peer.client, len(data)):
+        if large and not self._unread.has_room(peer.client, peer.route, len(data)):
             return False
         try:
             self.socket.send(peer.route, _DONTWAIT | _SNDMORE)
             if large:
-                self._unread.add(self.socket.send(data, _DONTWAIT, copy=False, track=True), peer.client, len(data))
+                tracker = self.socket.send(data, _DONTWAIT, copy=False, track=True)
+                self._unread.add(tracker, peer.client, peer.route, len(data))
             else:
                 self.socket.send(data, _DONTWAIT)
         except zmq.ZMQError:
