@@ -10,6 +10,7 @@ Three kinds of files, all JSON, all readable by their owner alone, which is look
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import re
@@ -17,13 +18,14 @@ import secrets
 import shlex
 import stat
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
 from ..protocol import schema
 from ..protocol.errors import BadArguments, InvalidConfig, ProtocolError
 from ..protocol.plain import dataclass
-from .paths import secure_directory, unusable, user_name
+from .paths import STATE_DIR, secure_directory, unusable, user_name
 
 SERVER = "server"
 FILE_BYTES_MAX = 4096
@@ -109,12 +111,13 @@ def grant(directory: Path, mark: str, name: str, public_key: str, at_most: int) 
     Raises:
         BadArguments: somebody has a key of this name. InvalidConfig: there are ``at_most`` keys already.
     """
-    there = grants(directory)
-    if any(one.name == name for one in there):
-        raise BadArguments(f"there is a key {name!r} already", hint=f"jobctl key revoke {name}, or another name")
-    if len(there) >= at_most:
-        raise _refused(f"there are {len(there):,} keys already", "jobctl key revoke NAME, or raise [limits] keys")
-    write(directory / mark, Grant(name, public_key, time.time()))
+    with _alone(directory):  # or two who ask at once would both find that there is none
+        there = grants(directory)
+        if any(one.name == name for one in there):
+            raise BadArguments(f"there is a key {name!r} already", hint=f"jobctl key revoke {name}, or another name")
+        if len(there) >= at_most:
+            raise _refused(f"there are {len(there):,} keys already", "jobctl key revoke NAME, or raise [limits] keys")
+        write(directory / mark, Grant(name, public_key, time.time()))
 
 
 def revoke(directory: Path, name: str) -> int:
@@ -146,7 +149,8 @@ def server_key(directory: Path, host: str) -> ServerKey:
     try:
         return read(path, ServerKey)
     except FileNotFoundError:
-        write(path, ServerKey(*make_pair(), *_free_ports(host)), replace=False)
+        with contextlib.suppress(FileExistsError):  # somebody was faster, and theirs is as good
+            write(path, ServerKey(*make_pair(), *_free_ports(host)), replace=False)
         return read(path, ServerKey)
 
 
@@ -204,11 +208,16 @@ def read(path: Path, kind: type[T]) -> T:
     return _parse(path, data, kind)
 
 
-def write(path: Path, content: Any, *, replace: bool = True) -> None:
+def write(path: Path, content: Any, *, replace: bool = True, setting: str = STATE_DIR) -> None:
     """Put ``content`` into a file for its owner alone, whole or not at all.
 
     Args:
-        replace: take the place of a file that is there; else it stays.
+        replace: take the place of a file that is there.
+        setting: what names another directory, for hints.
+
+    Raises:
+        FileExistsError: there is one, and it is not to be replaced.
+        StorageUnavailable, InvalidConfig: it cannot be written.
     """
     new = path.with_name(f".{path.name[:32]}.{secrets.token_hex(8)}")
     data = json.dumps(schema.to_wire(content), indent=1).encode() + b"\n"
@@ -223,16 +232,28 @@ def write(path: Path, content: Any, *, replace: bool = True) -> None:
         finally:
             new.unlink(missing_ok=True)
         _sync(path.parent)
+    except FileExistsError:
+        raise
     except OSError as error:
-        raise unusable(path, error) from None
+        raise unusable(path, error, setting) from None
 
 
 def _put_in_place(new: Path, path: Path, replace: bool) -> None:
     if replace:
         os.replace(new, path)
     else:
-        with contextlib.suppress(FileExistsError):  # somebody was faster, and theirs is as good
-            os.link(new, path)
+        os.link(new, path)
+
+
+@contextlib.contextmanager
+def _alone(directory: Path) -> Iterator[None]:
+    """Nobody else makes a key here meanwhile."""
+    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(fd)
 
 
 def _sync(directory: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,8 +38,8 @@ def run(args: argparse.Namespace, context: Context) -> int:
     file = context.cwd / (args.out or f"{name}{address.KEY_SUFFIX}")
     if not file.name.endswith(address.KEY_SUFFIX):
         raise BadArguments(f"--out {args.out}: the name of a key file ends in .key", hint=f"--out {args.out}.key")
-    if file.exists() or file.is_symlink():
-        raise BadArguments(f"{file} is there already", hint="name another file with --out")
+    if os.path.lexists(file):
+        raise _taken(file)
     new = _make(context, name, file, args.host)
     if args.output == "json":
         body: shapes.NewKey = {
@@ -64,8 +65,12 @@ def _make(context: Context, name: str, file: Path, host: str | None) -> keys.Key
     new = keys.KeyFile(name, endpoint, server.public_key, *keys.make_pair())
     keys.grant(places.keys_dir, keys.mark_of(new.public_key), name, new.public_key, settings.limits.keys)
     try:
-        keys.write(file, new, replace=False)
-    except BaseException:
+        keys.write(file, new, replace=False, setting="--out")
+    except BaseException as error:
         keys.revoke(places.keys_dir, name)
-        raise
+        raise (_taken(file) if isinstance(error, FileExistsError) else error) from None
     return new
+
+
+def _taken(file: Path) -> BadArguments:
+    return BadArguments(f"{file} is there already", hint="name another file with --out")

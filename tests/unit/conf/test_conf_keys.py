@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import stat
+import threading
 from pathlib import Path
 
 import pytest
@@ -122,10 +124,36 @@ def test_a_file_that_is_there_is_kept_where_it_is_not_to_be_replaced(directory: 
     path = directory / "x.key"
     one, other = (keys.Grant(name, "p", 1.0) for name in ("one", "other"))
     keys.write(path, one, replace=False)
-    keys.write(path, other, replace=False)
+    with pytest.raises(FileExistsError):
+        keys.write(path, other, replace=False)
     assert keys.read(path, keys.Grant) == one
     keys.write(path, other)
     assert keys.read(path, keys.Grant) == other
+
+
+def test_two_who_ask_for_a_key_of_one_name_at_once_get_one(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    both, look = threading.Barrier(2), keys.grants
+
+    def grants(where: Path) -> list[keys.Grant]:
+        found = look(where)
+        with contextlib.suppress(threading.BrokenBarrierError):
+            both.wait(0.5)  # for the other one to have looked as well, unless it has to wait for its turn
+        return found
+
+    def ask(mark: str) -> None:
+        try:
+            keys.grant(directory, mark, "web", "p" * 40, 10)
+        except BadArguments:
+            refused.append(mark)
+
+    refused: list[str] = []
+    monkeypatch.setattr(keys, "grants", grants)
+    threads = [threading.Thread(target=ask, args=(mark,)) for mark in (HEX, OTHER)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(refused) == len(look(directory)) == 1
 
 
 def test_addresses_are_written_as_zeromq_takes_them() -> None:
