@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -64,6 +64,11 @@ class Target:
         return self.path.endswith(KEY_SUFFIX)
 
     @property
+    def home(self) -> Path:
+        """The supervisor's state directory, or where it would be unless the config says so."""
+        return self.state_dir or Path(self.path).parent.parent
+
+    @property
     def argument(self) -> str:
         """What names the same supervisor as ``socket=``."""
         return self.given or self.path
@@ -91,17 +96,18 @@ class Target:
     def is_absent(self) -> bool:
         """Whether waiting would not help: no supervisor of this user ever listened here, or it was stopped in order.
 
-        A supervisor that was killed leaves its socket behind, and may be on its way back, unless its guard is gone too.
+        One whose guard is there may be on its way back; so may one that has left its socket behind, as when it is
+        killed, unless both are gone.
         """
+        from .guard_lock import is_abandoned, living_guard
+
         try:
             found = os.stat(self.path)
         except OSError:
-            return True
+            return living_guard(self.home) is None
         if not self.is_tcp and (not stat.S_ISSOCK(found.st_mode) or not self._may_connect(found)):
             return True
-        from .guard_lock import is_abandoned
-
-        return is_abandoned(self.state_dir or Path(self.path).parent.parent)  # where it is unless the config says so
+        return is_abandoned(self.home)
 
     def _may_connect(self, found: os.stat_result) -> bool:
         return found.st_uid == os.geteuid() or (os.geteuid() != 0 and os.access(self.path, os.W_OK))
@@ -131,7 +137,9 @@ class Target:
         except BlockingIOError:
             pass  # its queue of those who want to connect is full
         except ConnectionRefusedError:
-            return self._left_behind()
+            return self._left("nobody listens (left behind by a supervisor that was killed)")
+        except FileNotFoundError as error:
+            return self._left(str(error.strerror).lower())
         except PermissionError:
             return "this user may not enter", "be the user that runs the supervisor"
         except OSError as error:
@@ -140,14 +148,14 @@ class Target:
             return "it does not let this user in", "whoever runs it can name this user in [supervisor] clients"
         return "something listens there, but does not answer", "jobctl status, or a longer Client(timeout=...)"
 
-    def _left_behind(self) -> tuple[str, str]:
-        from .guard_lock import between_lives, has_ended, last_guarded
+    def _left(self, trouble: str) -> tuple[str, str]:
+        """Nobody listens: unless a guard is about to change that, the trouble is this."""
+        from .guard_lock import between_lives, living_guard
 
-        state_dir = self.state_dir or Path(self.path).parent.parent
-        owner = last_guarded(state_dir)
-        if owner is None or has_ended(owner.guard):
-            return "nobody listens (left behind by a supervisor that was killed)", "jobctl up"
-        what, hint = between_lives(state_dir, owner.guard)
+        guard = living_guard(self.home)
+        if guard is None:
+            return trouble, "jobctl up"
+        what, hint = between_lives(self.home, guard)
         return f"nobody listens; {what}", hint
 
     def _trouble_over_tcp(self) -> tuple[str, str]:
@@ -206,7 +214,7 @@ def _named(address: str, source: str, origin: str, environ: Mapping[str, str]) -
 
 
 def _from_config(config: str | None, environ: Mapping[str, str]) -> Target:
-    from ..conf import find, paths, settings  # of no use to a job's process, which is told its socket
+    from ..conf import find  # of no use to a job's process, which is told its socket
 
     try:
         file = find.find_config(config, Path.cwd(), environ)
@@ -217,20 +225,36 @@ def _from_config(config: str | None, environ: Mapping[str, str]) -> Target:
             hint="run this in the project's directory, or give Client(config=...); for a new project: jobctl init",
             details={"tried": tried},
         ) from None
-    places = paths.paths_for(settings.Settings(file=file), environ)
-    if os.path.exists(places.socket) and find.leaves_places(file, environ):
-        return Target(str(places.socket), f"by {file}", places.state_dir)
+    return configured(file, environ)
+
+
+def configured(
+    file: Path, environ: Mapping[str, str], env_name: str | None = None, overrides: Sequence[str] = ()
+) -> Target:
+    """The socket of the supervisor of this config, with ``--env`` and ``--set`` as ``load`` takes them.
+
+    Raises:
+        InvalidConfig: the config has mistakes, and no supervisor is where it says in spite of them.
+    """
+    from ..conf import find, paths, settings  # of no use to a job's process, which is told its socket
+
+    if not env_name and not overrides:
+        places = paths.paths_for(settings.Settings(file=file), environ)
+        if os.path.exists(places.socket) and find.leaves_places(file, environ):
+            return Target(str(places.socket), f"by {file}", places.state_dir)
     from ..conf import loader  # reading all of the config takes longer than to ask the supervisor
 
     try:
-        found, origin = loader.load(file, environ=environ).settings, f"by {file}"
+        found = loader.load(file, environ=environ, env_name=env_name, overrides=overrides).settings
     except InvalidConfig:
-        # A supervisor that runs goes on with the config it has read: if it listens where it would by default, find it.
-        found, origin = settings.Settings(file=file), f"the default place beside {file}, which has mistakes"
-        if not os.path.exists(paths.paths_for(found, environ).socket):
-            raise
+        salvaged = loader.salvage(file, environ=environ, env_name=env_name, overrides=overrides)
+        for found in (salvaged, settings.Settings(file=file)):  # what moves it may be what was written last
+            places = paths.paths_for(found, environ)
+            if os.path.exists(places.address):
+                return Target(str(places.address), f"by {file}, which has mistakes", places.state_dir)
+        raise
     places = paths.paths_for(found, environ)
-    return Target(str(places.address), origin, places.state_dir)
+    return Target(str(places.address), f"by {file}", places.state_dir)
 
 
 def _path(address: str, source: str) -> str:

@@ -131,6 +131,12 @@ def last_guarded(directory: Path) -> Guarded | None:
     return found if found.guard and found.supervisor else None
 
 
+def living_guard(directory: Path) -> int | None:
+    """The pid of the guard that guarded last, if it lives."""
+    last = last_guarded(directory)
+    return None if last is None or has_ended(last.guard) else last.guard
+
+
 def between_lives(directory: Path, guard: int) -> tuple[str, str]:
     """What to say while this guard is there and its supervisor is not, and what to do."""
     output = directory / OUTPUT_NAME

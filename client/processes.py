@@ -6,11 +6,15 @@ import math
 import os
 import select
 import signal
+import time
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from ..protocol.errors import Unauthorised
+
+
+_POLL_S_MAX = 86_400.0  # it takes no longer than 24 days at once
 
 
 class Process:
@@ -39,7 +43,11 @@ class Process:
             return True
         poll = select.poll()
         poll.register(self._fd, select.POLLIN)
-        return bool(poll.poll(None if timeout_s is None else math.ceil(timeout_s * 1000)))
+        until = math.inf if timeout_s is None else time.monotonic() + timeout_s
+        while not poll.poll(1000 * min(max(until - time.monotonic(), 0.0), _POLL_S_MAX)):
+            if time.monotonic() >= until:
+                return False
+        return True
 
     def send(self, number: signal.Signals) -> None:
         """Send a signal; nothing happens if it has ended.

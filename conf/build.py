@@ -14,7 +14,7 @@ from ..protocol import options
 from . import schema
 from .check import DECLARED, Item, Items, Problems, Where, dotted, is_allow, split
 from .locate import KeyPath
-from .settings import SHIPPED_DEFAULTS, JobSettings, PoolSettings, QueueSettings, Settings
+from .settings import SHIPPED_DEFAULTS, JobSettings, PoolSettings, QueueSettings, Settings, SupervisorSettings
 
 T = TypeVar("T")
 
@@ -59,6 +59,12 @@ def build(file: Path, env: str, items: Items) -> Settings:
         **{key: items[(key,)].value for key in ("namespace", "allow", "redact") if (key,) in items},
         **sections,
     )
+
+
+def build_places(file: Path, env: str, items: Items) -> Settings:
+    """Settings of nothing but ``[supervisor]``."""
+    fields = _fields(SupervisorSettings, items, ("supervisor",))
+    return Settings(file=file, env=env, supervisor=SupervisorSettings(**fields))
 
 
 def names(items: Items, section: str) -> list[str]:

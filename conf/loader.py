@@ -55,19 +55,37 @@ def load(
     problems = Problems()
     files = Files(path, problems)
     env = _env_name(environ, env_name, files, problems)
-    in_force, others = files.layers(env)
-    for layer in others:
-        check(layer, problems)
-    checked = [(layer, check(layer, problems)) for layer in in_force]
-    late = variables(environ, merge(checked), files.count) + flags(overrides, problems, files.count + 1)
-    items = merge([*checked, *((layer, check(layer, problems)) for layer in late)])
-    items = build.join_retries(items, problems)
+    items = build.join_retries(_items(files, env, environ, overrides, problems), problems)
     if files.whole:
         build.cross_check(path, items, problems)
     if problems.found:
         raise _invalid(problems.lines())
     settings = build.build(path, env, items)
     return Loaded(settings, _origins(settings, items), _warnings(path))
+
+
+def salvage(
+    path: Path, *, environ: Mapping[str, str], env_name: str | None = None, overrides: Sequence[str] = ()
+) -> Settings:
+    """What a config with mistakes still says of where its supervisor is: ``[supervisor]``, and nothing else of it.
+
+    One that runs goes on with the config that it has read, and whoever is to stop it has to find it.
+    """
+    path = Path(os.path.realpath(path))
+    problems = Problems()
+    files = Files(path, problems, salvaging=True)
+    env = _env_name(environ, env_name, files, problems)
+    return build.build_places(path, env, _items(files, env, environ, overrides, problems))
+
+
+def _items(files: Files, env: str, environ: Mapping[str, str], overrides: Sequence[str], problems: Problems) -> Items:
+    """All settings that are right, of all layers in force."""
+    in_force, others = files.layers(env)
+    for layer in others:
+        check(layer, problems)
+    checked = [(layer, check(layer, problems)) for layer in in_force]
+    late = variables(environ, merge(checked), files.count) + flags(overrides, problems, files.count + 1)
+    return merge([*checked, *((layer, check(layer, problems)) for layer in late)])
 
 
 def _env_name(environ: Mapping[str, str], given: str | None, files: Files, problems: Problems) -> str:

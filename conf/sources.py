@@ -29,6 +29,7 @@ _OVERLAY_HINT = "overlays are [env.NAME] and [env.NAME.SECTION]"
 _KEY = re.compile(r"\s*(?:\[([^\[\]=]+)\]|([^\[\]=]+?)\s*=)")
 _DIGITS = re.compile(r"\d[\d_]{999,}")  # Python reads no number of a few thousand
 _LONG_NUMBER = "a whole number of more than 64 bits"
+_TABLE = re.compile(r"^(?=[ \t]*\[)", re.MULTILINE)
 _POSITION = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)\Z")
 
 
@@ -97,6 +98,41 @@ def parse(text: str) -> dict[str, Any]:
     return values
 
 
+def salvage(path: Path) -> dict[str, Any]:
+    """What is left of a file that is not TOML: its tables that are, and of the others the keys that take one line."""
+    values: dict[str, Any] = {}
+    try:
+        with open(path, "rb") as file:
+            text = file.read(FILE_BYTES_MAX).decode("utf-8-sig", "replace")
+    except OSError:
+        return values
+    for part in _TABLE.split(text):
+        if not _add_toml(values, part):
+            first, *lines = part.splitlines() or [""]
+            header = first if first.lstrip().startswith("[") else ""
+            for line in lines if header else [first, *lines]:
+                _add_toml(values, f"{header}\n{line}")
+    return values
+
+
+def _add_toml(values: dict[str, Any], text: str) -> bool:
+    """Whether the text is TOML, whose values then win over those that are there."""
+    try:
+        read = parse(text)
+    except Unreadable:
+        return False
+    _join(values, read)
+    return True
+
+
+def _join(values: dict[str, Any], more: dict[str, Any]) -> None:
+    for key, value in more.items():
+        if isinstance(value, dict) and isinstance(values.get(key), dict):
+            _join(values[key], value)
+        else:
+            values[key] = value
+
+
 def drop_ins(config: Path, problems: Problems) -> list[Path]:
     """The files ``jobyard.d/*.toml`` beside the config, in the order of their names.
 
@@ -124,13 +160,17 @@ def drop_ins(config: Path, problems: Problems) -> list[Path]:
 class Files:
     """The config file and its drop-ins as layers.
 
+    Args:
+        salvaging: take from a file that is no TOML what can be read of it.
+
     Attributes:
         whole: False when a file could not be read, so that what it declares is not known.
         overlays: the names of all ``[env.NAME]``.
     """
 
-    def __init__(self, config: Path, problems: Problems) -> None:
+    def __init__(self, config: Path, problems: Problems, salvaging: bool = False) -> None:
         self.problems = problems
+        self._salvaging = salvaging
         self.whole = True
         self.overlays: set[str] = set()
         self._plain: list[Layer] = []
@@ -143,13 +183,15 @@ class Files:
     def _read(self, path: Path, order: int) -> None:
         try:
             text = read_text(path)
-            values = parse(text)
+            values, positions = parse(text), locate(text)
         except Unreadable as error:
             self.whole = False
             self.problems.add(Where(order, error.line, error.column, str(path)), error.message)
-            return
+            if not self._salvaging:
+                return
+            values, positions = salvage(path), {}
         overlays = values.pop("env", {})
-        layer = Layer(str(path), order, values, locate(text), adds=True)
+        layer = Layer(str(path), order, values, positions, adds=True)
         self._plain.append(layer)
         if isinstance(overlays, dict):
             self._add_overlays(layer, overlays)

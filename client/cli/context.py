@@ -115,6 +115,41 @@ class Context:
 
         return paths.paths_for(self.loaded.settings, self.environ)
 
+    @property
+    def target(self) -> Target:
+        """Where the supervisor is that options, environment or config name.
+
+        Raises:
+            InvalidConfig: there is no config; or it has mistakes, and no supervisor is where it says in spite of them.
+        """
+        from ..address import configured, find_target
+
+        if self.names_socket:
+            return find_target(self.args.socket or None, None, self.environ)
+        return configured(self.config_file, self.environ, self.args.env, self.args.set)
+
+    @property
+    def state_dir(self) -> Path:
+        """That of the supervisor that is meant, as far as a config with mistakes still tells.
+
+        Raises:
+            InvalidConfig: there is no config.
+        """
+        if self.names_socket:
+            return self.target.home
+        from ...conf import loader, paths
+
+        args = self.args
+        found = loader.salvage(self.config_file, environ=self.environ, env_name=args.env, overrides=args.set)
+        return paths.paths_for(found, self.environ).state_dir
+
+    @property
+    def names_socket(self) -> bool:
+        """Whether the supervisor is named by its socket, so that the config here has nothing to do with it."""
+        from ..address import SOCKET_VARIABLE
+
+        return bool(self.args.socket or (self.environ.get(SOCKET_VARIABLE) and not self.args.config))
+
     def now(self) -> float:
         """Seconds since the epoch."""
         return time.time()
@@ -154,19 +189,5 @@ class Line:
 
 
 def connect_to_supervisor(context: Context) -> Connection:
-    """For the supervisor that options, environment or config name.
-
-    Raises:
-        InvalidConfig: there is no config, or it has mistakes.
-    """
-    from ..address import Target, find_target
-
-    args = context.args
-    if args.socket:
-        return Line(find_target(args.socket, None, context.environ))
-    if context.environ.get("JOBYARD_SOCKET") and not args.config:
-        return Line(find_target(None, None, context.environ))
-    if args.env or args.set:  # they may move the socket
-        paths = context.paths
-        return Line(Target(str(paths.address), f"by {context.config_file}", paths.state_dir))
-    return Line(find_target(None, context.config_file, context.environ))
+    """For the supervisor that options, environment or config name; raises as ``Context.target``."""
+    return Line(context.target)

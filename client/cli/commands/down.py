@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 from ....protocol import messages
-from ....protocol.errors import OutcomeUnknown, SupervisorUnavailable, WaitTimeout
+from ....protocol.errors import InvalidConfig, JobyardError, OutcomeUnknown, SupervisorUnavailable, WaitTimeout
 from ....protocol.options import duration_or_none
 from ...guard_lock import guarded
 from ...processes import Process
@@ -51,8 +51,8 @@ def run(args: argparse.Namespace, context: Context) -> int:
     deadline = None if limit_s is None else time.monotonic() + limit_s
     try:
         status: messages.SupervisorStatus = context.request(messages.Status())
-    except SupervisorUnavailable as error:
-        _stop_guard(context.paths.state_dir, args.mode, deadline, error)
+    except (SupervisorUnavailable, InvalidConfig) as error:
+        _stop_guard(context.state_dir, args.mode, deadline, error)
         return _gone(context, None, 0)
     owner = guarded(Path(status.state_dir))
     with Process(status.pid) as supervisor, Process(owner.guard if owner and owner.guard else status.pid) as guard:
@@ -74,16 +74,18 @@ def _ask(context: Context, mode: str) -> int:
     return reply.running
 
 
-def _stop_guard(state_dir: Path, mode: str, deadline: float | None, unavailable: SupervisorUnavailable | None) -> None:
+def _stop_guard(state_dir: Path, mode: str, deadline: float | None, unavailable: JobyardError | None) -> None:
     """See that nothing is left that would start another supervisor.
 
     Raises:
-        SupervisorUnavailable: ``unavailable``, when there is no guard either.
+        JobyardError: ``unavailable``, when there is no guard either.
     """
     owner = guarded(state_dir)
     if owner is None or not owner.guard:
-        if unavailable is not None:
+        if isinstance(unavailable, SupervisorUnavailable):
             raise SupervisorUnavailable(f"nothing to stop: {unavailable.message}") from None
+        if unavailable is not None:
+            raise unavailable
         return
     with Process(owner.guard) as guard:
         guard.send(_SIGNALS[mode])

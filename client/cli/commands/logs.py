@@ -173,7 +173,7 @@ def _say_absent(context: Context, info: JobInfo, reply: messages.LogReply) -> No
 def _keep_s(context: Context) -> float | None:
     """How long output is kept, in seconds; None if the config says for ever, or is not there to be asked."""
     try:
-        return None if context.args.socket else context.loaded.settings.output.keep_s
+        return None if context.names_socket else context.loaded.settings.output.keep_s
     except JobyardError:
         return None
 

@@ -6,6 +6,7 @@ import argparse
 import time
 from pathlib import Path
 
+from ....conf import loader
 from ....protocol import messages
 from ....protocol.errors import SupervisorUnavailable, WaitTimeout, WrongState
 from ....protocol.options import duration
@@ -35,8 +36,11 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, context: Context) -> int:
     deadline = time.monotonic() + option_value(duration, args.timeout, "--timeout")
-    _ = context.loaded  # a config with mistakes would leave nobody to take the jobs over
+    if not context.names_socket:
+        _ = context.loaded  # a config with mistakes would leave nobody to take the jobs over
     status, owner = _present(context, deadline)
+    if context.names_socket:
+        loader.load(Path(status.config), environ=context.environ, env_name=args.env, overrides=args.set)
     state_dir = Path(status.state_dir)
     with Process(status.pid) as former, Process(owner.guard) as guarding:
         guarding.send(guard.RESTART)
@@ -58,7 +62,7 @@ def _present(context: Context, deadline: float) -> tuple[messages.SupervisorStat
         try:
             status: messages.SupervisorStatus = context.request(messages.Status())
         except SupervisorUnavailable:
-            if guarded(context.paths.state_dir) is None or time.monotonic() >= deadline:
+            if guarded(context.state_dir) is None or time.monotonic() >= deadline:
                 raise
             continue
         owner = guarded(Path(status.state_dir))

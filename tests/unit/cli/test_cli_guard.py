@@ -439,6 +439,13 @@ def test_a_process_that_is_gone_counts_as_ended() -> None:
         process.send(signal.SIGTERM)
 
 
+def test_a_process_may_be_waited_for_longer_than_a_poll_takes() -> None:
+    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    with Process(child.pid) as process:
+        child.communicate()
+        assert process.ended(100 * 365 * 86400.0)
+
+
 def test_waiting_for_a_process_ends_when_its_time_is_over() -> None:
     child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     with Process(child.pid) as process:

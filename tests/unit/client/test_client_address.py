@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 import zmq
+from jobyard.client.address import Target
 from jobyard.client.guard_lock import GuardLock, is_abandoned
 from jobyard.client.sync import Client
 from jobyard.protocol.errors import SupervisorUnavailable
@@ -94,3 +95,19 @@ def test_supervisor_is_expected_back_while_its_guard_or_it_lives(tmp_path: Path,
 def test_lock_file_that_tells_nothing_means_that_waiting_may_help(tmp_path: Path, text: str) -> None:
     (tmp_path / "guard.lock").write_text(text)
     assert not is_abandoned(tmp_path)
+
+
+def test_supervisor_that_is_being_replaced_is_waited_for_while_its_guard_lives(tmp_path: Path, living: int) -> None:
+    """One that stops in order takes its socket away, also when another one follows."""
+    (tmp_path / "run").mkdir()
+    name_in(tmp_path, living, supervisor=living)
+    target = Target(str(tmp_path / "run" / "socket"), "given as socket=")
+    assert not target.is_absent()
+    assert f"its jobctl up (pid {living}) starts another supervisor" in target.unavailable().message
+
+
+def test_socket_that_is_not_there_fails_at_once_where_no_guard_lives(tmp_path: Path, ended: int, living: int) -> None:
+    (tmp_path / "run").mkdir()
+    name_in(tmp_path, ended, supervisor=living)
+    with Client(socket=tmp_path / "run" / "socket", timeout=LONG_S) as client, pytest.raises(SupervisorUnavailable):
+        client.ping()

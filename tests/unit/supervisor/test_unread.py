@@ -64,9 +64,7 @@ def test_one_that_has_read_everything_may_ask_for_anything(table: Unread) -> Non
     assert table.has_room(ONE, b"a", 1000)
 
 
-def test_room_is_found_without_a_look_at_each_answer_that_waits(
-    table: Unread, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_room_is_found_without_a_look_at_each_answer_that_waits(table: Unread, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(unread, "CLIENT_BYTES_MAX", 1000)
     monkeypatch.setattr(unread, "ALL_BYTES_MAX", 1500)
     for _ in range(900):
