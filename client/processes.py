@@ -13,7 +13,6 @@ from typing import Self
 
 from ..protocol.errors import Unauthorised
 
-
 _POLL_S_MAX = 86_400.0  # it takes no longer than 24 days at once
 
 
