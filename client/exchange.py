@@ -71,6 +71,8 @@ def infos(job_ids: Iterable[int]) -> Exchange[list[JobInfo]]:
 
 def listed(chosen: messages.Filter, sort: str, limit: int | None) -> Exchange[list[JobInfo]]:
     """The jobs that match, in the order ``sort``, at most ``limit``; None for all."""
+    if limit is not None and limit < 0:
+        raise BadArguments(f"limit={limit} is no number of jobs", hint="None for all of them")
     left: float = math.inf if limit is None else limit
     found: list[JobInfo] = []
     before: JobInfo | None = None
@@ -152,7 +154,7 @@ def remove(jobs: Chosen) -> Exchange[messages.Removed]:
 
 def prune(older: Duration | None, state: str | Sequence[str] | None, dry_run: bool) -> Exchange[int]:
     """Forget, or count, jobs that have ended; how many."""
-    request = messages.Prune(None if older is None else parsers.duration(older), _words(state), dry_run)
+    request = messages.Prune(None if older is None else parsers.duration(older), _words(state, "state"), dry_run)
     count, more = 0, True
     while more:
         reply: messages.Pruned = yield request
@@ -218,7 +220,7 @@ def job_filter(
     """Which jobs, as the methods of a client take it; raises BadArguments for what is no point in time, and no job."""
     begin, end = (None if at is None else parsers.wall_time(at) for at in (since, until))
     parent = None if after is None else job_number(after)
-    return messages.Filter(_words(state), queue, ref, dict(tags or {}), begin, error, parent, end, search)
+    return messages.Filter(_words(state, "state"), queue, ref, dict(tags or {}), begin, error, parent, end, search)
 
 
 def warn_of(incomplete: str | None) -> None:
@@ -231,7 +233,7 @@ def warn_of(incomplete: str | None) -> None:
 
 def event_filter(job: Handle[Any] | int | None, queue: str | None, kinds: str | Sequence[str] | None) -> EventFilter:
     """Which notices, as the methods of a client take it."""
-    return EventFilter(None if job is None else job_number(job), queue, _words(kinds))
+    return EventFilter(None if job is None else job_number(job), queue, _words(kinds, "kinds"))
 
 
 def job_number(job: Handle[Any] | int) -> int:
@@ -242,8 +244,14 @@ def job_number(job: Handle[Any] | int) -> int:
     return number
 
 
-def _words(given: str | Sequence[str] | None) -> list[str]:
-    return [given] if isinstance(given, str) else list(given or ())
+def _words(given: str | Sequence[str] | None, option: str) -> list[str]:
+    """One word or several as a list, which is empty only for None: one of no words must not mean every job."""
+    if given is None:
+        return []
+    words = [given] if isinstance(given, str) else list(given)
+    if not words:
+        raise BadArguments(f"{option}={given!r} names none", hint=f"leave {option} out if it is not to matter")
+    return words
 
 
 def _parts(jobs: Chosen, size: int) -> Iterator[list[int]]:

@@ -40,9 +40,9 @@ class Look:
 
 def take(context: Context, timeout_s: float = REQUEST_TIMEOUT_S) -> Look:
     status: messages.SupervisorStatus = context.request(messages.Status(), timeout_s)
-    running = messages.List(messages.Filter(states=[states.RUNNING]), JOBS)
+    running = messages.List(messages.Filter(states=[states.RUNNING]), JOBS, sort="oldest")
     reply: messages.Jobs = context.request(running, timeout_s)
-    return Look(context.now(), status, reply.jobs[::-1], reply.more)
+    return Look(context.now(), status, reply.jobs, reply.more)
 
 
 def heading(seen: Look) -> str:

@@ -175,7 +175,7 @@ def add_filters(parser: argparse.ArgumentParser, everything: str, title: str = "
     group.add_argument("--queue", metavar="QUEUE", help="of this queue")
     group.add_argument("--job", metavar="JOB", help="of this function or alias")
     group.add_argument("--tag", metavar="KEY=VALUE", action="append", default=[], help="with this tag; may be repeated")
-    group.add_argument("--after", metavar="ID", type=int, help="that wait or waited for this job")
+    group.add_argument("--after", metavar="ID", help="that wait or waited for this job")
     group.add_argument("--since", metavar="WHEN", help='created since then: "2h", or a time such as 2026-10-01T12:00')
     group.add_argument(
         "--error", metavar="TEXT", help="whose last attempt raised an error with this in type or message"

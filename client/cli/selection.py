@@ -19,7 +19,8 @@ from .parsing import key_values, wall_time
 from .render import counted
 
 IDS_MAX = 10_000
-_RANGE = re.compile(r"(\d{1,18})-(\d{1,18})\Z")
+_ID = re.compile(r"\d{1,18}", re.ASCII)
+_RANGE = re.compile(r"(\d{1,18})-(\d{1,18})\Z", re.ASCII)
 _LAST = re.compile(r"last(?::([1-9]\d{0,17}))?\Z", re.ASCII)
 _HINT = "write 42, 40-45, 40,42, last or last:3"
 
@@ -42,10 +43,10 @@ def ids(context: Context, words: Sequence[str]) -> list[int]:
 def _named(context: Context, word: str) -> list[int]:
     if last := _LAST.match(word):
         return _newest(context, int(last[1] or 1))
-    if re.fullmatch(r"\d{1,18}", word, re.ASCII):
+    if _ID.fullmatch(word):
         return [int(word)]
     found = _RANGE.match(word)
-    if not found or not word.isascii():
+    if not found:
         raise UsageError(f"{word!r} is not a job id", hint=_HINT)
     low, high = int(found[1]), int(found[2])
     if low > high:
@@ -138,10 +139,12 @@ def chosen_ids(
 
 
 def named(context: Context, wanted: Sequence[int]) -> list[JobInfo]:
-    """The jobs with these ids, asked for a page at a time."""
+    """The jobs with these ids, asked for as many at a time as a reply may have, of which it holds as many as fit."""
     found: list[JobInfo] = []
-    for start in range(0, len(wanted), messages.LIST_JOBS_MAX):
-        reply: messages.Jobs = context.request(messages.Get(list(wanted[start : start + messages.LIST_JOBS_MAX])))
+    while left := wanted[len(found) :]:
+        reply: messages.Jobs = context.request(messages.Get(list(left[: messages.LIST_JOBS_MAX])))
+        if not reply.jobs:
+            raise JobNotFound(f"there is no job {left[0]}")
         found += reply.jobs
     return found
 
@@ -150,19 +153,30 @@ def filters(args: argparse.Namespace, now: float) -> messages.Filter | None:
     """The filter that the options make; None when there are none, not even ``--all``.
 
     Raises:
-        UsageError: an unknown state, a malformed tag or time.
+        UsageError: an unknown state, a malformed tag or time; or a value that is empty, as that of a variable which is
+            not set, and not to be taken for every job.
     """
     names = states_given(args.state, states.STATES)
     tags = key_values(args.tag, "--tag")
     if args.error == "":
         raise UsageError("--error '' is no text to look for", hint="--state failed for every job that failed")
+    for option, given in (("--queue", args.queue), ("--job", args.job), ("--since", args.since)):
+        if given == "":
+            raise UsageError(f"{option} '' names nothing", hint=f"leave {option} out if it is not to matter")
     if args.search is not None and not args.search.strip():
         raise UsageError(f"--search {args.search!r} holds no word to look for")
     texts = args.error or args.search
-    if not (names or args.queue or args.job or tags or args.since or texts or args.after or args.all):
+    after = None if args.after is None else _one_id(args.after, "--after")
+    if not (names or args.queue or args.job or tags or args.since or texts or after or args.all):
         return None
     created = since(args.since, now) if args.since else None
-    return messages.Filter(names, args.queue, args.job, tags, created, args.error, args.after, search=args.search)
+    return messages.Filter(names, args.queue, args.job, tags, created, args.error, after, search=args.search)
+
+
+def _one_id(word: str, option: str) -> int:
+    if not _ID.fullmatch(word) or int(word) == 0:
+        raise UsageError(f"{option} {word!r} is not a job id", hint=f"write {option} 42")
+    return int(word)
 
 
 def states_given(words: Sequence[str], known: Sequence[str]) -> list[str]:

@@ -46,12 +46,10 @@ def run(args: argparse.Namespace, context: Context) -> int:
     chosen = selection.filters(args, context.now()) or messages.Filter()
     if args.all:
         infos, more = list(selection.pages(context, chosen, sort=args.sort)), False
-    elif args.limit <= messages.LIST_JOBS_MAX:
-        reply: messages.Jobs = context.request(messages.List(chosen, args.limit, sort=args.sort))
-        infos, more = reply.jobs, reply.more
     else:
-        found = selection.pages(context, chosen, sort=args.sort)
-        infos = list(itertools.islice(found, min(args.limit, sys.maxsize - 1) + 1))
+        most = min(args.limit, sys.maxsize - 1) + 1
+        found = selection.pages(context, chosen, limit=min(most, messages.LIST_JOBS_MAX), sort=args.sort)
+        infos = list(itertools.islice(found, most))
         infos, more = infos[: args.limit], len(infos) > args.limit
     if not infos and args.output == "text":
         context.out.say("no jobs")

@@ -47,5 +47,5 @@ def run(args: argparse.Namespace, context: Context) -> int:
         out.line()
         out.table(views.JOB_COLUMNS, [views.job_row(info, now) for info in jobs.jobs])
     if jobs.more:
-        out.say(f"the {JOBS} newest; jobctl list --queue {found.name} shows more")
+        out.say(f"the {len(jobs.jobs)} newest; jobctl list --queue {found.name} shows more")
     return exits.OK

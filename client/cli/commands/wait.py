@@ -6,6 +6,7 @@ import argparse
 
 from ....protocol import messages, states
 from ....protocol.errors import OutcomeUnknown, SupervisorUnavailable, WaitTimeout
+from ....protocol.job import JobInfo
 from ....protocol.options import duration_or_none
 from .. import exits, render, selection
 from ..context import FOREVER, Context
@@ -50,5 +51,13 @@ def run(args: argparse.Namespace, context: Context) -> int:
         raise exits.Stopped(
             f"the supervisor stopped while it was waited for: {error.message}", hint="jobctl up"
         ) from None
-    print_jobs(context, reply.jobs)
-    return exits.for_jobs(reply.jobs)
+    ended = [*reply.jobs, *_left_out(context, ids, reply)]
+    print_jobs(context, ended)
+    return exits.for_jobs(ended)
+
+
+def _left_out(context: Context, ids: list[int], reply: messages.Jobs) -> list[JobInfo]:
+    """The other jobs that have ended, where not all of them fitted into the reply."""
+    told = {info.id for info in reply.jobs}
+    left = [job_id for job_id in ids if job_id not in told] if reply.more else []
+    return [info for info in selection.named(context, left) if info.finished]

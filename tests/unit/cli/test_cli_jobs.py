@@ -156,7 +156,7 @@ def test_list_sends_its_filters(jobctl: Run, supervisor: Any) -> None:
     jobctl("list", "--since", "1m")
     jobctl("list", "--since", "2026-10-01T12:00Z")
     first, second, third = supervisor.asked(messages.List)
-    assert first == messages.List(messages.Filter(["failed", "cancelled", "running"], "mail", "Email", {"a": "b"}), 50)
+    assert first == messages.List(messages.Filter(["failed", "cancelled", "running"], "mail", "Email", {"a": "b"}), 51)
     assert second.filter.since == NOON
     assert third.filter.since == NOON
 
@@ -170,7 +170,7 @@ def test_list_searches_and_sorts(jobctl: Run, supervisor: Any, job: Run) -> None
     first, second = supervisor.asked(messages.List)
     assert (first.filter.search, first.sort, first.before) == ("customer 4711", "finished", None)
     assert (second.before, second.before_at) == (3, 8.0)
-    assert jobctl("list", "--sort", "finished").err == "the 2 last finished; --all shows every one\n"
+    assert jobctl("list", "--sort", "finished", "--limit", "2").err == "the 2 last finished; --all shows every one\n"
     assert "--sort: invalid choice: 'size'" in jobctl("list", "--sort", "size").err
     assert jobctl("list", "--search", " ").err == "error: --search ' ' holds no word to look for\n"
 
