@@ -248,8 +248,9 @@ def configured(
         found = loader.load(file, environ=environ, env_name=env_name, overrides=overrides).settings
     except InvalidConfig:
         salvaged = loader.salvage(file, environ=environ, env_name=env_name, overrides=overrides)
-        for found in (salvaged, settings.Settings(file=file)):  # what moves it may be what was written last
-            places = paths.paths_for(found, environ)
+        usual = settings.Settings(file=file)
+        for one in (salvaged, usual) if salvaged else ():  # what moves it may be what was written last
+            places = paths.paths_for(one, environ)
             if os.path.exists(places.address):
                 return Target(str(places.address), f"by {file}, which has mistakes", places.state_dir)
         raise
@@ -259,8 +260,15 @@ def configured(
 
 def _path(address: str, source: str) -> str:
     path = address.removeprefix("ipc://")
-    if "://" in path or not path or "\0" in path:
+    if "://" in path or not path or "\0" in path or not _is_utf8(path):
         raise BadArguments(
             f"{source} {address!r} is not the path of a socket", hint="give a path, ipc:///path or tcp://host:port"
         )
     return os.path.abspath(path)
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        return bool(text.encode())
+    except UnicodeEncodeError:
+        return False

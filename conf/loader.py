@@ -66,16 +66,22 @@ def load(
 
 def salvage(
     path: Path, *, environ: Mapping[str, str], env_name: str | None = None, overrides: Sequence[str] = ()
-) -> Settings:
+) -> Settings | None:
     """What a config with mistakes still says of where its supervisor is: ``[supervisor]``, and nothing else of it.
 
     One that runs goes on with the config that it has read, and whoever is to stop it has to find it.
+
+    Returns:
+        None where a mistake is not in a file but in what goes on top: that could mean another supervisor.
     """
     path = Path(os.path.realpath(path))
     problems = Problems()
     files = Files(path, problems, salvaging=True)
     env = _env_name(environ, env_name, files, problems)
-    return build.build_places(path, env, _items(files, env, environ, overrides, problems))
+    items = _items(files, env, environ, overrides, problems)
+    if env not in {*files.overlays, DEFAULT_ENV} or any(where.order >= files.count for where, _ in problems.found):
+        return None
+    return build.build_places(path, env, items)
 
 
 def _items(files: Files, env: str, environ: Mapping[str, str], overrides: Sequence[str], problems: Problems) -> Items:

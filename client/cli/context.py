@@ -133,7 +133,7 @@ class Context:
         """That of the supervisor that is meant, as far as a config with mistakes still tells.
 
         Raises:
-            InvalidConfig: there is no config.
+            InvalidConfig: there is no config, or --env, --set or a variable has a mistake.
         """
         if self.names_socket:
             return self.target.home
@@ -141,7 +141,7 @@ class Context:
 
         args = self.args
         found = loader.salvage(self.config_file, environ=self.environ, env_name=args.env, overrides=args.set)
-        return paths.paths_for(found, self.environ).state_dir
+        return self.paths.state_dir if found is None else paths.paths_for(found, self.environ).state_dir
 
     @property
     def names_socket(self) -> bool:

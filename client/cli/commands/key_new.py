@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,9 @@ examples:
   jobctl key new web --out /srv/web/jobs.key"""
 
 
+_HOST_NAME = re.compile(r"[\w.-]+", re.ASCII)
+
+
 def add(parser: argparse.ArgumentParser) -> None:
     parser.usage = f"{parser.prog} [options] NAME"
     parser.add_argument("name", metavar="NAME", help="whose it is to be: letters, digits and . _ -")
@@ -38,6 +42,8 @@ def run(args: argparse.Namespace, context: Context) -> int:
     file = context.cwd / (args.out or f"{name}{address.KEY_SUFFIX}")
     if not file.name.endswith(address.KEY_SUFFIX):
         raise BadArguments(f"--out {args.out}: the name of a key file ends in .key", hint=f"--out {args.out}.key")
+    if args.host is not None and not _is_host(args.host):
+        raise BadArguments(f"--host {args.host!r} is no host", hint="give a name or an address, such as 10.0.0.5")
     if os.path.lexists(file):
         raise _taken(file)
     new = _make(context, name, file, args.host)
@@ -70,6 +76,17 @@ def _make(context: Context, name: str, file: Path, host: str | None) -> keys.Key
         keys.revoke(places.keys_dir, name)
         raise (_taken(file) if isinstance(error, FileExistsError) else error) from None
     return new
+
+
+def _is_host(text: str) -> bool:
+    if _HOST_NAME.fullmatch(text):
+        return True
+    import ipaddress  # few have an address with colons
+
+    try:
+        return ipaddress.ip_address(text).version == 6
+    except ValueError:
+        return False
 
 
 def _taken(file: Path) -> BadArguments:

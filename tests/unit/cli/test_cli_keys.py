@@ -41,3 +41,15 @@ def test_a_directory_in_which_no_file_can_be_made_is_told_of_as_that_of_out(jobc
     ended = jobctl("key", "new", "web", "--out", "file/web.key")
     assert ended.code == 2
     assert "try: set --out to another directory" in ended.err
+
+
+@pytest.mark.parametrize("host", ["", "a b", "\udcff", "a\nb", "tcp://a", "a:b"])
+def test_what_is_no_host_makes_no_key(jobctl: Run, place: Path, host: str) -> None:
+    ended = jobctl("key", "new", "web", "--host", host)
+    assert ended.code == 2 and "is no host" in ended.err
+    assert not (place / "web.key").exists()
+
+
+@pytest.mark.parametrize("host", ["jobs.example.org", "10.0.0.5", "::1", "fe80::1%eth0"])
+def test_what_is_a_host(jobctl: Run, place: Path, host: str) -> None:
+    assert jobctl("key", "new", "web", "--host", host, "--json").json["address"].startswith("tcp://")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from jobyard.conf.loader import load, salvage
@@ -18,6 +19,11 @@ concurrency = 2
 [env.production.supervisor]
 state_dir = "there"
 """
+
+
+def state_dir(file: Path, **over: Any) -> str | None:
+    found = salvage(file, **{"environ": {}, **over})
+    return None if found is None else found.supervisor.state_dir
 
 
 @pytest.mark.parametrize(
@@ -38,10 +44,29 @@ def test_one_mistake_hides_nothing_else(tmp_path: Path, good: str, bad: str) -> 
     file.write_bytes(GOOD.replace(good, bad).encode("latin-1"))
     with pytest.raises(InvalidConfig):
         load(file, environ={})
-    assert salvage(file, environ={}).supervisor.state_dir == "elsewhere"
-    assert salvage(file, environ={"JOBYARD_ENV": "production"}).supervisor.state_dir == "there"
-    assert salvage(file, environ={}, overrides=["supervisor.state_dir=here", "x"]).supervisor.state_dir == "here"
-    assert salvage(file, environ={"JOBYARD__SUPERVISOR__STATE_DIR": "v"}).supervisor.state_dir == "v"
+    assert state_dir(file) == "elsewhere"
+    assert state_dir(file, environ={"JOBYARD_ENV": "production"}) == "there"
+    assert state_dir(file, overrides=["supervisor.state_dir=here"]) == "here"
+    assert state_dir(file, environ={"JOBYARD__SUPERVISOR__STATE_DIR": "v"}) == "v"
+
+
+@pytest.mark.parametrize(
+    "over",
+    [
+        {"env_name": "prodution"},
+        {"environ": {"JOBYARD_ENV": "prodution"}},
+        {"environ": {"JOBYARD__SUPERVISOR__STATE_DRI": "x"}},
+        {"overrides": ["supervisor.state_dri=x"]},
+        {"overrides": ["x"]},
+    ],
+)
+@pytest.mark.parametrize("broken", ["", "= 2"])
+def test_a_mistake_in_what_goes_on_top_could_mean_another_supervisor(
+    tmp_path: Path, over: dict[str, Any], broken: str
+) -> None:
+    file = tmp_path / "jobyard.toml"
+    file.write_text(GOOD.replace("= 2", "=") if broken else GOOD)
+    assert state_dir(file, **over) is None
 
 
 @pytest.mark.parametrize("content", [b"", b"[[[[", b"\0\xff\xfe", b"supervisor = 3", b"x = " + b"[" * 9000, None])
@@ -49,4 +74,5 @@ def test_of_what_is_no_config_at_all_the_defaults_are_left(tmp_path: Path, conte
     file = tmp_path / "jobyard.toml"
     if content is not None:
         file.write_bytes(content)
-    assert salvage(file, environ={}).supervisor == SupervisorSettings()
+    found = salvage(file, environ={})
+    assert found is not None and found.supervisor == SupervisorSettings()
