@@ -1,5 +1,5 @@
 """``python -m jobyard`` is ``jobctl``."""
 
-from jobyard.client.cli.main import program
+from jobyard.client.cli.start import program
 
 program()

@@ -16,9 +16,17 @@ def confirm(context: Context, deed: str) -> None:
     """
     if context.args.yes:
         return
-    if sys.stdin is None or not sys.stdin.isatty():
+    if sys.stdin is None or not sys.stdin.isatty() or not context.out.stderr.isatty():
         raise UsageError(f"refusing to {deed} without being told so", hint="add --yes")
     context.out.stderr.write(f"{deed}? [y/N] ")
     context.out.stderr.flush()
-    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+    answer = ""
+    try:
+        answer = sys.stdin.readline()
+    except UnicodeDecodeError:  # whatever it says, it is not yes
+        answer = "\n"
+    finally:
+        if not answer.endswith("\n"):  # by Ctrl-D or Ctrl-C
+            context.out.stderr.write("\n")
+    if answer.strip().lower() not in ("y", "yes"):
         raise UsageError("nothing was done")

@@ -5,6 +5,7 @@ The one place where exceptions end: no traceback reaches a user, unless JOBYARD_
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import sys
@@ -16,8 +17,8 @@ from ...protocol.errors import JobyardError
 from . import exits, verbs
 from .context import Connect, Context, connect_to_supervisor
 from .exits import Internal, UsageError
-from .parsing import load, parse, split_verb
-from .render import Output, standard_output
+from .parsing import form_of, load, parse, split_verb
+from .render import Output, forget_odd_sizes, standard_output
 
 _USAGE = """usage: jobctl VERB [options] ...
 
@@ -27,14 +28,14 @@ _FOOTER = """
 jobctl VERB --help explains a verb; jobctl --version prints the version."""
 
 
-def program() -> NoReturn:
-    """``jobctl`` as a process of its own.
+def program(argv: Sequence[str] | None = None) -> NoReturn:
+    """``jobctl`` as a process of its own; ``argv`` as ``main`` takes it.
 
     It ends without the interpreter's tidying up, and begins without looking for garbage every 700 objects: either would
     take longer than a request.
     """
     gc.set_threshold(50_000)
-    code = main()
+    code = main(argv)
     os._exit(code)
 
 
@@ -49,7 +50,17 @@ def main(argv: Sequence[str] | None = None, connect: Connect = connect_to_superv
         The exit code, one of ``exits.py``.
     """
     argv = list(sys.argv[1:] if argv is None else argv)
-    out = standard_output("json" if "--json" in argv else "text", "NO_COLOR" in os.environ)
+    forget_odd_sizes(os.environ)
+    out = standard_output(form_of(argv), bool(os.environ.get("NO_COLOR")))
+    try:
+        return _written(argv, out, connect)
+    except KeyboardInterrupt:  # another one, or one that came while the last word was written
+        out.abandon()
+        return exits.INTERRUPTED
+
+
+def _written(argv: list[str], out: Output, connect: Connect) -> int:
+    """The exit code, when all that was printed has been written, or cannot be."""
     try:
         code = _guarded(argv, out, connect)
         out.flush()
@@ -58,7 +69,9 @@ def main(argv: Sequence[str] | None = None, connect: Connect = connect_to_superv
         return exits.CLOSED_PIPE
     except OSError as error:  # a full disk, a closed descriptor, too many open files
         out.abandon()
-        return _fail(out, Internal(f"the system refused: {error}"))
+        with contextlib.suppress(OSError):  # stderr may be no better
+            out.error(Internal(f"the system refused: {error}"))
+        return exits.INTERNAL
     return code
 
 

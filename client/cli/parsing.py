@@ -6,6 +6,7 @@ Owns argparse and its wording; what the words then mean is each verb's business.
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 import re
 from collections.abc import Callable, Sequence
@@ -19,6 +20,7 @@ from . import verbs
 from .exits import UsageError
 
 T = TypeVar("T")
+_ASKS_FOR_JSON = re.compile(r" (?:-o ?|--output[ =])jsonl? ")
 _HELP_CHARS_MIN = 40
 _VALUED = frozenset({"--config", "--env", "--set", "--socket", "--color", "-o", "--output"})
 
@@ -61,6 +63,13 @@ def _terminal_chars() -> int:
         return os.get_terminal_size(1).columns or 80
     except (OSError, ValueError):
         return 80
+
+
+def form_of(argv: Sequence[str]) -> str:
+    """The form in which to say that a command line is wrong: that which it asks for, as far as it can be told."""
+    words = list(itertools.takewhile(lambda word: word != "--", argv))
+    text = " ".join(words)
+    return "json" if "--json" in words or _ASKS_FOR_JSON.search(f" {text} ") else "text"
 
 
 def split_verb(argv: Sequence[str]) -> tuple[str | None, list[str]]:

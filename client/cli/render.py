@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
 from datetime import datetime
 from io import TextIOWrapper
 from types import MappingProxyType
@@ -21,6 +21,7 @@ from ...protocol.text import clean as clean
 _GAP = "  "
 _FOLDED_CHARS_MIN = 20  # with less room the last column would be a ribbon of letters
 _CUT_CHARS_MIN = 12
+_SIZE_DIGITS_MAX = 5  # of a terminal
 
 
 def clean_lines(text: str) -> str:
@@ -79,7 +80,13 @@ def size(count: int | None) -> str:
 
 def moment(at: float | None) -> str:
     """Local time to the second; JSON has the exact time in UTC."""
-    return "-" if at is None else datetime.fromtimestamp(at).strftime("%Y-%m-%d %H:%M:%S")
+    if at is None:
+        return "-"
+    try:
+        local = datetime.fromtimestamp(at)
+    except (ValueError, OverflowError):  # the year 10000 begins earlier in the east
+        local = datetime.max
+    return local.strftime("%Y-%m-%d %H:%M:%S")
 
 
 def short_moment(at: float, now: float) -> str:
@@ -245,6 +252,14 @@ def _fit(columns: Sequence[Column], needed: Sequence[int], room: int) -> list[in
 
 def _tail(text: str, width: int) -> str:
     return text if len(text) <= width else "…" + text[len(text) - width + 1 :]
+
+
+def forget_odd_sizes(environ: MutableMapping[str, str]) -> None:
+    """Take COLUMNS and LINES away where they say no size: rich and argparse would fail at some of it."""
+    for name in ("COLUMNS", "LINES"):
+        given = environ.get(name, "1")
+        if not (given.isascii() and given.isdigit() and len(given) <= _SIZE_DIGITS_MAX and int(given)):
+            del environ[name]
 
 
 def standard_output(form: str, no_color: bool) -> Output:

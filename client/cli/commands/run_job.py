@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import csv
 import sys
+from typing import NoReturn
 
 from .. import main as jobctl
 from ..context import Context
@@ -33,9 +34,9 @@ def run(args: argparse.Namespace, context: Context) -> int:
     return submit.run(args, context)
 
 
-def main() -> int:
+def main() -> NoReturn:
     """The console script."""
-    return jobctl.main(["run-job", *sys.argv[1:]])
+    jobctl.program(["run-job", *sys.argv[1:]])
 
 
 def _split(word: str) -> list[str]:

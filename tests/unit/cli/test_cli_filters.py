@@ -10,11 +10,13 @@ import pytest
 Run = Callable[..., Any]
 
 
-@pytest.mark.parametrize("option", ["--queue", "--job", "--since", "--state", "--tag", "--error", "--search", "--after"])
+@pytest.mark.parametrize(
+    "option", ["--queue", "--job", "--since", "--state", "--tag", "--error", "--search", "--after"]
+)
 @pytest.mark.parametrize("verb", ["list", "cancel", "rm", "stats"])
 def test_an_empty_value_is_refused(jobctl: Run, supervisor: Any, verb: str, option: str) -> None:
     ended = jobctl(verb, "--state", "failed", option, "")
-    assert ended.code == 2 and f"{option} ''" in ended.err or "there is no state ''" in ended.err
+    assert (ended.code == 2 and f"{option} ''" in ended.err) or "there is no state ''" in ended.err
     assert supervisor.requests == []
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -22,6 +23,8 @@ from jobyard.protocol.ids import is_uid
 
 NOON = 1_790_856_000.0
 Run = Callable[..., Any]
+NOT_TEXT = UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte")
+CTRL_C = KeyboardInterrupt()
 UNFINISHED = ["blocked", "queued", "running", "scheduled"]
 
 
@@ -315,25 +318,45 @@ def test_cancel_by_filter_needs_yes_where_nobody_can_be_asked(jobctl: Run, super
 
 
 @pytest.mark.parametrize(
-    "answer, cancelled", [("y\n", True), ("YES\n", True), ("\n", False), ("n\n", False), ("", False)]
+    "answer, cancelled",
+    [("y\n", True), ("YES\n", True), ("\n", False), ("n\n", False), ("", False), (NOT_TEXT, False), (CTRL_C, None)],
 )
 def test_cancel_by_filter_asks_on_a_terminal(
-    jobctl: Run, supervisor: Any, job: Run, monkeypatch: pytest.MonkeyPatch, answer: str, cancelled: bool
+    jobctl: Run,
+    supervisor: Any,
+    job: Run,
+    monkeypatch: pytest.MonkeyPatch,
+    answer: str | BaseException,
+    cancelled: bool | None,
 ) -> None:
     class Terminal:
         def isatty(self) -> bool:
             return True
 
         def readline(self) -> str:
+            if isinstance(answer, BaseException):
+                raise answer
             return answer
 
     monkeypatch.setattr("sys.stdin", Terminal())
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     supervisor.jobs = [job(7)]
     supervisor.answers[messages.Cancel] = lambda request: messages.Cancelled(request.ids)
     ended = jobctl("cancel", "--all")
     assert "cancel 1 job? [y/N] " in ended.err
-    assert bool(supervisor.asked(messages.Cancel)) is cancelled
-    assert ended.code == (0 if cancelled else 2)
+    assert bool(supervisor.asked(messages.Cancel)) is bool(cancelled)
+    assert ended.code == {True: 0, False: 2, None: 130}[cancelled]
+    if answer in ("", CTRL_C):
+        assert ended.err.startswith("cancel 1 job? [y/N] \n"), "what is said next begins on a line of its own"
+
+
+def test_nobody_is_asked_who_cannot_see_the_question(
+    jobctl: Run, supervisor: Any, job: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True)
+    supervisor.jobs = [job(7)]
+    ended = jobctl("cancel", "--all")
+    assert (ended.code, ended.err) == (2, "error: refusing to cancel 1 job without being told so\ntry: add --yes\n")
 
 
 def test_cancel_of_many_jobs_is_sent_in_parts(

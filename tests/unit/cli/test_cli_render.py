@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import json
+import time
 
 import pytest
 from jobyard.client.cli.render import (
@@ -11,6 +12,7 @@ from jobyard.client.cli.render import (
     clean_lines,
     duration,
     error_text,
+    forget_odd_sizes,
     moment,
     plain_table,
     size,
@@ -114,6 +116,25 @@ def test_a_plain_table_is_aligned_and_has_no_trailing_blanks() -> None:
 class Terminal(io.StringIO):
     def isatty(self) -> bool:
         return True
+
+
+def test_a_moment_that_is_in_the_year_10000_here_is_the_last_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "XXX-14")
+    time.tzset()
+    assert moment(253_402_300_799.0) == "9999-12-31 23:59:59"
+
+
+@pytest.mark.parametrize("given", ["", "0", "\u00b2", "-1", "1e3", "100000", "9" * 5000])
+def test_a_size_of_the_terminal_that_is_none_is_as_if_it_were_not_given(given: str) -> None:
+    environ = {"COLUMNS": given, "LINES": given, "TERM": "xterm"}
+    forget_odd_sizes(environ)
+    assert environ == {"TERM": "xterm"}
+
+
+def test_sizes_of_a_terminal_stay() -> None:
+    environ = {"COLUMNS": "1", "LINES": "10000"}
+    forget_odd_sizes(environ)
+    assert environ == {"COLUMNS": "1", "LINES": "10000"}
 
 
 def test_a_table_on_a_terminal_is_coloured_unless_no_color_is_set(monkeypatch: pytest.MonkeyPatch) -> None:

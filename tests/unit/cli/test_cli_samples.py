@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 
 import pytest
 from jobyard.client import samples
-from jobyard.client.cli.commands import demo, run_job
+from jobyard.client.cli.commands import demo
 from jobyard.conf.loader import load
 from jobyard.conf.settings import Settings
 from jobyard.protocol import messages
@@ -64,10 +65,11 @@ def test_parameters_that_are_no_csv_are_refused_before_anything_is_asked(jobctl:
     assert supervisor.requests == []
 
 
-def test_console_script_is_the_verb(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(sys, "argv", ["run-job", "--help"])
-    assert run_job.main() == 0
-    assert "jobctl run-job [options] CLASS METHOD" in capsys.readouterr().out
+def test_console_script_is_the_verb() -> None:
+    script = "from jobyard.client.cli.commands.run_job import main; main()"
+    ended = subprocess.run([sys.executable, "-c", script, "--help"], capture_output=True, text=True, timeout=60)
+    assert ended.returncode == 0
+    assert "jobctl run-job [options] CLASS METHOD" in ended.stdout
 
 
 def test_class_that_nobody_knows_is_refused_together_with_its_method(jobctl: Run, supervisor: Any) -> None:
