@@ -186,11 +186,11 @@ def find_target(
         InvalidConfig: the config cannot be read.
     """
     if socket is not None:
-        return _named(os.fspath(socket), "socket=", "given as socket=", environ)
+        return _named(os.fsdecode(socket), "socket=", "given as socket=", environ)
     named = environ.get(SOCKET_VARIABLE)
     if named and config is None:
         return _named(named, SOCKET_VARIABLE, f"from {SOCKET_VARIABLE}", environ)
-    return _from_config(None if config is None else os.fspath(config), environ)
+    return _from_config(None if config is None else os.fsdecode(config), environ)
 
 
 def _named(address: str, source: str, origin: str, environ: Mapping[str, str]) -> Target:

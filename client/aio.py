@@ -31,7 +31,7 @@ from .aio_pipeline import AsyncPipeline
 from .aio_submitter import AsyncSubmitter
 from .events import Follower, Since
 from .exchange import RELOAD_TIMEOUT_S, Exchange, Step, Stream, event_filter, job_filter, job_number
-from .handle import WaitResult, When, check_when, is_enough, seconds, some_not_ended
+from .handle import WaitResult, When, by_id, check_when, is_enough, seconds, some_not_ended
 from .lines import LogLine
 from .options import Duration, SetOptions
 from .session import is_parked
@@ -92,7 +92,7 @@ class AsyncClient(AsyncSubmitter):
         Raises:
             JobyardError: what the supervisor answered, or why there is no answer.
         """
-        return await self._here().call(request, self._timeout if timeout is None else timeout)
+        return await self._here().call(request, exchange.answer_timeout(timeout, self._timeout))
 
     # -- submit, and the jobs ------------------------------------------------------------------------------------------
 
@@ -105,7 +105,7 @@ class AsyncClient(AsyncSubmitter):
 
         The handle that a submit gives has no id before the block ends.
         """
-        return AsyncPipeline(self, self._timeout if timeout is None else parsers.duration(timeout))
+        return AsyncPipeline(self, exchange.answer_timeout(timeout, self._timeout))
 
     async def get(self, job_id: int) -> AsyncJob[Any]:
         """The handle of a job; raises JobNotFound."""
@@ -374,7 +374,7 @@ class AsyncClient(AsyncSubmitter):
         return await self.request(step, math.inf if is_parked(step) else None)
 
     def _own(self, jobs: Iterable[AsyncJob[R]]) -> dict[int, AsyncJob[R]]:
-        found = {job.id: job for job in jobs}
+        found = by_id(jobs)
         if any(job._client is not self for job in found.values()):
             raise BadArguments("the jobs are of another client", hint="wait for the jobs of each client apart")
         return found

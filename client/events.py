@@ -20,6 +20,7 @@ from ..protocol import topics
 from ..protocol.errors import BadArguments, SupervisorUnavailable
 from ..protocol.notices import EventFilter, Events, EventsReply, Notice
 from ..protocol.plain import dataclass
+from ..protocol.text import shown
 from .session import RECONNECT_FIRST_S, RECONNECT_MAX_S
 from .steps import Pause
 
@@ -201,7 +202,7 @@ def _position(since: Since) -> tuple[int | None, int | None]:
     epoch, seq = since if isinstance(since, tuple) and len(since) == 2 else (None, since)
     for number in (epoch, seq):
         if number is not None and (isinstance(number, bool) or not isinstance(number, int) or not 0 <= number < 2**63):
-            raise BadArguments(f"since={since!r} is not a position in the stream of events", hint=_SINCE_HINT)
+            raise BadArguments(f"since={shown(since)} is not a position in the stream of events", hint=_SINCE_HINT)
     if not isinstance(seq, int):
-        raise BadArguments(f"since={since!r} is not a position in the stream of events", hint=_SINCE_HINT)
+        raise BadArguments(f"since={shown(since)} is not a position in the stream of events", hint=_SINCE_HINT)
     return epoch, seq

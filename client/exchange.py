@@ -20,6 +20,7 @@ from ..protocol.ids import JOB_ID_MAX
 from ..protocol.job import JobInfo
 from ..protocol.messages import LIST_JOBS_MAX, Request, Submission
 from ..protocol.notices import EventFilter
+from ..protocol.text import shown
 from .handle import Handle
 from .options import Duration, parse_options
 from .steps import Pause
@@ -240,7 +241,7 @@ def job_number(job: Handle[Any] | int) -> int:
     """The id of a job that is given as a handle or by its number; raises BadArguments."""
     number = job.id if isinstance(job, Handle) else job
     if isinstance(number, bool) or not isinstance(number, int) or not 0 < number <= JOB_ID_MAX:
-        raise BadArguments(f"{number!r} is not a job id", hint="give the number that submit returned as job.id")
+        raise BadArguments(f"{shown(number)} is not a job id", hint="give the number that submit returned as job.id")
     return number
 
 
@@ -250,7 +251,7 @@ def _words(given: str | Sequence[str] | None, option: str) -> list[str]:
         return []
     words = [given] if isinstance(given, str) else list(given)
     if not words:
-        raise BadArguments(f"{option}={given!r} names none", hint=f"leave {option} out if it is not to matter")
+        raise BadArguments(f"{option}={shown(given)} names none", hint=f"leave {option} out if it is not to matter")
     return words
 
 
@@ -266,9 +267,16 @@ def client_timeout(timeout: object) -> float:
     seconds = parsers.duration(timeout)
     if not seconds:
         raise BadArguments(
-            f"timeout={timeout!r}: nothing could be answered in no time", hint="give seconds, such as 5.0"
+            f"timeout={shown(timeout)}: nothing could be answered in no time", hint="give seconds, such as 5.0"
         )
     return seconds
+
+
+def answer_timeout(timeout: float | None, usual: float) -> float:
+    """Seconds for one answer: what is given, which may be infinite, or ``usual``; raises BadArguments."""
+    if timeout is None:
+        return usual
+    return math.inf if timeout == math.inf else client_timeout(timeout)
 
 
 def wrong_count(asked: int, answered: int) -> ProtocolError:

@@ -17,6 +17,7 @@ from ..protocol.errors import BadArguments, JobOutcomeError, JobyardError, WaitT
 from ..protocol.job import JobInfo, Progress
 from ..protocol.messages import Explanation, Wait
 from ..protocol.states import SUCCEEDED
+from ..protocol.text import shown
 from .outcome import outcome_error
 
 if TYPE_CHECKING:
@@ -180,7 +181,7 @@ def as_completed(jobs: Iterable[Job[R_co]], timeout: float | None = None) -> Ite
     Raises:
         WaitTimeout: ``timeout`` seconds after the call some have not ended; they go on.
     """
-    waiting = {job.id: job for job in jobs}
+    waiting = by_id(jobs)
     if not waiting:
         return iter(())
     ended = _ends(_client_of(waiting.values()), list(waiting), time.monotonic() + seconds(timeout))
@@ -209,7 +210,7 @@ def wait(
         all).
     """
     check_when(return_when)
-    waiting = {job.id: job for job in jobs}
+    waiting = by_id(jobs)
     done: set[Job[R_co]] = set()
     if not waiting:
         return WaitResult(done, set())
@@ -260,11 +261,21 @@ def _ends(client: Client, ids: list[int], deadline: float, *, one: bool = True) 
                 link.forget(request_id)
 
 
+def by_id(jobs: Iterable[J]) -> dict[int, J]:
+    """Each job once; raises BadArguments for what is none."""
+    found: dict[int, J] = {}
+    for job in jobs:
+        if not isinstance(job, Handle):
+            raise BadArguments(f"{shown(job)} is not a job", hint="give what submit returned, or client.get(id)")
+        found[job.id] = job
+    return found
+
+
 def check_when(return_when: str) -> None:
     """Raises BadArguments."""
     if return_when not in ("ALL_COMPLETED", "FIRST_COMPLETED", "FIRST_EXCEPTION"):
         raise BadArguments(
-            f"return_when={return_when!r}", hint='"ALL_COMPLETED", "FIRST_COMPLETED" or "FIRST_EXCEPTION"'
+            f"return_when={shown(return_when)}", hint='"ALL_COMPLETED", "FIRST_COMPLETED" or "FIRST_EXCEPTION"'
         )
 
 

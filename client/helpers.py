@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 from ..protocol import options as parsers
 from ..protocol.errors import BadArguments, JobyardError
+from ..protocol.text import shown
 from .default import default_client
 from .options import Duration, JobOptions
 from .reference import class_reference
@@ -131,7 +132,7 @@ def _submit(
     errors: Errors,
 ) -> Job[Any] | Rejected:
     if errors not in ("raise", "return"):
-        raise BadArguments(f"errors={errors!r}", hint='errors="raise" or errors="return"')
+        raise BadArguments(f"errors={shown(errors)}", hint='errors="raise" or errors="return"')
     try:
         options: JobOptions = {"retry": retry() or None, "priority": priority, "delay": delay or None}
         args, kwargs = _arguments(params)
@@ -157,22 +158,23 @@ def _arguments(params: Parameters | None) -> tuple[Sequence[Any], Mapping[str, A
         return (), {}
     if isinstance(params, Mapping):
         if not all(isinstance(name, str) for name in params):
-            raise BadArguments(f"params {params!r} has a name that is not text", hint="give {'user_id': 123}")
+            raise BadArguments(f"params {shown(params)} has a name that is not text", hint="give {'user_id': 123}")
         return (), params
     if isinstance(params, list | tuple):
         return params, {}
     raise BadArguments(
-        f"params is {params!r}, a {type(params).__name__}", hint="give a list of arguments, or a dict of named ones"
+        f"params is {shown(params)}, a {type(params).__name__}",
+        hint="give a list of arguments, or a dict of named ones",
     )
 
 
 def _target(class_name: str | type, method: str) -> tuple[str, str | None]:
     if not isinstance(method, str) or not method:
-        raise BadArguments(f"{method!r} is not the name of a method")
+        raise BadArguments(f"{shown(method)} is not the name of a method")
     if isinstance(class_name, type):
         return f"{class_reference(class_name)}.{method}", None
     if not isinstance(class_name, str) or not class_name:
         raise BadArguments(
-            f"{class_name!r} is neither a class nor its name", hint='"Email", "pkg.mod.Class", or the class itself'
+            f"{shown(class_name)} is neither a class nor its name", hint='"Email", "pkg.mod.Class", or the class itself'
         )
     return class_name, method

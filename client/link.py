@@ -122,27 +122,36 @@ class Links(Place):
 
     def __init__(self, target: Target, patience_s: float) -> None:
         super().__init__(target, patience_s)
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a handler of a signal may ask for something wherever its thread is
         self._free: list[Link] = []
         self._borrowed_count = 0
         self._closed = False
 
     def call(self, request: Request, timeout: float) -> Any:
         """As ``Link.call``, over a free link."""
-        link = self._take()
+        link, whole = self._take(), False
         try:
-            return link.call(request, timeout)
+            reply = link.call(request, timeout)
+            whole = True
+            return reply
+        except JobyardError:
+            whole = True
+            raise
         finally:
-            self._give_back(link)
+            self._give_back(link, whole)
 
     @contextmanager
     def borrow(self) -> Iterator[Link]:
         """A link for this thread alone, until the block ends."""
-        link = self._take()
+        link, whole = self._take(), False
         try:
             yield link
+            whole = True
+        except (JobyardError, GeneratorExit):
+            whole = True
+            raise
         finally:
-            self._give_back(link)
+            self._give_back(link, whole)
 
     def close(self) -> None:
         """Close the free links; the borrowed ones are closed when they are given back."""
@@ -156,16 +165,20 @@ class Links(Place):
             self._borrowed_count += 1
             return link
 
-    def _give_back(self, link: Link) -> None:
+    def _give_back(self, link: Link, whole: bool) -> None:
+        """``whole``: it was not interrupted in the middle of something, as by Ctrl-C, after which it knows nothing."""
         with self._lock:
             self._borrowed_count -= 1
-            self._free.append(link)
+            if whole:
+                self._free.append(link)
+            else:
+                link.close()
             if self._closed or len(self._free) > IDLE_LINKS_MAX:
                 self._discard(self._free if self._closed else self._free[IDLE_LINKS_MAX:])
 
     def _discard(self, links: list[Link]) -> None:
         for link in list(links):
-            link.close()
             self._free.remove(link)
+            link.close()
         if self._closed and not self._borrowed_count:
             self.context.term()

@@ -6,6 +6,7 @@ What does not wait is shared with ``aio_pipeline.py``.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -85,12 +86,15 @@ class Pipeline(Submitter):
     def __init__(self, client: Client, timeout: float) -> None:
         self._client = client
         self._timeout = timeout
-        self._borrowed = client.borrow()
+        self._borrowed: AbstractContextManager[Link] | None = None
         self._link: Link | None = None
         self._in_flight: dict[str, list[PendingJob]] = {}
         self._refusals = Refusals()
 
     def __enter__(self) -> Pipeline:
+        if self._borrowed is not None:
+            raise RuntimeError("a pipeline is for one with block; client.pipeline() makes another")
+        self._borrowed = self._client.borrow()
         self._link = self._borrowed.__enter__()
         return self
 
@@ -125,7 +129,7 @@ class Pipeline(Submitter):
 
     def _abandon(self) -> None:
         """Give the link back; what was not answered is given up (only when the block was interrupted)."""
-        assert self._link is not None
+        assert self._link is not None and self._borrowed is not None
         for request_id, jobs in self._in_flight.items():
             self._link.forget(request_id)
             for job in jobs:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..protocol.errors import BadArguments, NotImportable
+from ..protocol.text import shown
 
 _BY_NAME = 'or submit it by reference: client.submit("pkg.mod:function", ...)'
 
@@ -28,12 +29,12 @@ def reference(function: Callable[..., Any]) -> str:
         return _checked(home, qualified)
     if isinstance(function, functools.partial):
         raise NotImportable(
-            f"{function!r} is a partial, which has no name",
+            f"{shown(function)} is a partial, which has no name",
             hint="submit the function itself, and give the arguments to submit()",
         )
     if not callable(function):
         raise BadArguments(
-            f"{function!r} is neither a function nor a reference", hint='give a function, or "pkg.mod:function"'
+            f"{shown(function)} is neither a function nor a reference", hint='give a function, or "pkg.mod:function"'
         )
     name = getattr(function, "__qualname__", None)
     if isinstance(function, type):
@@ -41,7 +42,9 @@ def reference(function: Callable[..., Any]) -> str:
             f"{name} is a class", hint=f'name the method: client.submit("{_reference_text(function)}.METHOD", ...)'
         )
     if not isinstance(name, str):
-        raise NotImportable(f"{function!r} is an object with __call__, which has no name", hint="submit a function")
+        raise NotImportable(
+            f"{shown(function)} is an object with __call__, which has no name", hint="submit a function"
+        )
     _refuse_bound(function, name)
     module = getattr(function, "__module__", None) or ""
     text = _checked(module, name)

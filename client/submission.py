@@ -13,6 +13,7 @@ from ..protocol.current import CURRENT
 from ..protocol.errors import BadArguments, NotSerializable
 from ..protocol.ids import new_uid
 from ..protocol.messages import SUBMIT_JOBS_MAX, Submission
+from ..protocol.text import shown
 from .reference import reference
 
 SUBMIT_BYTES_MAX = 8 * 1024 * 1024
@@ -82,7 +83,7 @@ def arguments(item: Item, index: int) -> tuple[Sequence[Any], Mapping[str, Any]]
     if isinstance(item, tuple | list):
         return item, {}
     raise BadArguments(
-        f"item {index} of submit_many is {item!r}, a {type(item).__name__}",
+        f"item {index} of submit_many is {shown(item)}, a {type(item).__name__}",
         hint="give a tuple of arguments such as ('a@x',), a dict of named ones, or a pair (args, kwargs)",
     )
 

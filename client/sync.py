@@ -91,7 +91,7 @@ class Client(Submitter):
         Raises:
             JobyardError: what the supervisor answered, or why there is no answer.
         """
-        return self._here().call(request, self._timeout if timeout is None else timeout)
+        return self._here().call(request, exchange.answer_timeout(timeout, self._timeout))
 
     def borrow(self) -> AbstractContextManager[Link]:
         """A connection of one's own, for several requests in flight."""
@@ -113,7 +113,7 @@ class Client(Submitter):
         """
         from .pipeline import Pipeline  # few programs ask
 
-        return Pipeline(self, self._timeout if timeout is None else parsers.duration(timeout))
+        return Pipeline(self, exchange.answer_timeout(timeout, self._timeout))
 
     def get(self, job_id: int) -> Job[Any]:
         """The handle of a job; raises JobNotFound."""

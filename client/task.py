@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, TypeVar, Un
 
 from ..protocol.errors import BadArguments
 from ..protocol.options import POLICY_OPTIONS
+from ..protocol.text import shown
 from .default import default_client
 from .options import JobOptions, PolicyOptions, parse_options
 
@@ -77,7 +78,7 @@ def _marked(function: Any, options: dict[str, Any]) -> Any:
     is_function = callable(function) and hasattr(function, "__dict__") and hasattr(function, "__qualname__")
     if not is_function or isinstance(function, type | staticmethod | classmethod):
         raise BadArguments(
-            f"@task is for functions, not for {function!r}",
+            f"@task is for functions, not for {shown(function)}",
             hint='write @task or @task(queue="mail"), directly above def (below @staticmethod)',
         )
     call = TaskCall(function, {})

@@ -33,10 +33,10 @@ def find_config(explicit: str | None, cwd: Path, environ: Mapping[str, str]) -> 
         InvalidConfig: the one asked for does not exist; or the one that was found is somebody else's.
     """
     for name, given in (("--config", explicit), ("JOBYARD_CONFIG", environ.get("JOBYARD_CONFIG"))):
-        if given:
+        if given or (given is not None and name == "--config"):  # a variable that is empty is as if it were not set
             path = cwd / expand_home(given, environ)
-            if not os.path.exists(path):
-                problem = f"{name} {given}: there is no such file"
+            if not given or not os.path.exists(path):
+                problem = f"{name} {given or repr(given)}: there is no such file"
                 raise InvalidConfig(problem, hint="give the path of a jobyard.toml", details={"problems": [problem]})
             return Path(os.path.realpath(path))
     places = [directory / CONFIG_NAME for directory in (cwd, *cwd.parents)]

@@ -16,6 +16,7 @@ from .errors import BadArguments
 from .failure import qualified
 from .ids import JOB_ID_MAX, is_name
 from .states import PRIORITIES, PRIORITY_MAX, PRIORITY_MIN
+from .text import shown
 
 DURATION_MAX_S = 100 * 365 * 86400.0
 ATTEMPTS_MAX = 10_000
@@ -51,7 +52,7 @@ def duration(value: object) -> float:
     elif type(value).__name__ == "timedelta" and hasattr(value, "total_seconds"):
         seconds = float(value.total_seconds())
     if seconds is None or not math.isfinite(seconds) or not 0 <= seconds <= DURATION_MAX_S:
-        raise BadArguments(f"{value!r} is not a duration", hint=f"give {_DURATION_HINT}")
+        raise BadArguments(f"{shown(value)} is not a duration", hint=f"give {_DURATION_HINT}")
     return seconds
 
 
@@ -61,7 +62,7 @@ def duration_or_none(value: object) -> float | None:
         return None
     seconds = duration(value)
     if seconds == 0:
-        raise BadArguments(f"{value!r} is not a time limit", hint='give a positive duration, or "none"')
+        raise BadArguments(f"{shown(value)} is not a time limit", hint='give a positive duration, or "none"')
     return seconds
 
 
@@ -77,21 +78,23 @@ def priority(value: object) -> int:
             pass
     if isinstance(value, bool) or not isinstance(value, int) or not PRIORITY_MIN <= value <= PRIORITY_MAX:
         raise BadArguments(
-            f"{value!r} is not a priority", hint='give "high" (10), "normal" (0), "low" (-10) or a whole number'
+            f"{shown(value)} is not a priority", hint='give "high" (10), "normal" (0), "low" (-10) or a whole number'
         )
     return value
 
 
 def name(value: object) -> str:
     if not isinstance(value, str) or not is_name(value):
-        raise BadArguments(f"{value!r} is not a name", hint="use letters, digits, '.', '_' and '-', at most 64 of them")
+        raise BadArguments(
+            f"{shown(value)} is not a name", hint="use letters, digits, '.', '_' and '-', at most 64 of them"
+        )
     return value
 
 
 def count(low: int, high: int) -> Callable[[object], int]:
     def parse(value: object) -> int:
         if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-            raise BadArguments(f"{value!r} is not a whole number from {low} to {high}")
+            raise BadArguments(f"{shown(value)} is not a whole number from {low} to {high}")
         return value
 
     return parse
@@ -100,7 +103,7 @@ def count(low: int, high: int) -> Callable[[object], int]:
 def number(low: float, high: float) -> Callable[[object], float]:
     def parse(value: object) -> float:
         if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
-            raise BadArguments(f"{value!r} is not a number from {low:g} to {high:g}")
+            raise BadArguments(f"{shown(value)} is not a number from {low:g} to {high:g}")
         return float(value)
 
     return parse
@@ -109,7 +112,7 @@ def number(low: float, high: float) -> Callable[[object], float]:
 def one_of(*words: str) -> Callable[[object], str]:
     def parse(value: object) -> str:
         if value not in words:
-            raise BadArguments(f"{value!r} is none of " + ", ".join(repr(word) for word in words))
+            raise BadArguments(f"{shown(value)} is none of " + ", ".join(repr(word) for word in words))
         return str(value)
 
     return parse
@@ -120,7 +123,7 @@ def class_names(value: object) -> list[str]:
     if isinstance(value, str | type):
         value = [value]
     if not isinstance(value, list | tuple):
-        raise BadArguments(f"{value!r} is not a list of exception classes or their names")
+        raise BadArguments(f"{shown(value)} is not a list of exception classes or their names")
     names = []
     for item in value:
         if isinstance(item, type):
@@ -128,7 +131,7 @@ def class_names(value: object) -> list[str]:
         elif isinstance(item, str) and item:
             names.append(item.removeprefix("builtins."))
         else:
-            raise BadArguments(f"{item!r} is neither an exception class nor its name")
+            raise BadArguments(f"{shown(item)} is neither an exception class nor its name")
     return names
 
 
@@ -156,7 +159,7 @@ def retry(value: object) -> dict[str, Any]:
     if hasattr(value, "to_options"):
         value = value.to_options()
     if not isinstance(value, Mapping):
-        raise BadArguments(f"{value!r} is not a retry policy", hint="give Retry(max_attempts=3, delay=5)")
+        raise BadArguments(f"{shown(value)} is not a retry policy", hint="give Retry(max_attempts=3, delay=5)")
     return parse(RETRY_OPTIONS, value, "key")
 
 
@@ -166,17 +169,17 @@ def retries(value: object) -> int:
 
 def tags(value: object) -> dict[str, str]:
     if not isinstance(value, Mapping) or len(value) > 32:
-        raise BadArguments(f"{value!r} is not a mapping of at most 32 tags")
+        raise BadArguments(f"{shown(value)} is not a mapping of at most 32 tags")
     for key, item in value.items():
         if not isinstance(key, str) or not isinstance(item, str) or not 0 < len(key) <= 64 or len(item) > 256:
-            raise BadArguments(f"tag {key!r}: {item!r} is not text of at most 64: 256 characters")
+            raise BadArguments(f"tag {shown(key)}: {shown(item)} is not text of at most 64: 256 characters")
     return dict(value)
 
 
 def text(limit: int) -> Callable[[object], str]:
     def parse_text(value: object) -> str:
         if not isinstance(value, str) or not 0 < len(value) <= limit:
-            raise BadArguments(f"{value!r} is not text of 1 to {limit} characters")
+            raise BadArguments(f"{shown(value)} is not text of 1 to {limit} characters")
         return value
 
     return parse_text
@@ -189,7 +192,7 @@ def jobs(value: object) -> list[int]:
     for item in items:
         job_id = item if isinstance(item, int) else getattr(item, "id", None)
         if isinstance(job_id, bool) or not isinstance(job_id, int) or not 0 < job_id <= JOB_ID_MAX:
-            raise BadArguments(f"{item!r} is not a job", hint="give what submit returned, or its id")
+            raise BadArguments(f"{shown(item)} is not a job", hint="give what submit returned, or its id")
         found[job_id] = None
     return list(found)
 
@@ -204,7 +207,7 @@ def wall_time(value: object) -> float:
             )
         return float(value.timestamp())
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= _LATEST:
-        raise BadArguments(f"{value!r} is not a point in time", hint="give a datetime with a time zone")
+        raise BadArguments(f"{shown(value)} is not a point in time", hint="give a datetime with a time zone")
     return float(value)
 
 

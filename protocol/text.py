@@ -16,6 +16,7 @@ HOSTILE = re.compile(
     "\ufff9-\ufffb\U000e0000-\U000e007f\ud800-\udfff]"
 )
 _INT_BITS_MAX = 10_000  # Python refuses to write much longer ones in decimal
+_SHOWN_CHARS_MAX = 200
 _NAMED = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 
@@ -27,6 +28,15 @@ def clean(text: str, keep: str = "") -> str:
         keep: control characters to leave alone: "\\n\\t" for text of many lines.
     """
     return HOSTILE.sub(lambda found: found[0] if found[0] in keep else _escape(found[0]), text)
+
+
+def shown(value: object) -> str:
+    """A caller's value as a message names it: cut to a readable length, whatever its own ``repr`` does."""
+    try:
+        text = repr(value)
+    except Exception:  # it is theirs, and no reason not to say what is wrong with it
+        text = f"<{type(value).__name__}>"
+    return text if len(text) <= _SHOWN_CHARS_MAX else text[: _SHOWN_CHARS_MAX - 3] + "..."
 
 
 def _escape(char: str) -> str:

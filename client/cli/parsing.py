@@ -14,6 +14,7 @@ from datetime import datetime
 from importlib import import_module
 from typing import Any, NoReturn, TypeVar
 
+from ...protocol import options
 from ...protocol.errors import BadArguments
 from ...protocol.options import nearest
 from . import verbs
@@ -202,6 +203,14 @@ def add_yes(parser: argparse.ArgumentParser, deed: str) -> None:
 
 def parse(parser: Parser, argv: Sequence[str]) -> argparse.Namespace:
     """Options and words in any order. What follows ``--`` is words, also when it looks like an option."""
+    args = _parsed(parser, argv)
+    for option in ("config", "env", "socket"):  # a variable that is not set must not mean another supervisor
+        if getattr(args, option) == "":
+            raise UsageError(f"--{option} '' names nothing", hint=f"leave --{option} out for the usual one")
+    return args
+
+
+def _parsed(parser: Parser, argv: Sequence[str]) -> argparse.Namespace:
     if "--" not in argv:
         return parser.parse_intermixed_args(list(argv))
     cut = list(argv).index("--")
@@ -246,6 +255,6 @@ def wall_time(text: str, option: str, hint: str = "write 2026-10-01T12:00, or wi
         UsageError: not a time.
     """
     try:
-        return datetime.fromisoformat(text).astimezone().timestamp()
-    except (ValueError, OverflowError, OSError):
+        return options.wall_time(datetime.fromisoformat(text).astimezone().timestamp())
+    except (ValueError, OverflowError, OSError, BadArguments):
         raise UsageError(f"{option} {text!r} is not a point in time", hint=hint) from None

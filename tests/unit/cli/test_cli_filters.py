@@ -25,3 +25,15 @@ def test_after_takes_the_id_of_a_job(jobctl: Run, supervisor: Any, word: str) ->
     ended = jobctl("list", f"--after={word}")
     assert (ended.code, ended.err) == (2, f"error: --after {word!r} is not a job id\ntry: write --after 42\n")
     assert supervisor.requests == []
+
+
+@pytest.mark.parametrize("option", ["--config", "--env", "--socket"])
+@pytest.mark.parametrize("form", ["{} ", "{}="])
+def test_an_option_that_names_no_supervisor_does_not_mean_the_usual_one(
+    jobctl: Run, supervisor: Any, option: str, form: str
+) -> None:
+    words = [option, ""] if form.endswith(" ") else [f"{option}="]
+    ended = jobctl("down", *words)
+    assert (ended.code, ended.out) == (2, "")
+    assert ended.err.startswith(f"error: {option} '' names nothing\n")
+    assert supervisor.requests == []

@@ -114,7 +114,7 @@ def test_a_time_without_a_zone_is_local_time() -> None:
     assert parsing.wall_time("2026-10-01T12:00", "--at") == parsing.wall_time("2026-10-01T14:00+02:00", "--at")
 
 
-@pytest.mark.parametrize("text", ["", "tomorrow", "12:00", "2026-13-01", "0001-01-01T00:00"])
+@pytest.mark.parametrize("text", ["", "tomorrow", "12:00", "2026-13-01", "0001-01-01T00:00", "1969-12-31T00:00"])
 def test_what_is_no_point_in_time_is_refused_with_its_text(text: str) -> None:
     with pytest.raises(UsageError) as caught:
         parsing.wall_time(text, "--at")
