@@ -19,7 +19,6 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack
 
 from ..protocol import messages
-from ..protocol import options as parsers
 from ..protocol.errors import BadArguments, JobyardError, WaitTimeout
 from ..protocol.job import JobInfo
 from ..protocol.messages import Request, Submission

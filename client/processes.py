@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import select
 import signal
@@ -36,13 +35,13 @@ class Process:
         if self._fd >= 0:
             os.close(self._fd)
 
-    def ended(self, timeout_s: float | None) -> bool:
-        """Wait for its end, at most ``timeout_s`` (None: as long as it takes)."""
+    def ended(self, timeout_s: float) -> bool:
+        """Wait for its end, at most ``timeout_s``, which may be infinite."""
         if self._fd < 0:
             return True
         poll = select.poll()
         poll.register(self._fd, select.POLLIN)
-        until = math.inf if timeout_s is None else time.monotonic() + timeout_s
+        until = time.monotonic() + timeout_s
         while not poll.poll(1000 * min(max(until - time.monotonic(), 0.0), _POLL_S_MAX)):
             if time.monotonic() >= until:
                 return False

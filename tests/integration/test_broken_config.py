@@ -54,6 +54,16 @@ def test_a_guard_that_waits_for_a_better_config_is_stopped(moved: Yard) -> None:
     assert (done.returncode, done.stdout) == (0, "stopped\n"), done.stderr
 
 
+def test_down_says_for_whom_it_waits_where_the_supervisor_hangs(moved: Yard) -> None:
+    owner = last_guarded(moved.path("moved"))
+    assert owner is not None
+    os.kill(owner.supervisor, signal.SIGSTOP)
+    done = moved.jobctl("down", "--timeout", "2s")
+    os.kill(owner.supervisor, signal.SIGCONT)
+    assert done.returncode == 124
+    assert f"kill -9 {owner.supervisor}" in done.stderr
+
+
 def test_down_of_another_supervisor_that_is_not_there_leaves_the_one_of_this_config(
     moved: Yard, tmp_path: Path
 ) -> None:

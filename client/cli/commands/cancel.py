@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from ....protocol import messages, states
-from ....protocol.errors import WrongState
+from ....protocol.errors import OutcomeUnknown, SupervisorUnavailable, WrongState
 from ....protocol.options import duration
 from .. import documents, exits, selection
 from ..bulk import listed
@@ -37,7 +37,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
     ids = selection.chosen_ids(context, args, among=states.UNFINISHED, deed="cancel")
     done = _cancel(context, ids, grace_s, args.reason)
     if args.wait and done.cancelled:
-        context.request(messages.Wait(done.cancelled), timeout=FOREVER)
+        _await_ends(context, done.cancelled)
     if args.ids and not done.cancelled:
         raise WrongState(
             f"nothing to cancel: job {listed(done.finished)} had finished before", hint=f"jobctl show {ids[0]}"
@@ -54,6 +54,15 @@ def _cancel(context: Context, ids: list[int], grace_s: float | None, reason: str
         done.cancelled.extend(reply.cancelled)
         done.finished.extend(reply.finished)
     return done
+
+
+def _await_ends(context: Context, ids: list[int]) -> None:
+    try:
+        context.request(messages.Wait(ids), timeout=FOREVER)
+    except (SupervisorUnavailable, OutcomeUnknown) as error:
+        raise exits.Stopped(
+            f"the supervisor stopped before the jobs were gone; they stay cancelled: {error.message}", hint="jobctl up"
+        ) from None
 
 
 def _print(context: Context, done: messages.Cancelled) -> None:

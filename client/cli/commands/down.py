@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import signal
 import time
 from pathlib import Path
@@ -25,6 +26,7 @@ examples:
   jobctl down
   jobctl down --timeout 5m || jobctl down --now
   jobctl down --keep"""
+_QUIET_S = 1.0  # a wait that is longer is no riddle
 _SIGNALS = {"wait": signal.SIGINT, "now": signal.SIGTERM, "keep": signal.SIGUSR1}  # as guard and supervisor take them
 
 
@@ -52,7 +54,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
     try:
         status: messages.SupervisorStatus = context.request(messages.Status())
     except (SupervisorUnavailable, InvalidConfig) as error:
-        _stop_guard(context.state_dir, args.mode, deadline, error)
+        _stop_guard(context, context.state_dir, args.mode, deadline, error)
         return _gone(context, None, 0)
     owner = guarded(Path(status.state_dir))
     with Process(status.pid) as supervisor, Process(owner.guard if owner and owner.guard else status.pid) as guard:
@@ -60,7 +62,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
         if running and args.mode == "wait":
             context.out.say(f"waiting for {counted(running, 'running job')}")
         _await_end(supervisor, args.mode, deadline)
-        _stop_guard(Path(status.state_dir), args.mode, deadline, None)
+        _stop_guard(context, Path(status.state_dir), args.mode, deadline, None)
         _await_end(guard, args.mode, deadline)  # one that has let go of its lock still has a moment to live
     return _gone(context, status.pid, running if args.mode == "keep" else 0)
 
@@ -74,7 +76,9 @@ def _ask(context: Context, mode: str) -> int:
     return reply.running
 
 
-def _stop_guard(state_dir: Path, mode: str, deadline: float | None, unavailable: JobyardError | None) -> None:
+def _stop_guard(
+    context: Context, state_dir: Path, mode: str, deadline: float | None, unavailable: JobyardError | None
+) -> None:
     """See that nothing is left that would start another supervisor.
 
     Raises:
@@ -89,11 +93,20 @@ def _stop_guard(state_dir: Path, mode: str, deadline: float | None, unavailable:
         return
     with Process(owner.guard) as guard:
         guard.send(_SIGNALS[mode])
+        if unavailable is not None and not guard.ended(min(_QUIET_S, _left_s(deadline))):
+            context.out.say(
+                f"the supervisor does not answer; its guard (pid {owner.guard}) was told to stop it, and is waited for\n"
+                f"if it hangs: kill -9 {owner.supervisor}; another one then does what is left"
+            )
         _await_end(guard, mode, deadline)
 
 
+def _left_s(deadline: float | None) -> float:
+    return math.inf if deadline is None else max(0.0, deadline - time.monotonic())
+
+
 def _await_end(process: Process, mode: str, deadline: float | None) -> None:
-    if not process.ended(None if deadline is None else max(0.0, deadline - time.monotonic())):
+    if not process.ended(_left_s(deadline)):
         if mode == "wait":
             raise WaitTimeout("the supervisor is still waiting for running jobs", hint="jobctl down --now")
         raise WaitTimeout("the supervisor has not ended yet, and goes on stopping", hint="jobctl status")

@@ -359,6 +359,14 @@ def test_nobody_is_asked_who_cannot_see_the_question(
     assert (ended.code, ended.err) == (2, "error: refusing to cancel 1 job without being told so\ntry: add --yes\n")
 
 
+def test_cancel_with_wait_tells_when_the_supervisor_stops_meanwhile(jobctl: Run, supervisor: Any) -> None:
+    supervisor.answers[messages.Cancel] = messages.Cancelled([7])
+    supervisor.answers[messages.Wait] = SupervisorUnavailable("no supervisor answers")
+    ended = jobctl("cancel", "7", "--wait")
+    assert ended.code == 7
+    assert "they stay cancelled" in ended.err
+
+
 def test_cancel_of_many_jobs_is_sent_in_parts(
     jobctl: Run, supervisor: Any, job: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
