@@ -95,7 +95,7 @@ def _stop_guard(
         guard.send(_SIGNALS[mode])
         if unavailable is not None and not guard.ended(min(_QUIET_S, _left_s(deadline))):
             context.out.say(
-                f"the supervisor does not answer; its guard (pid {owner.guard}) was told to stop it, and is waited for\n"
+                f"the supervisor does not answer; its guard (pid {owner.guard}) was told to stop it and is waited for\n"
                 f"if it hangs: kill -9 {owner.supervisor}; another one then does what is left"
             )
         _await_end(guard, mode, deadline)

@@ -115,6 +115,11 @@ def test_top_without_a_terminal_is_one_look(jobctl: Run, answered: Any, job: Run
     assert [(one["id"], one["elapsed_s"], one["rss_bytes"]) for one in running] == [(9, 59.0, None)]
 
 
+def test_top_asks_for_those_that_run_longest(jobctl: Run, answered: Any) -> None:
+    assert jobctl("top").code == 0
+    assert answered.asked(messages.List) == [messages.List(messages.Filter(states=["running"]), 200, sort="oldest")]
+
+
 def test_memory_of_a_process_that_is_there_is_shown(jobctl: Run, answered: Any, job: Run, attempt: Run) -> None:
     import os
 
