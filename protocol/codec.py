@@ -25,8 +25,19 @@ ENVELOPE_DEPTH_MAX = 32
 ENVELOPE_ELEMENTS_MAX = 500_000
 VALUE_DEPTH_MAX = 200
 _ENVELOPE_LEAVES = frozenset({type(None), bool, int, float, str, bytes})
-# Packs what msgpack takes as it is. To make a packer costs a job process more than to use one: it allocates 256 KiB.
-pack_plain = msgpack.Packer(buf_size=4096).pack
+# To make a packer costs a job process more than to use one: it allocates 256 KiB.
+_packer = msgpack.Packer(buf_size=4096)
+_packed = _packer.pack
+
+
+def pack_plain(value: Any) -> bytes:
+    """What msgpack takes as it is, as bytes; raises what msgpack raises."""
+    try:
+        return _packed(value)  # type: ignore[no-any-return]
+    except MemoryError:
+        _packer.reset()  # it keeps what it had no room to give, and would put it before the next
+        raise
+
 
 # -- envelopes ---------------------------------------------------------------------------------------------------------
 

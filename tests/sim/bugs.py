@@ -43,7 +43,6 @@ SEEDS = {
     "cancelled_stays_in_heap": 1,
     "old_place_in_heap": 1,
     "key_not_freed": 3,
-    "batch_forgets_keys": 62,
     "ids_given_again": 238,
     "drain_ignored": 1,
     "archived_uid_not_found": 28,

@@ -196,21 +196,6 @@ def key_not_freed() -> list[Patch]:
     return [instead(State, "_finish", make)]
 
 
-@bug("submit", "a batch that is sent again does not know the keys of its own jobs")
-def batch_forgets_keys() -> list[Patch]:
-    def make(plan: Any) -> Any:
-        def wrong(turn: Any, wanted: Any, next_id: int) -> Any:
-            known = [want.uid in turn.state.uids for want in wanted]
-            changed = [
-                dataclasses.replace(want, key=None) if old else want for want, old in zip(wanted, known, strict=True)
-            ]
-            return plan(turn, changed, next_id)
-
-        return wrong
-
-    return [instead(submit, "_plan", make)]
-
-
 @bug("submit", "ids that may have been told are given again after a crash")
 def ids_given_again() -> list[Patch]:
     def make(init: Any) -> Any:

@@ -387,3 +387,25 @@ def test_want_of_memory_is_not_taken_for_a_bad_message_but_a_request_is_refused_
         codec.unpack(request)
     with pytest.raises(ProtocolError, match="no memory"):
         messages.unpack_request(request)
+
+
+WITHOUT_ROOM = """
+import os, resource
+from jobyard.protocol.codec import pack_plain
+
+used = int(open("/proc/self/statm").read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+resource.setrlimit(resource.RLIMIT_AS, (used + (96 << 20), resource.RLIM_INFINITY))
+failed = 0
+for size in range(1 << 20, 96 << 20, 1 << 20):
+    try:
+        pack_plain(b"x" * size)
+    except MemoryError:
+        failed += 1
+    assert pack_plain([1, "a"]) == b"\\x92\\x01\\xa1a", "what there was no room for is in the next message"
+print(failed)
+"""
+
+
+def test_value_that_there_was_no_memory_for_is_not_in_what_is_packed_next() -> None:
+    done = subprocess.run([sys.executable, "-c", WITHOUT_ROOM], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0 and int(done.stdout) > 10, done
