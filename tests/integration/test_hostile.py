@@ -123,7 +123,7 @@ def test_hostile_job_hurts_only_itself(ground: Ground, job: str, args: tuple[Any
     client = ground.client.options(timeout=timeout_s, grace=GRACE_S, retries=0, on_lost="fail")
     freed_s = FREED_S + (
         RESTART_MAX_S if outcome == "lost" else 0.0
-    )  # zygotes that die again and again come after pauses
+    )  # zygotes come after pauses
     if args == ("output",):
         args = (str(ground.yard.path(".jobyard/output")),)
     slowest_s = 0.0
