@@ -121,9 +121,7 @@ def test_process_that_is_left_would_be_seen(ground: Ground) -> None:
 def test_hostile_job_hurts_only_itself(ground: Ground, job: str, args: tuple[Any, ...], outcome: str) -> None:
     timeout_s = TIMEOUT_S if outcome == "timeout" else LONG_S
     client = ground.client.options(timeout=timeout_s, grace=GRACE_S, retries=0, on_lost="fail")
-    freed_s = FREED_S + (
-        RESTART_MAX_S if outcome == "lost" else 0.0
-    )  # zygotes come after pauses
+    freed_s = FREED_S + (RESTART_MAX_S if outcome == "lost" else 0.0)  # zygotes come after pauses
     if args == ("output",):
         args = (str(ground.yard.path(".jobyard/output")),)
     slowest_s = 0.0

@@ -167,12 +167,17 @@ def test_crash_of_any_process_loses_nothing(ground: Ground, number: signal.Signa
         for _ in range(times):
             for module in MODULES.values():
 
-                def found(module: str = module) -> list[psutil.Process]:
+                def hit(module: str = module) -> bool:
                     # Has the history process come up, for nobody in memory has this text.
                     ground.yard.client().list(limit=1, search="no such text")
-                    return [process for process in ground.yard.left() if module_of(process) == module]
+                    there = [process for process in ground.yard.left() if module_of(process) == module]
+                    with contextlib.suppress(psutil.NoSuchProcess):  # it has just ended
+                        if there:
+                            chance.choice(there).send_signal(number)
+                            return True
+                    return False
 
-                chance.choice(wait_for(module, found)).send_signal(number)
+                wait_for(f"{module}, to be hit", hit)
                 if ground.dies_or_works():
                     ground.again()
         ground.again()
