@@ -131,6 +131,7 @@ def test_no_line_of_the_log_is_forged(hostile_yard: Yard) -> None:
         assert found is None, f"{path.name}: {text[max(0, found.start() - 50) : found.end() + 20]!r}"
         assert not re.search(rf"^{MARK}", text, re.MULTILINE)
         assert "\t" not in text
+    tiers.report("T17", "hostile text in the log, in each format", jobs=len(jobs), forged=0)
 
 
 def test_raw_output_is_what_the_job_wrote(hostile_yard: Yard, capfd: pytest.CaptureFixture[str]) -> None:

@@ -134,10 +134,13 @@ class MachineOnADisk(MachineAgainstModel):
         assert set(self.bench.running) == set(running), "each is told to go on"
 
 
+EXAMPLES, STEPS = tiers.size(500, 20_000, 200_000), tiers.size(100, 200, 200)
+
+
 @pytest.mark.tier("T16")
 class TestMachineOnADisk(MachineOnADisk.TestCase):
-    settings = settings(
-        max_examples=tiers.size(500, 20_000, 200_000),
-        stateful_step_count=tiers.size(100, 200, 200),
-        deadline=None,
-    )
+    settings = settings(max_examples=EXAMPLES, stateful_step_count=STEPS, deadline=None)
+
+    def runTest(self) -> None:  # noqa: N802  # as unittest calls it
+        super().runTest()
+        tiers.report("T16", "random requests against a model", cases=EXAMPLES, steps_max=STEPS, differences=0)
