@@ -183,7 +183,7 @@ def test_start_whose_child_or_zygote_dies_before_the_go_spends_neither_an_attemp
         if dies == "child":
             hold(zygote)  # it tells of all of them at once, so that none is given the job of another
         for pid in children(zygote) if dies == "child" else [zygote]:
-            os.kill(pid, signal.SIGKILL)
+            kill(pid)
         if dies == "child":
             release(zygote)
         wait_for("word of that", lambda: counts(yard).get("queued"))

@@ -53,7 +53,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
     wanted = EventFilter(_job(context, args.job), args.queue, _kinds(args.kind))
     if args.output == "json":
         return _kept(context, since, wanted)
-    coming = context.connection.events(since, job=wanted.job_id, queue=wanted.queue, kinds=wanted.kinds)
+    coming = context.connection.events(since, job=wanted.job_id, queue=wanted.queue, kinds=wanted.kinds or None)
     try:
         for notice in coming:
             _print(context, notice)

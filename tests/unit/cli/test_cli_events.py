@@ -96,12 +96,12 @@ def test_lines_of_json_have_every_key(jobctl: Run, following: list[Any]) -> None
 @pytest.mark.parametrize(
     ("words", "asked"),
     [
-        ([], (None, None, None, [])),
-        (["--since", "812"], (812, None, None, [])),
-        (["--since", "3:812"], ((3, 812), None, None, [])),
-        (["--since", "oldest", "--queue", "mail"], ("oldest", None, "mail", [])),
-        (["--job", "42"], ("oldest", 42, None, [])),
-        (["--job", "42", "--since", "7"], (7, 42, None, [])),
+        ([], (None, None, None, None)),
+        (["--since", "812"], (812, None, None, None)),
+        (["--since", "3:812"], ((3, 812), None, None, None)),
+        (["--since", "oldest", "--queue", "mail"], ("oldest", None, "mail", None)),
+        (["--job", "42"], ("oldest", 42, None, None)),
+        (["--job", "42", "--since", "7"], (7, 42, None, None)),
         (["--kind", "failed,cancelled", "--kind", "Started"], (None, None, None, ["failed", "cancelled", "started"])),
     ],
 )

@@ -60,7 +60,7 @@ def test_duration_is_read(value: object, seconds: float) -> None:
 def test_what_is_no_duration_is_refused_with_the_value(value: object) -> None:
     with pytest.raises(BadArguments) as caught:
         options.duration(value)
-    assert repr(value) in caught.value.message and "15m" in caught.value.hint
+    assert repr(value)[:100] in caught.value.message and "15m" in caught.value.hint
 
 
 @given(st.text())
