@@ -112,16 +112,21 @@ def _by_key(turn: Turn, plan: Plan, want: Wanted) -> int | None:
             plan.replaced.append(turn.state.jobs[existing])
         return None
     if want.on_duplicate == "raise":
+        _require_known_time(turn, want)  # or it may be stored, and "refused" would be wrong
         raise DuplicateJob(f"job {existing} with the key {want.key!r} is not finished yet", details={"id": existing})
     return existing
 
 
-def _refuse(turn: Turn, want: Wanted) -> None:
+def _require_known_time(turn: Turn, want: Wanted) -> None:
     if want.resent and uid_time(want.uid) <= turn.state.pruned_until:
         raise OutcomeUnknown(
             "this submit was sent before, and jobs of its time have been pruned: it cannot be known whether it ran",
             hint="look for its effects; submit it anew if it did not run",
         )
+
+
+def _refuse(turn: Turn, want: Wanted) -> None:
+    _require_known_time(turn, want)
     rule = turn.rules.queues.get(want.queue)
     if rule is not None and queue_mode(turn.state.queue(want.queue), rule) == "draining":
         raise QueueDraining(f"queue {want.queue} is draining: it takes no new jobs", hint=f"jobctl resume {want.queue}")

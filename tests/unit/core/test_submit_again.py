@@ -1,4 +1,4 @@
-"""A batch that was stored, and is sent again because its reply was lost: nothing of it is refused or stored twice."""
+"""What was stored, and is sent again because its reply was lost: nothing of it is refused or stored twice."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import dataclasses
 from typing import Any
 
 from bench import RULES, Bench
-from jobyard.protocol.errors import OutcomeUnknown
+from jobyard.protocol.errors import DuplicateJob, OutcomeUnknown
 from jobyard.supervisor.core import events as e
+from jobyard.supervisor.core.rules import Limits, Rules
 
 
 def again(wanted: list[e.Wanted]) -> e.SubmitAsked:
@@ -77,3 +78,17 @@ def test_batch_that_was_not_stored_is_stored_when_it_is_sent_again() -> None:
     bench.submit(key="k")
     wanted = [bench.want(), bench.want(key="k", on_duplicate="return")]
     assert told(bench.ask(again(wanted))) == [(2, False), (1, True)]
+
+
+def test_key_that_another_job_has_by_now_does_not_refuse_what_the_history_may_have() -> None:
+    """It could not be asked: the job was stored, has ended and left memory, and its key is free for others."""
+    bench = Bench(Rules(limits=Limits(finished_jobs=0, unarchived_bytes=0)))
+    want = bench.want(key="k", on_duplicate="raise")
+    bench.ask(e.SubmitAsked(None, [want]))
+    bench.run(bench.state.jobs[1])
+    bench.end(bench.state.jobs[1])
+    bench.t += 1
+    bench.submit(key="k")
+    assert isinstance(bench.ask(again([want])), OutcomeUnknown)
+    bench.t += 1
+    assert isinstance(bench.ask(again([bench.want(key="k", on_duplicate="raise")])), DuplicateJob), "newer"
