@@ -88,6 +88,7 @@ class Driver:
         self.unfenced = Unfenced(machine.state)
         self._ticket = 0
         self._reserved_ticket = 0
+        self._settling = False
         self._events: list[e.Event] = []
         self._turn_due = True
         self._stopped_at: float | None = None
@@ -216,7 +217,9 @@ class Driver:
     def settle(self) -> None:
         """Take in what has come so far, so that a read sees it."""
         if self._events:
+            self._settling = True
             self._step(clock.now())
+            self._settling = False
 
     def commit(self, effects: f.Effects, now: e.Now) -> None:
         """Hand the records to the journal and the effects to the outbox."""
@@ -285,6 +288,8 @@ class Driver:
 
     def _request(self, peer: Peer, data: bytes) -> None:
         event = self.desk.take(peer, data, self.settle)
+        if self._settling:  # the desk survives a fault in a request, but what this step decided may be on no disk
+            raise RuntimeError("a step failed while a request was taken in")
         if event is not None:
             self._events.append(event)
 
